@@ -1,0 +1,1 @@
+//! Catalogue, derived states and renderers of the compatibility table.

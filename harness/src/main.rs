@@ -1,0 +1,2 @@
+//! The `bevor-harness` command.
+fn main() {}

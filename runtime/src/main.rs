@@ -1,0 +1,2 @@
+//! The `bevor` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Rust probes, one multi-call binary.
+fn main() {}
