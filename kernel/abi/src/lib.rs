@@ -1,1 +1,9 @@
-//! bevor-abi.
+//! Facts of the Linux/x86-64 ABI: error numbers, system call numbers, structures and constants.
+//!
+//! Nothing here does anything: the crate has no state, no I/O and no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod errno;
+pub mod sysno;
+
+pub use errno::Errno;

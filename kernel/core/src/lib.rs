@@ -1,1 +1,10 @@
-//! bevor-core.
+//! The kernel proper: tasks, signals, virtual file system, descriptors, time. It knows no host calls and no unsafe code.
+//!
+//! Nothing in here blocks. An operation that cannot go on returns `EAGAIN` and offers a [`wait::WaitQueue`]; only the
+//! system call layer turns that into a sleeping task.
+#![forbid(unsafe_code)]
+
+pub mod creds;
+pub mod error;
+pub mod io;
+pub mod wait;

@@ -1,1 +1,10 @@
-//! bevor-hostcall.
+//! Safe wrappers over the host system calls that the sentry and the gofer make, and over memory shared with untrusted processes.
+//!
+//! Unsafe code is allowed here, in `bevor-stub` and in `bevor-platform`, and nowhere else under `kernel/`.
+#![allow(unsafe_code)]
+
+pub mod fd;
+pub mod shared;
+
+pub use fd::HostFd;
+pub use shared::{SharedMemory, SharedSlice};

@@ -1,0 +1,128 @@
+//! Credentials (credentials(7), capabilities(7)).
+
+use std::sync::Arc;
+
+/// A capability set, one bit per capability number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CapSet(pub u64);
+
+impl CapSet {
+    /// All capabilities of Linux 6.18 (0..=40).
+    pub const ALL: CapSet = CapSet((1 << 41) - 1);
+
+    /// Whether `cap` is in the set.
+    #[must_use]
+    pub fn has(self, cap: Capability) -> bool {
+        self.0 & (1 << (cap as u32)) != 0
+    }
+}
+
+/// Capabilities that the kernel asks for (include/uapi/linux/capability.h).
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Capability {
+    Chown = 0,
+    DacOverride = 1,
+    DacReadSearch = 2,
+    Fowner = 3,
+    Fsetid = 4,
+    Kill = 5,
+    Setgid = 6,
+    Setuid = 7,
+    Setpcap = 8,
+    LinuxImmutable = 9,
+    NetBindService = 10,
+    NetBroadcast = 11,
+    NetAdmin = 12,
+    NetRaw = 13,
+    IpcLock = 14,
+    IpcOwner = 15,
+    SysModule = 16,
+    SysRawio = 17,
+    SysChroot = 18,
+    SysPtrace = 19,
+    SysPacct = 20,
+    SysAdmin = 21,
+    SysBoot = 22,
+    SysNice = 23,
+    SysResource = 24,
+    SysTime = 25,
+    SysTtyConfig = 26,
+    Mknod = 27,
+    Lease = 28,
+    AuditWrite = 29,
+    AuditControl = 30,
+    Setfcap = 31,
+    MacOverride = 32,
+    MacAdmin = 33,
+    Syslog = 34,
+    WakeAlarm = 35,
+    BlockSuspend = 36,
+    AuditRead = 37,
+    Perfmon = 38,
+    Bpf = 39,
+    CheckpointRestore = 40,
+}
+
+/// The credentials of a task: immutable, replaced as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Saved set-user-ID.
+    pub suid: u32,
+    /// File-system user id.
+    pub fsuid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Saved set-group-ID.
+    pub sgid: u32,
+    /// File-system group id.
+    pub fsgid: u32,
+    /// Supplementary groups, sorted.
+    pub groups: Arc<[u32]>,
+    /// Permitted capabilities.
+    pub permitted: CapSet,
+    /// Effective capabilities.
+    pub effective: CapSet,
+    /// Inheritable capabilities.
+    pub inheritable: CapSet,
+    /// Bounding set.
+    pub bounding: CapSet,
+    /// Ambient set.
+    pub ambient: CapSet,
+    /// securebits (prctl(2) PR_SET_SECUREBITS).
+    pub securebits: u32,
+    /// no_new_privs.
+    pub no_new_privs: bool,
+}
+
+impl Credentials {
+    /// Root with every capability.
+    #[must_use]
+    pub fn root() -> Self {
+        Self {
+            permitted: CapSet::ALL,
+            effective: CapSet::ALL,
+            bounding: CapSet::ALL,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the effective set holds `cap`.
+    #[must_use]
+    pub fn capable(&self, cap: Capability) -> bool {
+        self.effective.has(cap)
+    }
+
+    /// Whether `gid` is the file-system group id or a supplementary group.
+    #[must_use]
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid == gid || self.groups.binary_search(&gid).is_ok()
+    }
+}

@@ -1,0 +1,63 @@
+//! Owned host descriptors and plain calls on them.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use bevor_abi::Errno;
+
+/// A host descriptor, shared by reference count and closed with its last owner.
+#[derive(Clone, Debug)]
+pub struct HostFd(Arc<OwnedFd>);
+
+impl HostFd {
+    /// Takes ownership of `fd`.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self(Arc::new(fd))
+    }
+
+    /// The descriptor's number, for host calls made while `self` is alive.
+    #[must_use]
+    pub fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for HostFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for HostFd {
+    fn from(fd: OwnedFd) -> Self {
+        Self::new(fd)
+    }
+}
+
+/// Turns a libc-style result into `Result`, reading `errno` on -1.
+///
+/// # Errors
+/// The host's errno.
+pub fn check(result: i64) -> Result<i64, Errno> {
+    if result == -1 {
+        let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        Err(Errno::from_code(code).unwrap_or(Errno::EIO))
+    } else {
+        Ok(result)
+    }
+}
+
+/// Creates an anonymous memory file (memfd_create(2)), close-on-exec, sealable.
+///
+/// # Errors
+/// The host's errno (EMFILE, ENFILE, ENOMEM).
+pub fn memfd(name: &std::ffi::CStr) -> Result<HostFd, Errno> {
+    // SAFETY: `name` is a NUL-terminated string; the call touches no other memory.
+    let fd = check(i64::from(unsafe {
+        libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)
+    }))?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor and nobody else owns it.
+    Ok(HostFd::new(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
