@@ -5,5 +5,7 @@
 
 pub mod errno;
 pub mod sysno;
+pub mod user;
 
 pub use errno::Errno;
+pub use user::{Fd, FromArg, UserAddr};

@@ -4,7 +4,11 @@
 //! system call layer turns that into a sleeping task.
 #![forbid(unsafe_code)]
 
+pub mod context;
 pub mod creds;
 pub mod error;
 pub mod io;
+pub mod task;
+pub mod time;
+pub mod vfs;
 pub mod wait;

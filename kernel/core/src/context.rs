@@ -1,0 +1,182 @@
+//! What a system call handler sees: its task, application memory, and how to sleep.
+//!
+//! # Blocking
+//! Handlers are plain functions. One that cannot go on calls [`SyscallContext::block_on`] and returns its error; the task then
+//! sleeps, and **the handler runs again from its start** when a queue wakes it, the deadline passes or a signal comes. State that
+//! must survive (bytes already written, an absolute deadline) lives in the call's [`Progress`], which is data: no future, closure or stack
+//! holds kernel state, so a sleeping call can be dropped and made again at any time.
+
+use std::sync::Arc;
+
+use bevor_abi::{Errno, UserAddr};
+use bevor_platform::Thread;
+use smallvec::SmallVec;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+use crate::creds::Credentials;
+use crate::error::{Restart, SyscallError};
+use crate::task::Task;
+use crate::time::{Instant, Timers};
+use crate::vfs::{FdTable, FsContext};
+use crate::wait::{PollEvents, WaitQueue};
+
+/// What survives while a call sleeps and is made again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes (or items) already done.
+    pub done: usize,
+    /// Absolute deadline, once computed from a relative timeout.
+    pub deadline: Option<Instant>,
+    /// For handlers with phases (FIFO open, connect).
+    pub phase: u32,
+    /// Free for the handler.
+    pub value: u64,
+}
+
+/// Why a handler is (again) running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakeup {
+    /// The first run, or a queue woke the task.
+    Run,
+    /// The deadline given to `block_on` has passed.
+    TimedOut,
+    /// A signal is to be delivered: `block_on` will refuse to sleep and return the restart error instead.
+    Interrupted,
+}
+
+/// A request to sleep, collected by `block_on` and carried out by the task after the handler has returned `Block`.
+#[derive(Default)]
+pub struct Sleep {
+    /// Queues with the events waited for.
+    pub queues: SmallVec<[(WaitQueue, PollEvents); 2]>,
+    /// Absolute deadline.
+    pub deadline: Option<Instant>,
+}
+
+/// The handler's view of its call.
+pub struct SyscallContext<'a> {
+    /// The calling task.
+    pub task: &'a Arc<Task>,
+    /// Its platform thread.
+    pub thread: &'a Arc<dyn Thread>,
+    /// Clocks and timers.
+    pub timers: &'a Arc<dyn Timers>,
+    /// The call's surviving state.
+    pub progress: &'a mut Progress,
+    /// Why this run happens.
+    pub wakeup: Wakeup,
+    /// Filled by `block_on`.
+    pub sleep: Sleep,
+}
+
+impl SyscallContext<'_> {
+    /// The descriptor table.
+    #[must_use]
+    pub fn files(&self) -> Arc<FdTable> {
+        Arc::clone(&self.task.files.lock())
+    }
+
+    /// Root, working directory, umask.
+    #[must_use]
+    pub fn fs(&self) -> Arc<FsContext> {
+        Arc::clone(&self.task.fs.lock())
+    }
+
+    /// The credentials.
+    #[must_use]
+    pub fn creds(&self) -> Arc<Credentials> {
+        Arc::clone(&self.task.creds.lock())
+    }
+
+    /// Asks to sleep until one of `queues` reports one of its events, `deadline` passes, or a signal comes; return the result from the
+    /// handler. After a deadline the handler runs with `wakeup == TimedOut` and must not block again on it. On a signal this
+    /// returns `restart` right away.
+    pub fn block_on(&mut self, queues: &[(&WaitQueue, PollEvents)], deadline: Option<Instant>, restart: Restart) -> SyscallError {
+        if self.wakeup == Wakeup::Interrupted {
+            return SyscallError::Restart(restart);
+        }
+        self.sleep.queues.extend(queues.iter().map(|(q, e)| ((*q).clone(), *e)));
+        self.sleep.deadline = deadline;
+        SyscallError::Block
+    }
+
+    /// Copies exactly `dst.len()` bytes in.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_in(&self, addr: UserAddr, dst: &mut [u8]) -> Result<(), Errno> {
+        if self.thread.read_memory(addr.0, dst) == dst.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
+    }
+
+    /// Copies a structure in.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_in_value<T: FromBytes + IntoBytes + FromZeros>(&self, addr: UserAddr) -> Result<T, Errno> {
+        let mut value = T::new_zeroed();
+        self.copy_in(addr, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Copies a NUL-terminated string in, without the NUL.
+    ///
+    /// # Errors
+    /// EFAULT; `too_long` if there is no NUL among the first `limit` bytes (ENAMETOOLONG for paths with limit 4096).
+    pub fn copy_in_string(&self, addr: UserAddr, limit: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
+        let mut out = Vec::new();
+        let mut at = addr;
+        while out.len() < limit {
+            // Up to the end of the page first, so that a string at the end of a mapping costs one copy.
+            let in_page = 4096 - usize::try_from(at.0 & 4095).map_err(|_| Errno::EFAULT)?;
+            let want = in_page.min(limit - out.len());
+            let start = out.len();
+            out.resize(start + want, 0);
+            let got = self.thread.read_memory(at.0, &mut out[start..]);
+            if let Some(nul) = out[start..start + got].iter().position(|b| *b == 0) {
+                out.truncate(start + nul);
+                return Ok(out);
+            }
+            if got < want {
+                return Err(Errno::EFAULT);
+            }
+            at = at.add(u64::try_from(want).map_err(|_| Errno::EFAULT)?)?;
+        }
+        Err(too_long)
+    }
+
+    /// Copies a path in (PATH_MAX 4096 including the NUL).
+    ///
+    /// # Errors
+    /// EFAULT, ENAMETOOLONG.
+    pub fn copy_in_path(&self, addr: UserAddr) -> Result<Vec<u8>, Errno> {
+        self.copy_in_string(addr, 4096, Errno::ENAMETOOLONG)
+    }
+
+    /// Copies all of `src` out, with the reply if it fits there (a fault then turns the result into EFAULT), else at once.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_out(&self, addr: UserAddr, src: &[u8]) -> Result<(), Errno> {
+        if let Some(buffer) = self.thread.reply_buffer(addr.0, src.len()) {
+            buffer.write(0, src);
+            return Ok(());
+        }
+        if self.thread.write_memory(addr.0, src) == src.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
+    }
+
+    /// Copies a structure out.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_out_value<T: IntoBytes + Immutable>(&self, addr: UserAddr, value: &T) -> Result<(), Errno> {
+        self.copy_out(addr, value.as_bytes())
+    }
+}
