@@ -191,6 +191,9 @@ pub enum Reply {
     Continue,
     /// The system call's raw result (a negated errno in -4095..=-1).
     Return(i64),
+    /// The stub carries the call out itself: a call that it would have answered locally, sent to the sentry because local
+    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl).
+    Local,
     /// Make the same system call again at once (its request comes as a new event).
     Again,
     /// Build a signal frame and enter the handler.
@@ -313,4 +316,8 @@ pub trait Platform: Send + Sync {
     fn exec(&self, owner: OwnerRef, image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno>;
     /// Runs `f` on a helper thread that may block in host calls.
     fn spawn_blocking(&self, f: Box<dyn FnOnce() + Send>);
+    /// Sets what workers run after each event (tasks that became ready). Only the first call counts.
+    fn set_ready_hook(&self, hook: Arc<dyn Fn() + Send + Sync>);
+    /// Kills every application process; the platform is of no use afterwards.
+    fn shutdown(&self);
 }

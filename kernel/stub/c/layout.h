@@ -130,7 +130,9 @@ struct channel {
     u32 local_calls;                     /* 0: every call goes to the sentry */
     u32 slot;
     u32 region;
-    u32 pad4[9];
+    u32 pad3;
+    u64 space;                           /* id of the address space, for notifications */
+    u32 pad4[6];
     /* line 5: identity */
     struct identity id;
     u32 pad5[8];
