@@ -111,6 +111,8 @@ static void claim(struct tcb *t, u64 lo, u64 hi)
     t->seq = t->ch->req_seq;
     t->kicked = 0;
     proc.brk_lock = 0;
+    proc.patch_busy = 0;
+    proc.sync_core = 0;
 }
 
 s64 do_clone(struct stop *s)

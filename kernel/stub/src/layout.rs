@@ -2,6 +2,8 @@
 
 /// Stub base.
 pub const STUB_BASE: u64 = 0x7d00_0000_0000;
+/// Where trampolines jump to (checked by the linker script).
+pub const STUB_ENTRY: u64 = STUB_BASE + 0x1000;
 /// Slabs.
 pub const CHANNEL_BASE: u64 = 0x7d00_1000_0000;
 /// Per-thread regions: TCB, syscall stack, signal stack.
@@ -50,6 +52,24 @@ pub const REQ_COPY_FAULT: u32 = 7;
 pub const REQ_CLONED: u32 = 8;
 /// Arg0: address after a system call instruction that has trapped often.
 pub const REQ_PATCH: u32 = 9;
+/// The next step of a patch follows.
+pub const REP_PATCH: u32 = 11;
+/// Step of a patch: finished.
+pub const PATCH_DONE: u64 = 0;
+/// Step of a patch: map memory for trampolines.
+pub const PATCH_MAP: u64 = 1;
+/// Step of a patch: make all threads see the code written so far.
+pub const PATCH_BARRIER: u64 = 2;
+/// Bytes of a trampoline with its header.
+pub const TRAMPOLINE_SIZE: u64 = 128;
+/// Offset of a trampoline's code.
+pub const TRAMPOLINE_CODE: u64 = 32;
+/// First word of a trampoline's header.
+pub const TRAMPOLINE_MAGIC: u64 = 0x706d_6172_746f_7665;
+/// Boundary kind: execute the system call.
+pub const BOUNDARY_SYSCALL: u8 = 1;
+/// Boundary kind: go on in the relocated instructions.
+pub const BOUNDARY_TAIL: u8 = 2;
 /// Rep continue.
 pub const REP_CONTINUE: u32 = 1;
 /// Rep return.

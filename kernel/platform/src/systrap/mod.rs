@@ -6,6 +6,7 @@
 
 mod channel;
 pub mod filter;
+mod patch;
 mod pool;
 mod space;
 mod sys;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
 use channel::Channel;
+pub use patch::ProcFiles;
 use space::{SlabPool, Space};
 use thread::{Prepared, SysThread};
 use worker::Hot;
@@ -64,6 +66,7 @@ pub(crate) struct Inner {
     cpus: usize,
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
+    files: OnceLock<Arc<dyn ProcFiles>>,
 }
 
 #[derive(Default)]
@@ -102,6 +105,7 @@ impl Systrap {
             cpus: sys::allowed_cpus(),
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
+            files: OnceLock::new(),
         });
         let space = Space::with_slab(
             0,
@@ -133,6 +137,11 @@ impl Systrap {
             inner.add_spare()?;
         }
         Ok(Self(inner))
+    }
+
+    /// Lets call sites be patched: `files` opens stubs' `/proc` files. Only the first call counts.
+    pub fn set_proc_files(&self, files: Arc<dyn ProcFiles>) {
+        let _ = self.0.files.set(files);
     }
 
     /// Sets the hook that workers call after each event. Only the first call counts.
@@ -180,6 +189,7 @@ impl Inner {
     pub(crate) fn prepare_fork(&self, parent: &Arc<SysThread>, owner: OwnerRef) -> Result<Prepared, Errno> {
         let mapped: Vec<bool> = parent.space.tables.lock().slots.iter().map(|s| s.mapped).collect();
         let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
+        *child.space.patches.lock() = parent.space.patches.lock().fork();
         child
             .space
             .brk
@@ -392,6 +402,20 @@ impl Inner {
             }
             _ => refuse(Errno::ENOSYS),
         }
+    }
+
+    /// One step of patching the call site that ends at `site` in `thread`'s address space.
+    pub(crate) fn patch_step(&self, thread: &SysThread, site: u64, nr: u64, result: i64) -> patch::Step {
+        let Some(files) = self.files.get() else {
+            return patch::Step::Done;
+        };
+        let single = thread.space.tables.lock().threads.len() == 1;
+        let target = patch::Target {
+            pid: thread.space.pid(),
+            single,
+            files,
+        };
+        thread.space.patches.lock().step(&target, site, nr, result)
     }
 
     /// Lets a stub that sleeps in a notification go on.

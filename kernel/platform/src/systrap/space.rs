@@ -9,6 +9,7 @@ use bevor_stub::layout::{BOUNCE_SIZE, SLAB_CHANNELS, SLAB_SIZE};
 use parking_lot::Mutex;
 
 use super::channel::Channel;
+use super::patch::Patches;
 use super::sys;
 use super::thread::SysThread;
 use crate::api::AddressSpace;
@@ -81,7 +82,7 @@ pub(crate) struct Space {
     pub(crate) pid: AtomicI32,
     pub(crate) alive: AtomicBool,
     pub(crate) tables: Mutex<Tables>,
-    /// Serialises forks (and patching) of this address space.
+    pub(crate) patches: Mutex<Patches>,
     pub(crate) brk: AtomicU64,
     pool: Arc<SlabPool>,
 }
@@ -114,6 +115,7 @@ impl Space {
             pid: AtomicI32::new(0),
             alive: AtomicBool::new(true),
             tables: Mutex::new(tables),
+            patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
         }))
@@ -135,6 +137,7 @@ impl Space {
                 slots,
                 threads: Vec::new(),
             }),
+            patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
         })
@@ -181,6 +184,7 @@ impl Space {
     /// Gives everything back once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
+        *self.patches.lock() = Patches::default();
         let mut tables = self.tables.lock();
         let tables = std::mem::take(&mut *tables);
         for (slot, state) in tables.slots.iter().enumerate() {

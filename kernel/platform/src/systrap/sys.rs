@@ -221,3 +221,27 @@ pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)
 }
+
+/// Writes at an offset; bytes written.
+pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
+    let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
+    // SAFETY: the buffer is a live slice.
+    let n = unsafe { libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset) };
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Reads a whole (proc) file of at most `limit` bytes.
+pub(crate) fn read_whole(fd: &HostFd, limit: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 << 10);
+    let mut chunk = vec![0u8; 16 << 10];
+    while out.len() < limit {
+        let Ok(offset) = libc::off_t::try_from(out.len()) else { break };
+        // SAFETY: the buffer is a live slice.
+        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
+        match usize::try_from(n) {
+            Ok(n) if n > 0 => out.extend_from_slice(&chunk[..n]),
+            _ => break,
+        }
+    }
+    out
+}

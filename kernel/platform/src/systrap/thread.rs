@@ -165,6 +165,7 @@ impl SysThread {
                 Event::Started
             }
             l::REQ_BROKEN => Event::Broken(Errno::from_code(low_i32(request.call.args[0])).unwrap_or(Errno::EFAULT)),
+            l::REQ_PATCH => return self.patch(&request.call.args),
             l::REQ_CLONED => return self.cloned(request.call.args[0].cast_signed()),
             l::REQ_ZYGOTE => {
                 if let Some(platform) = self.platform.upgrade() {
@@ -295,6 +296,24 @@ impl SysThread {
                 (id, i32::try_from(state.donations.len() - 1).unwrap_or(-1))
             }
         }
+    }
+
+    fn patch(&self, args: &[u64; 6]) {
+        use super::patch::Step;
+        let [site, nr, result, ..] = *args;
+        let step = self
+            .platform
+            .upgrade()
+            .map_or(Step::Done, |p| p.patch_step(self, site, nr, result.cast_signed()));
+        let (kind, a, b) = match step {
+            Step::Done => (l::PATCH_DONE, 0, 0),
+            Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
+            Step::Barrier(window, header) => (l::PATCH_BARRIER, window, header),
+        };
+        self.channel.set_op(0, kind);
+        self.channel.set_op(1, a);
+        self.channel.set_op(2, b);
+        self.finish(l::REP_PATCH, 0);
     }
 
     /// To the zygote: fork a stub that claims with `nonce`.
