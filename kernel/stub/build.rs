@@ -3,17 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 9] = [
-    "gate.S",
-    "entry.S",
-    "user.S",
-    "dispatch.c",
-    "local.c",
-    "marshal.c",
-    "patch.c",
-    "process.c",
-    "signal.c",
-];
+const SOURCES: [&str; 9] =
+    ["gate.S", "entry.S", "user.S", "dispatch.c", "local.c", "marshal.c", "patch.c", "process.c", "signal.c"];
 
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -21,51 +12,14 @@ fn main() {
     println!("cargo::rerun-if-changed={}", source.display());
     let mut build = cc::Build::new();
     // Not the profile's flags: the stub is the same program in every profile.
-    build
-        .opt_level(2)
-        .debug(false)
-        .warnings(true)
-        .extra_warnings(true)
-        .warnings_into_errors(true)
-        .no_default_flags(true);
+    build.opt_level(2).debug(false).warnings(true).extra_warnings(true).warnings_into_errors(true).no_default_flags(true);
     let mut command: Command = build.get_compiler().to_command();
     command
-        .args([
-            "-O2",
-            "-g0",
-            "-std=gnu11",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-Wno-array-bounds",
-            "-Wno-unused-parameter",
-        ])
-        .args([
-            "-ffreestanding",
-            "-nostdlib",
-            "-static",
-            "-no-pie",
-            "-fpie",
-            "-mgeneral-regs-only",
-        ])
-        .args([
-            "-fno-stack-protector",
-            "-fcf-protection=none",
-            "-fno-asynchronous-unwind-tables",
-            "-fno-unwind-tables",
-        ])
-        .args([
-            "-mno-red-zone",
-            "-fno-strict-aliasing",
-            "-fno-tree-loop-distribute-patterns",
-            "-fomit-frame-pointer",
-        ])
-        .args([
-            "-Wl,--build-id=none",
-            "-Wl,-z,max-page-size=4096",
-            "-Wl,-z,noexecstack",
-            "-Wl,--fatal-warnings",
-        ])
+        .args(["-O2", "-g0", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds", "-Wno-unused-parameter"])
+        .args(["-ffreestanding", "-nostdlib", "-static", "-no-pie", "-fpie", "-mgeneral-regs-only"])
+        .args(["-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"])
+        .args(["-mno-red-zone", "-fno-strict-aliasing", "-fno-tree-loop-distribute-patterns", "-fomit-frame-pointer"])
+        .args(["-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack", "-Wl,--fatal-warnings"])
         .arg("-Wl,--no-warn-rwx-segments")
         .arg(format!("-Wl,-T,{}", source.join("link.ld").display()))
         .args(SOURCES.map(|s| source.join(s)))

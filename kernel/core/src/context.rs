@@ -105,11 +105,7 @@ impl SyscallContext<'_> {
     /// # Errors
     /// EFAULT.
     pub fn copy_in(&self, addr: UserAddr, dst: &mut [u8]) -> Result<(), Errno> {
-        if self.thread.read_memory(addr.0, dst) == dst.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.read_memory(addr.0, dst) == dst.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure in.
@@ -165,11 +161,7 @@ impl SyscallContext<'_> {
             buffer.write(0, src);
             return Ok(());
         }
-        if self.thread.write_memory(addr.0, src) == src.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.write_memory(addr.0, src) == src.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure out.

@@ -45,8 +45,8 @@ _start:
 	# many handed-off calls
 	mov %edi,%r14d
 	mov $20000,%ebx
-2:	mov $1000,%eax
-	mov %ebx,%edi
+2:	mov %ebx,%edi
+	mov $1000,%eax
 	syscall
 	cmp %ebx,%eax
 	jne bad

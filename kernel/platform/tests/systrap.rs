@@ -19,14 +19,7 @@ fn guest() -> Vec<u8> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest.S");
     let elf = dir.join("guest.elf");
     let status = Command::new("cc")
-        .args([
-            "-nostdlib",
-            "-static",
-            "-Wl,-Ttext=0x400000",
-            "-Wl,--oformat=binary",
-            "-Wl,--build-id=none",
-            "-o",
-        ])
+        .args(["-nostdlib", "-static", "-Wl,-Ttext=0x400000", "-Wl,--oformat=binary", "-Wl,--build-id=none", "-o"])
         .arg(&elf)
         .arg(source)
         .status()
@@ -40,10 +33,7 @@ struct OwnProc;
 
 impl OwnProc {
     fn open(pid: i32, name: &str, write: bool) -> Result<HostFd, Errno> {
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(write)
-            .open(format!("/proc/{pid}/{name}"));
+        let file = std::fs::OpenOptions::new().read(true).write(write).open(format!("/proc/{pid}/{name}"));
         file.map(|f| HostFd::new(OwnedFd::from(f))).map_err(|_| Errno::EACCES)
     }
 }
@@ -81,11 +71,7 @@ impl ThreadOwner for Task {
         let mut world = self.kernel.world.lock().unwrap();
         let call = match event {
             Event::Started => {
-                thread.set_identity(Identity {
-                    pid: self.pid,
-                    tid: self.pid,
-                    ..Identity::default()
-                });
+                thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
                 return thread.reply(Reply::Continue);
             }
             Event::Syscall(call) => call,
@@ -99,10 +85,7 @@ impl ThreadOwner for Task {
                 thread.reply(Reply::Return(n.try_into().unwrap()));
             }
             57 => {
-                let child = Arc::new(Task {
-                    kernel: Arc::clone(&self.kernel),
-                    pid: self.pid + 1,
-                });
+                let child = Arc::new(Task { kernel: Arc::clone(&self.kernel), pid: self.pid + 1 });
                 let op = CloneOp {
                     share_vm: false,
                     stack: 0,
@@ -130,10 +113,7 @@ impl ThreadOwner for Task {
                         parent.reply(Reply::Return(pid.into()));
                     }
                 }
-                thread.reply(Reply::Exit {
-                    clear_tid: 0,
-                    robust_list: 0,
-                });
+                thread.reply(Reply::Exit { clear_tid: 0, robust_list: 0 });
                 self.kernel.done.notify_all();
             }
             1000 => {
@@ -152,42 +132,19 @@ fn a_program_calls_forks_waits_and_exits() {
     let platform = Systrap::start(zygote).expect("the workers start");
     platform.set_proc_files(Arc::new(OwnProc));
     let kernel = Arc::new(Kernel::default());
-    let task = Arc::new(Task {
-        kernel: Arc::clone(&kernel),
-        pid: 40,
-    });
+    let task = Arc::new(Task { kernel: Arc::clone(&kernel), pid: 40 });
     let len = u64::try_from(image.len()).unwrap();
-    let map = MmapOp {
-        addr: 0x40_0000,
-        len: len.next_multiple_of(4096),
-        prot: 7,
-        flags: 0x32,
-        file: None,
-        offset: 0,
-    };
-    let ops = vec![
-        ImageOp::Mmap(map),
-        ImageOp::Write {
-            addr: 0x40_0000,
-            data: image,
-        },
-    ];
+    // A private file mapping, as an ELF loader makes it: its call sites may be patched.
+    let file = bevor_hostcall::fd::memfd(c"guest").expect("a memory file");
+    std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap()).write_all(&image).unwrap();
+    let file = Some(FileMapping { fd: file, id: 1 });
+    let map = MmapOp { addr: 0x40_0000, len: len.next_multiple_of(4096), prot: 5, flags: 0x12, file, offset: 0 };
+    let ops = vec![ImageOp::Mmap(map)];
     let stack = platform.layout().stack_top - 4096;
-    let image = ExecImage {
-        ops,
-        entry: 0x40_0000,
-        stack,
-        brk: 0x50_0000,
-    };
+    let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000 };
     let start = std::time::Instant::now();
-    let identity = Identity {
-        pid: 40,
-        tid: 40,
-        ..Identity::default()
-    };
-    platform
-        .exec(OwnerRef(task), image, identity)
-        .expect("a spare takes the image");
+    let identity = Identity { pid: 40, tid: 40, ..Identity::default() };
+    platform.exec(OwnerRef(task), image, identity).expect("a spare takes the image");
     let mut world = kernel.world.lock().unwrap();
     while !world.exits.contains_key(&40) {
         world = kernel.done.wait(world).unwrap();

@@ -78,23 +78,11 @@ impl Channel {
                 let len = usize::try_from(self.load32(field + 8)).unwrap_or(0);
                 let off = usize::try_from(self.load32(field + 12)).unwrap_or(0);
                 if off <= BOUNCE_SIZE && len <= BOUNCE_SIZE - off {
-                    *w = Window {
-                        addr: self.load64(field),
-                        len,
-                        off,
-                    };
+                    *w = Window { addr: self.load64(field), len, off };
                 }
             }
         }
-        Request {
-            kind: self.load32(at::REQ_KIND),
-            call: SyscallRequest {
-                nr: self.load64(at::NR),
-                args,
-            },
-            windows,
-            used,
-        }
+        Request { kind: self.load32(at::REQ_KIND), call: SyscallRequest { nr: self.load64(at::NR), args }, windows, used }
     }
 
     /// The application's instruction pointer at the stop.
@@ -140,9 +128,7 @@ impl Channel {
 
     /// Says whether a sentry thread polls this channel. After clearing, the caller looks at `request_seq` once more.
     pub(crate) fn set_watched(&self, on: bool) {
-        self.memory
-            .atomic_u32(self.base + at::WATCHED)
-            .store(u32::from(on), Ordering::SeqCst);
+        self.memory.atomic_u32(self.base + at::WATCHED).store(u32::from(on), Ordering::SeqCst);
     }
 
     /// Sets the sentry's words of a channel that already holds a request (the zygote's).
@@ -166,15 +152,7 @@ impl Channel {
     }
 
     pub(crate) fn set_identity(&self, id: Identity) {
-        let words = [
-            id.pid.cast_unsigned(),
-            id.tid.cast_unsigned(),
-            id.ppid.cast_unsigned(),
-            id.uid,
-            id.euid,
-            id.gid,
-            id.egid,
-        ];
+        let words = [id.pid.cast_unsigned(), id.tid.cast_unsigned(), id.ppid.cast_unsigned(), id.uid, id.euid, id.gid, id.egid];
         for (i, w) in words.into_iter().enumerate() {
             self.store32(at::ID + 4 * i, w);
         }
@@ -193,17 +171,11 @@ impl Channel {
     }
 
     pub(crate) fn set_pending(&self, pending: u64) {
-        self.memory
-            .atomic_u64(self.base + at::PENDING)
-            .store(pending, Ordering::SeqCst);
+        self.memory.atomic_u64(self.base + at::PENDING).store(pending, Ordering::SeqCst);
     }
 
     pub(crate) fn altstack(&self) -> AltStack {
-        AltStack {
-            sp: self.load64(at::ALT_SP),
-            size: self.load64(at::ALT_SIZE),
-            flags: self.load32(at::ALT_FLAGS),
-        }
+        AltStack { sp: self.load64(at::ALT_SP), size: self.load64(at::ALT_SIZE), flags: self.load32(at::ALT_FLAGS) }
     }
 
     pub(crate) fn set_altstack(&self, alt: AltStack) {

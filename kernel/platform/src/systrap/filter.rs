@@ -72,14 +72,7 @@ fn body(nr: u32) -> Vec<Insn> {
     // A low word whose bits outside `mask` are zero.
     let within = |n: u32, mask: u32| {
         let (low, high) = arg(n);
-        vec![
-            stmt(LD_ABS, high),
-            jump(JEQ, 0, 1, 0),
-            trap,
-            stmt(LD_ABS, low),
-            jump(JSET, !mask, 0, 1),
-            trap,
-        ]
+        vec![stmt(LD_ABS, high), jump(JEQ, 0, 1, 0), trap, stmt(LD_ABS, low), jump(JSET, !mask, 0, 1), trap]
     };
     // A bit set in `set` for the value of the low word (masked), which must be below 32.
     let one_of = |n: u32, mask: u32, set: u32| {
@@ -104,13 +97,7 @@ fn body(nr: u32) -> Vec<Insn> {
         }
         libc::SYS_mremap => {
             let (low, high) = arg(1);
-            out.extend([
-                stmt(LD_ABS, low),
-                jump(JEQ, 0, 0, 3),
-                stmt(LD_ABS, high),
-                jump(JEQ, 0, 0, 1),
-                trap,
-            ]);
+            out.extend([stmt(LD_ABS, low), jump(JEQ, 0, 0, 3), stmt(LD_ABS, high), jump(JEQ, 0, 0, 1), trap]);
             out.extend(within(3, 7));
         }
         libc::SYS_madvise => {

@@ -107,14 +107,7 @@ impl Systrap {
             ready: OnceLock::new(),
             files: OnceLock::new(),
         });
-        let space = Space::with_slab(
-            0,
-            &inner.slabs,
-            space::Slab {
-                fd: zygote.fd,
-                memory: Arc::clone(&zygote.memory),
-            },
-        );
+        let space = Space::with_slab(0, &inner.slabs, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
         space.pid.store(zygote.pid, Ordering::Release);
         let channel = Channel::new(zygote.memory, 0);
         let thread = SysThread::new(&inner.me, &space, channel, 0, None, true);
@@ -125,12 +118,8 @@ impl Systrap {
             spaces.by_pid.insert(zygote.pid, space);
         }
         inner.threads.lock().insert(zygote.pid, Arc::clone(&thread));
-        *inner.zygote.lock() = Some(ZygoteState {
-            thread: Arc::clone(&thread),
-            ready: false,
-            queue: VecDeque::new(),
-            current: None,
-        });
+        *inner.zygote.lock() =
+            Some(ZygoteState { thread: Arc::clone(&thread), ready: false, queue: VecDeque::new(), current: None });
         worker::start(&inner)?;
         thread.poll();
         for _ in 0..SPARES {
@@ -175,13 +164,7 @@ impl Inner {
         };
         let nonce = sys::nonce();
         self.spaces.lock().by_id.insert(id, space);
-        self.claims.lock().insert(
-            nonce,
-            Claim {
-                child: Arc::clone(&child),
-                parent,
-            },
-        );
+        self.claims.lock().insert(nonce, Claim { child: Arc::clone(&child), parent });
         Ok((child, nonce))
     }
 
@@ -190,15 +173,8 @@ impl Inner {
         let mapped: Vec<bool> = parent.space.tables.lock().slots.iter().map(|s| s.mapped).collect();
         let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
         *child.space.patches.lock() = parent.space.patches.lock().fork();
-        child
-            .space
-            .brk
-            .store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok(Prepared {
-            child,
-            flags: 0,
-            words: [nonce.0, nonce.1],
-        })
+        child.space.brk.store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(Prepared { child, flags: 0, words: [nonce.0, nonce.1] })
     }
 
     fn add_spare(&self) -> Result<(), Errno> {
@@ -321,13 +297,7 @@ impl Inner {
         let space = Arc::clone(self.spaces.lock().by_id.get(&space)?);
         // Only a thread of that very process speaks for it.
         sys::tgkill(space.pid(), pid, 0).ok()?;
-        let thread = space
-            .tables
-            .lock()
-            .threads
-            .iter()
-            .find(|t| u64::from(t.slot) == slot)
-            .cloned()?;
+        let thread = space.tables.lock().threads.iter().find(|t| u64::from(t.slot) == slot).cloned()?;
         thread.tid.store(pid, Ordering::Release);
         self.threads.lock().insert(pid, Arc::clone(&thread));
         Some(thread)
@@ -410,11 +380,7 @@ impl Inner {
             return patch::Step::Done;
         };
         let single = thread.space.tables.lock().threads.len() == 1;
-        let target = patch::Target {
-            pid: thread.space.pid(),
-            single,
-            files,
-        };
+        let target = patch::Target { pid: thread.space.pid(), single, files };
         thread.space.patches.lock().step(&target, site, nr, result)
     }
 

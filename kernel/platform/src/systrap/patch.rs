@@ -17,9 +17,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 use super::sys;
 
 /// One-byte opcodes that are invalid in 64-bit mode.
-const INVALID: [u8; 17] = [
-    0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4,
-];
+const INVALID: [u8; 17] = [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4];
 
 /// Bytes of one trampoline area.
 const ARENA: u64 = 0x1_0000;
@@ -74,11 +72,7 @@ impl Patches {
     /// What a forked child has: the same areas in the same use, no open files.
     pub(crate) fn fork(&self) -> Self {
         // A window half-written at the fork stays so in the child; its stub emulates it (proc.patch_window).
-        Self {
-            arenas: self.arenas.clone(),
-            off: self.off || self.steps.is_some(),
-            ..Self::default()
-        }
+        Self { arenas: self.arenas.clone(), off: self.off || self.steps.is_some(), ..Self::default() }
     }
 
     /// Address ranges that belong to the stub.
@@ -112,14 +106,7 @@ impl Plan {
             let window = site - 2 - u64::try_from(len).ok()?;
             let boundaries = vec![(u8::try_from(len).ok()?, l::BOUNDARY_SYSCALL)];
             let before = code[code.len() - len..].to_vec();
-            return Some(Self {
-                window,
-                site,
-                len: len + 2,
-                before,
-                after: Vec::new(),
-                boundaries,
-            });
+            return Some(Self { window, site, len: len + 2, before, after: Vec::new(), boundaries });
         }
         Self::with_tail(site, after)
     }
@@ -140,28 +127,16 @@ impl Plan {
             }
             len += instruction.len();
             if len < 3 {
-                // An instruction start that only a jump from elsewhere can reach: its continuation is not the tail's start, so
-                // there is no way to go on from there.
-                return None;
+                boundaries.push((u8::try_from(len + 2).ok()?, l::BOUNDARY_TAIL));
             }
         }
-        boundaries.truncate(1);
-        Some(Self {
-            window: site - 2,
-            site,
-            len: len + 2,
-            before: Vec::new(),
-            after: after.get(..len)?.to_vec(),
-            boundaries,
-        })
+        Some(Self { window: site - 2, site, len: len + 2, before: Vec::new(), after: after.get(..len)?.to_vec(), boundaries })
     }
 
     /// Whether a jump from the window to code at `target` puts invalid opcodes where they must be.
     fn fits(&self, target: u64) -> bool {
         self.jump(target).is_some_and(|bytes| {
-            self.boundaries
-                .iter()
-                .all(|(at, _)| bytes.get(usize::from(*at)).is_some_and(|b| INVALID.contains(b)))
+            self.boundaries.iter().all(|(at, _)| bytes.get(usize::from(*at)).is_some_and(|b| INVALID.contains(b)))
         })
     }
 
@@ -284,10 +259,7 @@ impl Patches {
         }
         if let Some((base, tries)) = self.trying.take() {
             if u64::try_from(result) == Ok(base) {
-                self.arenas.push(Arena {
-                    base,
-                    used: vec![false; SLOTS],
-                });
+                self.arenas.push(Arena { base, used: vec![false; SLOTS] });
             } else if tries < 40 {
                 return Some(self.ask_for_arena(site, tries + 1));
             } else {
@@ -341,14 +313,11 @@ impl Patches {
         None
     }
 
-    /// Areas lie within two gigabytes of the code: far below libraries, far above a program at a low address (its heap grows there).
+    /// Areas lie within two gigabytes of the code: below libraries, above a program at a low address (whose heap grows there). The
+    /// distances make the jump's last byte an invalid opcode (d4, 2f), which a boundary at offset 4 needs.
     fn ask_for_arena(&mut self, site: u64, tries: u32) -> Step {
-        let stride = 0x0100_0000 * u64::from(tries);
-        let base = if site < 0x4000_0000 {
-            0x3000_0000 + stride
-        } else {
-            (site & !0xffff) - 0x3000_0000 - stride
-        };
+        let stride = 0x10_0000 * u64::from(tries);
+        let base = if site < 0x8000_0000 { site + 0x2f80_0000 + stride } else { site - 0x2b80_0000 + stride } & !0xffff;
         self.trying = Some((base, tries));
         Step::Map(base, ARENA)
     }
@@ -417,12 +386,8 @@ mod tests {
 
     #[test]
     fn a_number_that_does_not_match_the_call_is_not_believed() {
-        let plan = Plan::make(
-            0x40_1007,
-            40,
-            &before(&[0xb8, 39, 0, 0, 0, 0x0f, 5]),
-            &[0x48, 0x3d, 1, 0xf0, 0xff, 0xff, 0x90, 0x90],
-        );
+        let plan =
+            Plan::make(0x40_1007, 40, &before(&[0xb8, 39, 0, 0, 0, 0x0f, 5]), &[0x48, 0x3d, 1, 0xf0, 0xff, 0xff, 0x90, 0x90]);
         let plan = plan.expect("a plan with a tail");
         assert_eq!(plan.window, 0x40_1005);
         assert_eq!(plan.after.len(), 6);
@@ -430,20 +395,9 @@ mod tests {
 
     #[test]
     fn the_tail_boundary_is_an_invalid_opcode_wherever_the_trampoline_goes() {
-        let plan = Plan::make(
-            0x7f00_0000_1004,
-            0,
-            &before(&[0x31, 0xc0, 0x0f, 5]),
-            &[0x48, 0x3d, 1, 0xf0, 0xff, 0xff],
-        )
-        .expect("a plan");
-        let patches = Patches {
-            arenas: vec![Arena {
-                base: 0x7eff_d000_0000,
-                used: vec![false; SLOTS],
-            }],
-            ..Patches::default()
-        };
+        let plan =
+            Plan::make(0x7f00_0000_1004, 0, &before(&[0x31, 0xc0, 0x0f, 5]), &[0x48, 0x3d, 1, 0xf0, 0xff, 0xff]).expect("a plan");
+        let patches = Patches { arenas: vec![Arena { base: 0x7eff_d000_0000, used: vec![false; SLOTS] }], ..Patches::default() };
         let (_, slot) = patches.find_slot(&plan).expect("a slot that fits");
         let target = 0x7eff_d000_0000 + u64::try_from(slot).expect("small") * 128 + 32;
         assert!(INVALID.contains(&plan.jump(target).expect("in range")[2]));
@@ -452,13 +406,7 @@ mod tests {
 
     #[test]
     fn relative_jumps_and_returns_after_the_site_are_left_alone() {
-        assert_eq!(
-            Plan::make(0x40_1004, 0, &before(&[0x31, 0xc0, 0x0f, 5]), &[0x78, 0x10, 0xc3, 0x90, 0x90]),
-            None
-        );
-        assert_eq!(
-            Plan::make(0x40_1004, 0, &before(&[0x31, 0xc0, 0x0f, 5]), &[0xc3, 0x90, 0x90, 0x90]),
-            None
-        );
+        assert_eq!(Plan::make(0x40_1004, 0, &before(&[0x31, 0xc0, 0x0f, 5]), &[0x78, 0x10, 0xc3, 0x90, 0x90]), None);
+        assert_eq!(Plan::make(0x40_1004, 0, &before(&[0x31, 0xc0, 0x0f, 5]), &[0xc3, 0x90, 0x90, 0x90]), None);
     }
 }

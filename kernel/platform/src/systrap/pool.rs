@@ -33,10 +33,7 @@ impl Pool {
         } else if queue.threads < MAX_THREADS {
             queue.threads += 1;
             let pool = self.clone();
-            let started = std::thread::Builder::new()
-                .name("blocking".into())
-                .stack_size(256 << 10)
-                .spawn(move || pool.run());
+            let started = std::thread::Builder::new().name("blocking".into()).stack_size(256 << 10).spawn(move || pool.run());
             if started.is_err() {
                 queue.threads -= 1;
                 condvar.notify_one();

@@ -95,21 +95,11 @@ impl Space {
         let slab_at = at / CHANNELS;
         let mut slabs = vec![None; slab_at];
         slabs.push(Some(slab));
-        let mut slots: Vec<Slot> = mapped
-            .iter()
-            .map(|m| Slot {
-                mapped: *m,
-                ..Slot::default()
-            })
-            .collect();
+        let mut slots: Vec<Slot> = mapped.iter().map(|m| Slot { mapped: *m, ..Slot::default() }).collect();
         slots.resize(slots.len().max(at + 1), Slot::default());
         slots[at].taken = true;
         slots[at].mapped = true;
-        let tables = Tables {
-            slabs,
-            slots,
-            threads: Vec::new(),
-        };
+        let tables = Tables { slabs, slots, threads: Vec::new() };
         Ok(Arc::new(Self {
             id,
             pid: AtomicI32::new(0),
@@ -123,20 +113,12 @@ impl Space {
 
     /// The zygote's space, around the slab that it was started with.
     pub(crate) fn with_slab(id: u64, pool: &Arc<SlabPool>, slab: Slab) -> Arc<Self> {
-        let slots = vec![Slot {
-            taken: true,
-            mapped: true,
-            ..Slot::default()
-        }];
+        let slots = vec![Slot { taken: true, mapped: true, ..Slot::default() }];
         Arc::new(Self {
             id,
             pid: AtomicI32::new(0),
             alive: AtomicBool::new(true),
-            tables: Mutex::new(Tables {
-                slabs: vec![Some(slab)],
-                slots,
-                threads: Vec::new(),
-            }),
+            tables: Mutex::new(Tables { slabs: vec![Some(slab)], slots, threads: Vec::new() }),
             patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
@@ -218,11 +200,7 @@ impl AddressSpace for Space {
     }
 
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {
-        if self.alive.load(Ordering::Acquire) {
-            sys::vm_read(self.pid(), addr, dst)
-        } else {
-            0
-        }
+        if self.alive.load(Ordering::Acquire) { sys::vm_read(self.pid(), addr, dst) } else { 0 }
     }
 
     fn brk_range(&self) -> (u64, u64) {

@@ -62,17 +62,8 @@ pub(crate) fn notif_recv(listener: &HostFd) -> Result<Option<SeccompNotif>, Errn
 
 /// Lets the notifying thread return `val` (a raw result).
 pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Errno> {
-    let (val, error) = if (-4095..0).contains(&val) {
-        (0, i32::try_from(val).unwrap_or(-libc::EIO))
-    } else {
-        (val, 0)
-    };
-    let resp = SeccompNotifResp {
-        id,
-        val,
-        error,
-        flags: 0,
-    };
+    let (val, error) = if (-4095..0).contains(&val) { (0, i32::try_from(val).unwrap_or(-libc::EIO)) } else { (val, 0) };
+    let resp = SeccompNotifResp { id, val, error, flags: 0 };
     // SAFETY: the kernel reads one struct seccomp_notif_resp.
     check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_SEND, &raw const resp) })).map(drop)
 }
@@ -80,13 +71,7 @@ pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Err
 /// Installs `fd` in the notifying process, which returns its number there.
 pub(crate) fn notif_addfd(listener: &HostFd, id: u64, fd: &HostFd) -> Result<(), Errno> {
     let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
-    let add = SeccompNotifAddfd {
-        id,
-        flags: ADDFD_FLAG_SEND,
-        srcfd,
-        newfd: 0,
-        newfd_flags: 0,
-    };
+    let add = SeccompNotifAddfd { id, flags: ADDFD_FLAG_SEND, srcfd, newfd: 0, newfd_flags: 0 };
     // SAFETY: the kernel reads one struct seccomp_notif_addfd.
     check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
 }
@@ -98,14 +83,8 @@ pub(crate) fn notif_set_sync(listener: &HostFd) -> Result<(), Errno> {
 }
 
 fn vm_copy(call: libc::c_long, pid: i32, local: *mut u8, len: usize, remote: u64) -> usize {
-    let l = libc::iovec {
-        iov_base: local.cast(),
-        iov_len: len,
-    };
-    let r = libc::iovec {
-        iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(remote).unwrap_or(0)),
-        iov_len: len,
-    };
+    let l = libc::iovec { iov_base: local.cast(), iov_len: len };
+    let r = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(remote).unwrap_or(0)), iov_len: len };
     // SAFETY: `local` is valid for `len` bytes (callers pass a slice); the remote side is checked by the kernel.
     let n = unsafe { libc::syscall(call, pid, &raw const l, 1, &raw const r, 1, 0) };
     usize::try_from(n).unwrap_or(0)
@@ -176,11 +155,7 @@ pub(crate) fn process_cpu_time(pid: i32) -> (u64, u64) {
         let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the kernel fills one timespec.
         let ok = unsafe { libc::clock_gettime(((!pid) << 3) | which, &raw mut ts) } == 0;
-        if ok {
-            u64::try_from(ts.tv_sec * 1_000_000_000 + ts.tv_nsec).unwrap_or(0)
-        } else {
-            0
-        }
+        if ok { u64::try_from(ts.tv_sec * 1_000_000_000 + ts.tv_nsec).unwrap_or(0) } else { 0 }
     };
     (read(1), read(0))
 }
@@ -206,10 +181,7 @@ pub(crate) fn nonce() -> (u64, u64) {
     let n = unsafe { libc::getrandom(b.as_mut_ptr().cast(), b.len(), 0) };
     assert_eq!(n, 16, "getrandom(2) never fails for 16 bytes once the pool is initialised");
     let (lo, hi) = b.split_at(8);
-    (
-        u64::from_le_bytes(lo.try_into().unwrap_or_default()),
-        u64::from_le_bytes(hi.try_into().unwrap_or_default()),
-    )
+    (u64::from_le_bytes(lo.try_into().unwrap_or_default()), u64::from_le_bytes(hi.try_into().unwrap_or_default()))
 }
 
 /// Sets the size of a memfd and seals it against shrinking, growing and further seals.

@@ -301,10 +301,7 @@ impl SysThread {
     fn patch(&self, args: &[u64; 6]) {
         use super::patch::Step;
         let [site, nr, result, ..] = *args;
-        let step = self
-            .platform
-            .upgrade()
-            .map_or(Step::Done, |p| p.patch_step(self, site, nr, result.cast_signed()));
+        let step = self.platform.upgrade().map_or(Step::Done, |p| p.patch_step(self, site, nr, result.cast_signed()));
         let (kind, a, b) = match step {
             Step::Done => (l::PATCH_DONE, 0, 0),
             Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
@@ -413,14 +410,7 @@ impl SysThread {
         }
         self.channel.write_data(0, &ops);
         self.note_used(data_at);
-        self.channel.set_out(
-            0,
-            Window {
-                addr: 0,
-                len: ops.len(),
-                off: 0,
-            },
-        );
+        self.channel.set_out(0, Window { addr: 0, len: ops.len(), off: 0 });
         for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
             self.channel.set_op(i, w);
         }
@@ -430,11 +420,7 @@ impl SysThread {
 
     fn reply_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
         let Some(platform) = self.platform.upgrade() else { return };
-        let prepared = if op.share_vm {
-            self.prepare_thread(owner)
-        } else {
-            platform.prepare_fork(self, owner)
-        };
+        let prepared = if op.share_vm { self.prepare_thread(owner) } else { platform.prepare_fork(self, owner) };
         let prepared = match prepared {
             Ok(p) => p,
             Err(errno) => return self.finish(l::REP_RETURN, errno.to_result()),
@@ -488,11 +474,7 @@ impl SysThread {
         let child = SysThread::new(&self.platform, &self.space, channel, slot, Some(owner), false);
         tables.threads.push(Arc::clone(&child));
         let flags = if map_region { l::CLONE_OP_MAP_REGION } else { 0 } | if map_slab { l::CLONE_OP_MAP_SLAB } else { 0 };
-        Ok(Prepared {
-            child,
-            flags,
-            words: [u64::from(slot), 0],
-        })
+        Ok(Prepared { child, flags, words: [u64::from(slot), 0] })
     }
 
     /// The parent's host call has returned `result`.
@@ -689,11 +671,7 @@ impl Thread for SysThread {
     }
 
     fn write_memory(&self, addr: u64, src: &[u8]) -> usize {
-        if self.space.alive.load(Ordering::Acquire) {
-            sys::vm_write(self.space.pid(), addr, src)
-        } else {
-            0
-        }
+        if self.space.alive.load(Ordering::Acquire) { sys::vm_write(self.space.pid(), addr, src) } else { 0 }
     }
 
     fn reply_buffer(&self, addr: u64, len: usize) -> Option<SharedSlice> {

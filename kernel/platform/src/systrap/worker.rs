@@ -44,12 +44,7 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
 }
 
 fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
-    std::thread::Builder::new()
-        .name(name)
-        .stack_size(512 << 10)
-        .spawn(f)
-        .map(drop)
-        .map_err(|_| Errno::EAGAIN)
+    std::thread::Builder::new().name(name).stack_size(512 << 10).spawn(f).map(drop).map_err(|_| Errno::EAGAIN)
 }
 
 impl Inner {
@@ -178,12 +173,7 @@ impl Inner {
 
     /// Takes threads out of the hot set that have not called for long; the caller polls them once more.
     fn drop_cold(hot: &mut Hot) -> Vec<Arc<SysThread>> {
-        let cold: Vec<_> = hot
-            .threads
-            .iter()
-            .filter(|t| t.idle_polls.load(Ordering::Relaxed) > SPIN_POLLS)
-            .cloned()
-            .collect();
+        let cold: Vec<_> = hot.threads.iter().filter(|t| t.idle_polls.load(Ordering::Relaxed) > SPIN_POLLS).cloned().collect();
         hot.threads.retain(|t| t.idle_polls.load(Ordering::Relaxed) <= SPIN_POLLS);
         hot.generation += 1;
         for thread in &cold {

@@ -55,11 +55,7 @@ fn xsave_layout() -> (u64, u32) {
 fn supported() -> Result<(), Errno> {
     let hwcap2 = auxv(libc::AT_HWCAP2);
     // HWCAP2_FSGSBASE: the stub keeps its thread pointer in GS.
-    if hwcap2 & 2 == 0 || !std::arch::is_x86_feature_detected!("xsave") {
-        Err(Errno::EOPNOTSUPP)
-    } else {
-        Ok(())
-    }
+    if hwcap2 & 2 == 0 || !std::arch::is_x86_feature_detected!("xsave") { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }
 
 fn auxv(key: libc::c_ulong) -> u64 {
@@ -84,10 +80,7 @@ impl Vdso {
     }
 
     fn is_name(&self, off: u64, name: &[u8]) -> bool {
-        name.iter()
-            .chain(&[0])
-            .enumerate()
-            .all(|(i, b)| self.read::<u8>(off + u64::try_from(i).unwrap_or(0)) == Some(*b))
+        name.iter().chain(&[0]).enumerate().all(|(i, b)| self.read::<u8>(off + u64::try_from(i).unwrap_or(0)) == Some(*b))
     }
 
     /// Looks `name` up in the dynamic symbol table.
@@ -142,9 +135,7 @@ fn write_boot(memory: &SharedMemory) {
     }
     let base = usize::try_from(auxv(libc::AT_SYSINFO_EHDR)).unwrap_or(0);
     if base != 0 {
-        let vdso = Vdso {
-            base: std::ptr::with_exposed_provenance(base),
-        };
+        let vdso = Vdso { base: std::ptr::with_exposed_provenance(base) };
         for (field, name) in [
             (boot::VDSO_CLOCK_GETTIME, &b"__vdso_clock_gettime"[..]),
             (boot::VDSO_GETTIMEOFDAY, b"__vdso_gettimeofday"),
@@ -168,10 +159,7 @@ fn become_stub(program: RawFd, slab: RawFd, options: ZygoteOptions) -> ! {
             libc::_exit(125);
         }
         libc::syscall(libc::SYS_close_range, 4, u32::MAX, 4 /* CLOSE_RANGE_CLOEXEC */);
-        let core = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
         if let Some(uid) = options.uid {
             if libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) != 0
@@ -187,14 +175,7 @@ fn become_stub(program: RawFd, slab: RawFd, options: ZygoteOptions) -> ! {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         let empty: [*const libc::c_char; 1] = [std::ptr::null()];
         let name = [c"bevor-stub".as_ptr(), std::ptr::null()];
-        libc::syscall(
-            libc::SYS_execveat,
-            high,
-            c"".as_ptr(),
-            name.as_ptr(),
-            empty.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
+        libc::syscall(libc::SYS_execveat, high, c"".as_ptr(), name.as_ptr(), empty.as_ptr(), libc::AT_EMPTY_PATH);
         libc::_exit(126)
     }
 }
@@ -249,13 +230,7 @@ impl Zygote {
             stack_bottom: word(at::ARGS + 16) - (2 << 20),
             vdso: word(at::ARGS + 8),
         };
-        Ok(Self {
-            pid,
-            fd,
-            memory,
-            listener,
-            layout,
-        })
+        Ok(Self { pid, fd, memory, listener, layout })
     }
 }
 
