@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     claims: Mutex<HashMap<(u64, u64), Claim>>,
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
-    hot: Mutex<Hot>,
+    hot: Hot,
     cpus: usize,
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
@@ -101,7 +101,7 @@ impl Systrap {
             claims: Mutex::default(),
             spares: Mutex::default(),
             slabs,
-            hot: Mutex::default(),
+            hot: Hot::default(),
             cpus: sys::allowed_cpus(),
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
@@ -318,7 +318,6 @@ impl Inner {
         child.channel.set_host_tid(pid);
         self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
         self.threads.lock().insert(pid, Arc::clone(&child));
-        self.watch(&child);
         let slab = child.space.tables.lock().slabs.iter().flatten().next().map(|s| s.fd.clone());
         match slab {
             Some(fd) => {
@@ -408,7 +407,6 @@ impl Platform for Systrap {
         };
         *spare.owner.write() = Some(owner);
         spare.channel.set_identity(identity);
-        inner.watch(&spare);
         spare.give_image(image);
         // The next spare is made while the new program starts.
         let _ = inner.add_spare();

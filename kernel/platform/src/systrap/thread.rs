@@ -56,6 +56,8 @@ pub(crate) struct State {
     /// An image for a stub that has not arrived yet.
     image: Option<ExecImage>,
     pub(crate) exiting: bool,
+    /// The current event's answer takes long.
+    parked: bool,
 }
 
 pub(crate) struct SysThread {
@@ -71,6 +73,8 @@ pub(crate) struct SysThread {
     /// Times (ns) of the last reply to a sleeping stub and of the last call that came by notification.
     pub(crate) last_reply: AtomicU64,
     pub(crate) stopped_at: AtomicU64,
+    /// Quick calls in a row.
+    pub(crate) streak: AtomicI32,
     /// Host tid as the host kernel told it (0: not yet known; the channel's word is only the stub's claim).
     pub(crate) tid: AtomicI32,
     pub(crate) owner: RwLock<Option<OwnerRef>>,
@@ -104,6 +108,7 @@ impl SysThread {
             idle_polls: AtomicU32::new(0),
             last_reply: AtomicU64::new(0),
             stopped_at: AtomicU64::new(0),
+            streak: AtomicI32::new(0),
             tid: AtomicI32::new(0),
             owner: RwLock::new(owner),
             state: Mutex::new(State {
@@ -117,6 +122,7 @@ impl SysThread {
                 cloning: None,
                 image: None,
                 exiting: false,
+                parked: false,
             }),
             zygote,
         })
@@ -137,6 +143,7 @@ impl SysThread {
             self.seq.store(seq, Ordering::Release);
             let request = self.channel.request();
             state.phase = Phase::Stopped;
+            state.parked = false;
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
             if !state.donations.is_empty() {
@@ -203,7 +210,7 @@ impl SysThread {
         let notif = state.notif.take();
         let platform = self.platform.upgrade();
         if let Some(platform) = &platform {
-            platform.before_reply(self, notif.is_some());
+            platform.before_reply(self, notif.is_some(), state.parked);
         }
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
         if let (Some(id), Some(platform)) = (notif, &platform) {
@@ -448,9 +455,6 @@ impl SysThread {
             prepared.words[1],
         ];
         let child = prepared.child;
-        if op.share_vm {
-            platform.watch(&child);
-        }
         let mut state = self.state.lock();
         for (i, w) in words.into_iter().enumerate() {
             self.channel.set_op(i, w);
@@ -604,8 +608,9 @@ impl Thread for SysThread {
     }
 
     fn park(&self) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.phase == Phase::Stopped {
+            state.parked = true;
             self.channel.park(self.seq.load(Ordering::Relaxed));
         }
     }

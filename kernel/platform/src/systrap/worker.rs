@@ -1,28 +1,41 @@
 //! The sentry's worker threads.
 //!
-//! At most one thread at a time is the *spinner*: it polls the channels of threads that have called lately (the hot set). All
-//! others sleep in the notification listener, which wakes them on the CPU of the stub that goes to sleep. A stub looks at its
-//! channel's `watched` word to know which way to call, so the spinner clears that word, and looks once more, before it goes.
+//! *Listeners* sleep in the seccomp notification listener, which wakes them on the CPU of the stub that goes to sleep: a hand-off
+//! without a cross-CPU wake-up. One *spinner* polls the channels of threads that call in quick succession (the hot set) from another CPU, so
+//! that a stub's short spin meets its reply. A stub looks at its channel's `watched` word to know which way to call; the spinner
+//! clears the word, and looks once more, before it goes. Spinning is for threads whose calls are answered at once: one whose call parks, or
+//! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bevor_abi::Errno;
+use parking_lot::{Condvar, Mutex};
 
 use super::thread::SysThread;
 use super::{Inner, sys};
 
-/// Polls of the hot set without a request before the spinner gives up: about 50 us.
+/// Polls of the hot set without a request before the spinner gives up: about 40 us.
 const SPIN_POLLS: u32 = 700;
 /// More threads than this are not polled.
 const HOT_MAX: usize = 16;
 /// A thread that calls again sooner than this after its last reply is worth spinning for.
-const HOT_GAP_NS: u64 = 60_000;
+const HOT_GAP_NS: u64 = 50_000;
+/// Quick calls in a row that make a thread hot, and after a spin that failed.
+const STREAK: i32 = 3;
+const STREAK_AFTER_FAILURE: i32 = 200;
 
 #[derive(Default)]
 pub(crate) struct Hot {
-    spinner: bool,
+    set: Mutex<HotSet>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct HotSet {
+    /// The spinner is polling (or has been told to).
+    active: bool,
     threads: Vec<Arc<SysThread>>,
     generation: u64,
 }
@@ -34,10 +47,13 @@ fn now_ns() -> u64 {
 }
 
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
-    let workers = if inner.cpus > 1 { 2 } else { 1 };
-    for i in 0..workers {
+    for i in 0..inner.cpus.clamp(2, 8) {
         let inner = Arc::clone(inner);
-        spawn(format!("worker-{i}"), move || inner.work())?;
+        spawn(format!("listener-{i}"), move || inner.listen())?;
+    }
+    if inner.cpus > 1 {
+        let inner = Arc::clone(inner);
+        spawn("spinner".into(), move || inner.spinner())?;
     }
     let inner = Arc::clone(inner);
     spawn("reaper".into(), move || inner.reap_children())
@@ -48,13 +64,12 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 }
 
 impl Inner {
-    fn work(&self) {
+    fn listen(&self) {
         loop {
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
                     self.notification(&n);
                     self.run_ready();
-                    self.spin();
                 }
                 Ok(None) => {}
                 // No stub is left that could notify.
@@ -73,61 +88,71 @@ impl Inner {
         }
     }
 
-    /// Adds a thread to the hot set if somebody polls it.
-    pub(crate) fn watch(&self, thread: &Arc<SysThread>) {
-        let mut hot = self.hot.lock();
-        if hot.spinner {
-            Self::add_hot(&mut hot, thread);
-        }
-    }
-
-    fn add_hot(hot: &mut Hot, thread: &Arc<SysThread>) {
-        thread.idle_polls.store(0, Ordering::Relaxed);
-        if hot.threads.len() >= HOT_MAX || thread.watched.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        thread.channel.set_watched(true);
-        hot.threads.push(Arc::clone(thread));
-        hot.generation += 1;
-    }
-
-    /// Called before each reply is published; `sleeping`: the stub sleeps in a notification.
-    pub(crate) fn before_reply(&self, thread: &SysThread, sleeping: bool) {
-        if self.cpus < 2 || thread.zygote {
-            return;
-        }
-        if !sleeping {
-            return;
-        }
-        let now = now_ns();
-        let last = thread.last_reply.swap(now, Ordering::Relaxed);
-        let quick = thread.stopped_at.load(Ordering::Relaxed).saturating_sub(last) < HOT_GAP_NS;
-        if quick {
-            if let Some(me) = thread.me.upgrade() {
-                let mut hot = self.hot.lock();
-                Self::add_hot(&mut hot, &me);
-            }
-        }
-    }
-
     /// Notes when a sleeping stub's call arrived.
     pub(crate) fn note_arrival(&self, at: &AtomicU64) {
         at.store(now_ns(), Ordering::Relaxed);
     }
 
+    /// Called before each reply is published; `sleeping`: the stub sleeps in a notification.
+    pub(crate) fn before_reply(&self, thread: &SysThread, sleeping: bool, parked: bool) {
+        if self.cpus < 2 || thread.zygote || !sleeping {
+            return;
+        }
+        if thread.watched.load(Ordering::Relaxed) {
+            // Its spin ran out, or its call was parked.
+            let mut hot = self.hot.set.lock();
+            hot.threads.retain(|t| !std::ptr::eq(Arc::as_ptr(t), thread));
+            hot.generation += 1;
+            thread.channel.set_watched(false);
+            thread.watched.store(false, Ordering::Relaxed);
+            thread.streak.store(if parked { 0 } else { -STREAK_AFTER_FAILURE }, Ordering::Relaxed);
+            return;
+        }
+        let now = now_ns();
+        let last = thread.last_reply.swap(now, Ordering::Relaxed);
+        let quick = !parked && thread.stopped_at.load(Ordering::Relaxed).saturating_sub(last) < HOT_GAP_NS;
+        if !quick {
+            thread.streak.store(thread.streak.load(Ordering::Relaxed).min(0), Ordering::Relaxed);
+            return;
+        }
+        if thread.streak.fetch_add(1, Ordering::Relaxed) >= STREAK {
+            if let Some(me) = thread.me.upgrade() {
+                self.make_hot(&me);
+            }
+        }
+    }
+
+    fn make_hot(&self, thread: &Arc<SysThread>) {
+        let mut hot = self.hot.set.lock();
+        if hot.threads.len() >= HOT_MAX || thread.watched.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        thread.idle_polls.store(0, Ordering::Relaxed);
+        thread.channel.set_watched(true);
+        hot.threads.push(Arc::clone(thread));
+        hot.generation += 1;
+        if !hot.active {
+            hot.active = true;
+            self.hot.wake.notify_one();
+        }
+    }
+
+    fn spinner(&self) {
+        loop {
+            {
+                let mut hot = self.hot.set.lock();
+                while !hot.active {
+                    self.hot.wake.wait(&mut hot);
+                }
+            }
+            self.spin();
+        }
+    }
+
     /// Polls the hot set for as long as that pays.
     fn spin(&self) {
-        let mut local: Vec<Arc<SysThread>>;
-        let mut generation;
-        {
-            let mut hot = self.hot.lock();
-            if hot.spinner || hot.threads.is_empty() {
-                return;
-            }
-            hot.spinner = true;
-            local = hot.threads.clone();
-            generation = hot.generation;
-        }
+        let mut local: Vec<Arc<SysThread>> = Vec::new();
+        let mut generation = u64::MAX;
         let mut idle = 0;
         while idle < SPIN_POLLS {
             let mut hit = false;
@@ -147,8 +172,8 @@ impl Inner {
                 idle += 1;
                 std::hint::spin_loop();
             }
-            if cold || idle % 16 == 0 {
-                let mut hot = self.hot.lock();
+            if cold || idle % 16 == 1 || local.is_empty() {
+                let mut hot = self.hot.set.lock();
                 let dropped = if cold { Self::drop_cold(&mut hot) } else { Vec::new() };
                 if hot.generation != generation {
                     local.clone_from(&hot.threads);
@@ -172,9 +197,10 @@ impl Inner {
     }
 
     /// Takes threads out of the hot set that have not called for long; the caller polls them once more.
-    fn drop_cold(hot: &mut Hot) -> Vec<Arc<SysThread>> {
-        let cold: Vec<_> = hot.threads.iter().filter(|t| t.idle_polls.load(Ordering::Relaxed) > SPIN_POLLS).cloned().collect();
-        hot.threads.retain(|t| t.idle_polls.load(Ordering::Relaxed) <= SPIN_POLLS);
+    fn drop_cold(hot: &mut HotSet) -> Vec<Arc<SysThread>> {
+        let is_cold = |t: &Arc<SysThread>| t.idle_polls.load(Ordering::Relaxed) > SPIN_POLLS;
+        let cold: Vec<_> = hot.threads.iter().filter(|t| is_cold(t)).cloned().collect();
+        hot.threads.retain(|t| !is_cold(t));
         hot.generation += 1;
         for thread in &cold {
             Self::unwatch(thread);
@@ -184,12 +210,12 @@ impl Inner {
 
     fn stop_spinning(&self) {
         let threads = {
-            let mut hot = self.hot.lock();
+            let mut hot = self.hot.set.lock();
             let threads = std::mem::take(&mut hot.threads);
             for thread in &threads {
                 Self::unwatch(thread);
             }
-            hot.spinner = false;
+            hot.active = false;
             hot.generation += 1;
             threads
         };
