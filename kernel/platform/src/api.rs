@@ -290,6 +290,25 @@ pub trait Thread: Send + Sync {
     fn cpu_time(&self) -> (u64, u64);
 }
 
+/// A mapping of an address space, one line of the host's `/proc/PID/maps` (proc_pid_maps(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address and the one past the last.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Permissions as printed: `r-xp`.
+    pub perms: [u8; 4],
+    /// Offset into the file.
+    pub offset: u64,
+    /// Host device of the file (major, minor), zeros if anonymous.
+    pub dev: (u32, u32),
+    /// Host inode, 0 if anonymous.
+    pub inode: u64,
+    /// `[stack]`, `[vdso]` and the like; empty for files, whose host paths do not leave the platform.
+    pub label: String,
+}
+
 /// One application address space (a host process).
 pub trait AddressSpace: Send + Sync {
     /// Kills the host process and all of its threads. Their owners get `Gone` unless they already exited.
@@ -300,6 +319,11 @@ pub trait AddressSpace: Send + Sync {
     fn id(&self) -> u64;
     /// Copies from memory without a stopped thread; bytes before the first fault.
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize;
+    /// The application's mappings, lowest first, as the host has them; the stub's own are left out.
+    ///
+    /// # Errors
+    /// The host's errno if the process is gone or its files cannot be opened.
+    fn mappings(&self) -> Result<Vec<Mapping>, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
 }

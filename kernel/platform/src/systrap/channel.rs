@@ -85,11 +85,6 @@ impl Channel {
         Request { kind: self.load32(at::REQ_KIND), call: SyscallRequest { nr: self.load64(at::NR), args }, windows, used }
     }
 
-    /// The application's instruction pointer at the stop.
-    pub(crate) fn ip(&self) -> u64 {
-        self.load64(at::IP)
-    }
-
     pub(crate) fn read_data(&self, off: usize, dst: &mut [u8]) {
         self.memory.read(self.base + at::DATA + off, dst);
     }

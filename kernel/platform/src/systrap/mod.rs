@@ -66,7 +66,7 @@ pub(crate) struct Inner {
     cpus: usize,
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
-    files: OnceLock<Arc<dyn ProcFiles>>,
+    files: space::Files,
 }
 
 #[derive(Default)]
@@ -105,9 +105,10 @@ impl Systrap {
             cpus: sys::allowed_cpus(),
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
-            files: OnceLock::new(),
+            files: space::Files::default(),
         });
-        let space = Space::with_slab(0, &inner.slabs, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
+        let space =
+            Space::with_slab(0, &inner.slabs, &inner.files, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
         space.pid.store(zygote.pid, Ordering::Release);
         let channel = Channel::new(zygote.memory, 0);
         let thread = SysThread::new(&inner.me, &space, channel, 0, None, true);
@@ -154,7 +155,7 @@ impl Inner {
         parent: Option<Weak<SysThread>>,
     ) -> Result<(Arc<SysThread>, (u64, u64)), Errno> {
         let id = self.next_space.fetch_add(1, Ordering::Relaxed);
-        let space = Space::new(id, &self.slabs, slot, mapped)?;
+        let space = Space::new(id, &self.slabs, &self.files, slot, mapped)?;
         let child = {
             let mut tables = space.tables.lock();
             let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;

@@ -15,6 +15,7 @@ use bevor_stub::layout as l;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 
 use super::sys;
+use crate::api::Mapping;
 
 /// One-byte opcodes that are invalid in 64-bit mode.
 const INVALID: [u8; 17] = [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4];
@@ -73,11 +74,6 @@ impl Patches {
     pub(crate) fn fork(&self) -> Self {
         // A window half-written at the fork stays so in the child; its stub emulates it (proc.patch_window).
         Self { arenas: self.arenas.clone(), off: self.off || self.steps.is_some(), ..Self::default() }
-    }
-
-    /// Address ranges that belong to the stub.
-    pub(crate) fn hidden(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.arenas.iter().map(|a| (a.base, a.base + ARENA))
     }
 }
 
@@ -350,19 +346,49 @@ fn write_all(memory: &HostFd, addr: u64, bytes: &[u8]) -> Option<()> {
 
 /// The bounds of the file-backed, private, executable, not writable mapping that holds `addr`.
 fn private_text(maps: &HostFd, addr: u64) -> Option<(u64, u64)> {
-    let text = sys::read_whole(maps, 1 << 20);
-    text.split(|b| *b == b'\n').find_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let mut fields = line.split_ascii_whitespace();
-        let (low, high) = fields.next()?.split_once('-')?;
-        let (low, high) = (u64::from_str_radix(low, 16).ok()?, u64::from_str_radix(high, 16).ok()?);
-        if !(low..high).contains(&addr) {
-            return None;
-        }
-        let perms = fields.next()?.as_bytes();
-        let inode = fields.nth(2)?;
-        (perms[1] == b'-' && perms[2] == b'x' && perms[3] == b'p' && inode != "0").then_some((low, high))
+    let text = sys::read_whole(maps, MAPS_LIMIT);
+    let m = text.split(|b| *b == b'\n').filter_map(parse_mapping).find(|m| (m.start..m.end).contains(&addr))?;
+    (&m.perms[1..] == b"-xp" && m.inode != 0).then_some((m.start, m.end))
+}
+
+/// Longest maps file that is read.
+const MAPS_LIMIT: usize = 16 << 20;
+
+/// One line of a maps file.
+fn parse_mapping(line: &[u8]) -> Option<Mapping> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let perms = fields.next()?.as_bytes().try_into().ok()?;
+    let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let inode = fields.next()?.parse().ok()?;
+    let label = fields.next().filter(|l| l.starts_with('[')).unwrap_or_default().to_owned();
+    Some(Mapping {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        perms,
+        offset,
+        dev: (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?),
+        inode,
+        label,
     })
+}
+
+impl Patches {
+    /// The application's mappings of process `pid`.
+    pub(crate) fn mappings(&mut self, pid: i32, files: &Arc<dyn ProcFiles>) -> Result<Vec<Mapping>, Errno> {
+        if self.files.is_none() {
+            self.files = Some((files.memory(pid)?, files.maps(pid)?));
+        }
+        let Some((_, maps)) = &self.files else { return Err(Errno::ESRCH) };
+        let text = sys::read_whole(maps, MAPS_LIMIT);
+        let own = |m: &Mapping| {
+            (l::STUB_BASE..l::STUB_END).contains(&m.start)
+                || self.arenas.iter().any(|a| (a.base..a.base + ARENA).contains(&m.start))
+        };
+        Ok(text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !own(m)).collect())
+    }
 }
 
 #[cfg(test)]

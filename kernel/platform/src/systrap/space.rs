@@ -1,7 +1,7 @@
 //! Address spaces (host processes) and their slabs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
 use bevor_hostcall::{HostFd, SharedMemory};
@@ -9,10 +9,10 @@ use bevor_stub::layout::{BOUNCE_SIZE, SLAB_CHANNELS, SLAB_SIZE};
 use parking_lot::Mutex;
 
 use super::channel::Channel;
-use super::patch::Patches;
+use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
-use crate::api::AddressSpace;
+use crate::api::{AddressSpace, Mapping};
 
 /// Channels in a slab, as an index.
 const CHANNELS: usize = 16;
@@ -76,6 +76,9 @@ pub(crate) struct Slot {
     pub(crate) used: usize,
 }
 
+/// Where the opener of stubs' `/proc` files will be, once it is set.
+pub(crate) type Files = Arc<OnceLock<Arc<dyn ProcFiles>>>;
+
 /// One host process.
 pub(crate) struct Space {
     pub(crate) id: u64,
@@ -85,11 +88,12 @@ pub(crate) struct Space {
     pub(crate) patches: Mutex<Patches>,
     pub(crate) brk: AtomicU64,
     pool: Arc<SlabPool>,
+    pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
 }
 
 impl Space {
     /// A space whose first thread sits in `slot`; `mapped` tells which regions it has from its parent.
-    pub(crate) fn new(id: u64, pool: &Arc<SlabPool>, slot: u32, mapped: &[bool]) -> Result<Arc<Self>, Errno> {
+    pub(crate) fn new(id: u64, pool: &Arc<SlabPool>, files: &Files, slot: u32, mapped: &[bool]) -> Result<Arc<Self>, Errno> {
         let slab = pool.take()?;
         let at = usize::try_from(slot).map_err(|_| Errno::EAGAIN)?;
         let slab_at = at / CHANNELS;
@@ -108,11 +112,12 @@ impl Space {
             patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
+            files: Arc::clone(files),
         }))
     }
 
     /// The zygote's space, around the slab that it was started with.
-    pub(crate) fn with_slab(id: u64, pool: &Arc<SlabPool>, slab: Slab) -> Arc<Self> {
+    pub(crate) fn with_slab(id: u64, pool: &Arc<SlabPool>, files: &Files, slab: Slab) -> Arc<Self> {
         let slots = vec![Slot { taken: true, mapped: true, ..Slot::default() }];
         Arc::new(Self {
             id,
@@ -122,6 +127,7 @@ impl Space {
             patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
+            files: Arc::clone(files),
         })
     }
 
@@ -201,6 +207,14 @@ impl AddressSpace for Space {
 
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {
         if self.alive.load(Ordering::Acquire) { sys::vm_read(self.pid(), addr, dst) } else { 0 }
+    }
+
+    fn mappings(&self) -> Result<Vec<Mapping>, Errno> {
+        let files = self.files.get().ok_or(Errno::ENOSYS)?;
+        if !self.alive.load(Ordering::Acquire) {
+            return Err(Errno::ESRCH);
+        }
+        self.patches.lock().mappings(self.pid(), files)
     }
 
     fn brk_range(&self) -> (u64, u64) {
