@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use bevor_abi::Errno;
 use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait as wait_any};
 
 use crate::control::{Control, Message};
 use crate::failure::Failure;
@@ -142,7 +142,7 @@ impl Drop for Children {
         }
         // The sentry's end waits for every process of its pid namespace.
         while self.sentry.is_some() || self.gofer.is_some() {
-            match waitpid(None, WaitOptions::empty()) {
+            match wait_any(WaitOptions::empty()) {
                 Ok(Some((pid, _))) => self.gone(pid),
                 Err(rustix::io::Errno::INTR) => {}
                 _ => break,
@@ -173,7 +173,7 @@ fn wait(control: &Control, watched: u64, mut children: Children) -> Result<u8, F
             forward(control, signal);
             continue;
         }
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait_any(WaitOptions::NOHANG) {
             let was_sentry = children.sentry == Some(pid);
             let was_gofer = children.gofer == Some(pid);
             children.gone(pid);

@@ -159,5 +159,8 @@ fn confine() -> Result<(), Failure> {
     let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL;
     limit_capabilities(keep).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
+    // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.
+    let first = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ()).map_err(at("start a thread"))?;
+    first.join().map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
     filter::sentry().and_then(AllowList::install).map_err(at("install the seccomp filter"))
 }

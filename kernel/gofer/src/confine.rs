@@ -169,6 +169,7 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_utimensat,
             libc::SYS_ftruncate,
             // The process itself: heap, its end, a panic's message.
+            libc::SYS_sched_getaffinity,
             libc::SYS_brk,
             libc::SYS_munmap,
             libc::SYS_mremap,
@@ -180,7 +181,8 @@ fn filter() -> Result<AllowList, FilterError> {
         ])
         .allow_without(libc::SYS_mmap, 2, 4)?
         .allow_values(libc::SYS_madvise, 2, &[4])?
-        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs()])?
+        // Debug builds of the standard library ask with F_GETFD whether what they close was open.
+        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()])?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
         .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
 }
