@@ -43,7 +43,10 @@ fn main() {
     if !link(microbench, &static_program, &["-static"]) {
         println!("cargo::warning=no static C library: the benchmark's static rows will be skipped");
         if let Err(error) = std::fs::write(&static_program, []) {
-            println!("cargo::error=cannot write {}: {error}", static_program.display());
+            println!(
+                "cargo::error=cannot write {}: {error}",
+                static_program.display()
+            );
         }
     }
 }

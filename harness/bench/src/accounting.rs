@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -47,14 +48,14 @@ impl Method {
 
 /// Makes a group for each run.
 #[derive(Debug)]
-pub struct Accounting {
+pub(crate) struct Accounting {
     method: Method,
     parent: PathBuf,
 }
 
 impl Accounting {
     /// Finds the best method that works here.
-    pub fn detect() -> Result<Self> {
+    pub(crate) fn detect() -> Result<Self> {
         for (method, parent) in candidates() {
             let accounting = Self { method, parent };
             let works = accounting
@@ -64,6 +65,11 @@ impl Accounting {
                 return Ok(accounting);
             }
         }
+        Self::proc_tree()
+    }
+
+    /// Accounting that works everywhere.
+    fn proc_tree() -> Result<Self> {
         nix::sys::prctl::set_child_subreaper(true).context("PR_SET_CHILD_SUBREAPER")?;
         Ok(Self {
             method: Method::ProcTree,
@@ -72,21 +78,24 @@ impl Accounting {
     }
 
     /// The method in use.
-    pub fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         self.method
     }
 
     /// A fresh group without members.
-    pub fn group(&self) -> Result<Group> {
+    pub(crate) fn group(&self) -> Result<Group> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let inner = match self.method {
             Method::ProcTree => Inner::Tree {
+                _only: only_children(),
                 ignored: descendants()?,
                 reaped_before_ns: reaped_ns()?,
             },
             Method::CgroupV1 | Method::CgroupV2 => {
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                let dir = self.parent.join(format!("bevor-bench.{}.{number}", std::process::id()));
+                let dir = self
+                    .parent
+                    .join(format!("bevor-bench.{}.{number}", std::process::id()));
                 fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
                 Inner::Cgroup {
                     dir,
@@ -96,6 +105,13 @@ impl Accounting {
         };
         Ok(Group { inner })
     }
+}
+
+/// Held by whoever starts processes while a [`Method::ProcTree`] group may exist: such a group takes
+/// every new process below this one for its own.
+pub(crate) fn only_children() -> MutexGuard<'static, ()> {
+    static ONLY: Mutex<()> = Mutex::new(());
+    ONLY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Directories in which control groups might be made, best first: this process's own groups.
@@ -115,7 +131,11 @@ fn candidates() -> Vec<(Method, PathBuf)> {
                 || (version_2 && group.hierarchy == 0)
         });
         if let Some(own) = own {
-            let method = if version_1 { Method::CgroupV1 } else { Method::CgroupV2 };
+            let method = if version_1 {
+                Method::CgroupV1
+            } else {
+                Method::CgroupV2
+            };
             found.push((method, directory_of(&mount, &own.pathname)));
         }
     }
@@ -125,67 +145,97 @@ fn candidates() -> Vec<(Method, PathBuf)> {
 
 /// Where the control group `path` is below `mount`, which may show only a part of the hierarchy.
 fn directory_of(mount: &MountInfo, path: &str) -> PathBuf {
-    let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+    let below = Path::new(path)
+        .strip_prefix(&mount.root)
+        .unwrap_or(Path::new(""));
     let below = below.strip_prefix("/").unwrap_or(below);
     mount.mount_point.join(below)
 }
 
 /// The processes of one run. Dropping it kills those that are left.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     inner: Inner,
 }
 
 #[derive(Debug)]
 enum Inner {
-    Cgroup { dir: PathBuf, version_1: bool },
-    Tree { ignored: HashSet<i32>, reaped_before_ns: u64 },
+    Cgroup {
+        dir: PathBuf,
+        version_1: bool,
+    },
+    Tree {
+        /// Processes that were below this one before.
+        ignored: HashSet<i32>,
+        /// CPU time of earlier children.
+        reaped_before_ns: u64,
+        _only: MutexGuard<'static, ()>,
+    },
 }
 
 impl Group {
     /// The file into which a process writes "0" to become a member, if membership needs that.
-    pub fn entrance(&self) -> io::Result<Option<File>> {
+    pub(crate) fn entrance(&self) -> io::Result<Option<File>> {
         match &self.inner {
-            Inner::Cgroup { dir, .. } => File::options().write(true).open(dir.join("cgroup.procs")).map(Some),
+            Inner::Cgroup { dir, .. } => File::options()
+                .write(true)
+                .open(dir.join("cgroup.procs"))
+                .map(Some),
             Inner::Tree { .. } => Ok(None),
         }
     }
 
     /// CPU time that the run's processes have used so far, in nanoseconds.
-    pub fn cpu_ns(&self) -> Result<u64> {
+    pub(crate) fn cpu_ns(&self) -> Result<u64> {
         match &self.inner {
-            Inner::Cgroup { dir, version_1: true } => {
+            Inner::Cgroup {
+                dir,
+                version_1: true,
+            } => {
                 let text = fs::read_to_string(dir.join("cpuacct.usage"))?;
                 text.trim().parse().context("bad cpuacct.usage")
             }
-            Inner::Cgroup { dir, version_1: false } => parse_cpu_stat(&fs::read_to_string(dir.join("cpu.stat"))?),
-            Inner::Tree { reaped_before_ns, .. } => {
+            Inner::Cgroup {
+                dir,
+                version_1: false,
+            } => parse_cpu_stat(&fs::read_to_string(dir.join("cpu.stat"))?),
+            Inner::Tree {
+                reaped_before_ns, ..
+            } => {
                 let ticks: u64 = self
                     .pids()?
                     .into_iter()
                     .filter_map(|pid| Process::new(pid).ok()?.stat().ok())
-                    .map(|stat| stat.utime + stat.stime + reaped_ticks(stat.cutime) + reaped_ticks(stat.cstime))
+                    .map(|stat| {
+                        stat.utime
+                            + stat.stime
+                            + reaped_ticks(stat.cutime)
+                            + reaped_ticks(stat.cstime)
+                    })
                     .sum();
-                let live_ns = ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1));
+                let live_ns =
+                    ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1));
                 Ok(live_ns + reaped_ns()?.saturating_sub(*reaped_before_ns))
             }
         }
     }
 
     /// The run's live processes.
-    pub fn pids(&self) -> Result<Vec<i32>> {
+    pub(crate) fn pids(&self) -> Result<Vec<i32>> {
         match &self.inner {
             Inner::Cgroup { dir, .. } => {
                 let mut pids = Vec::new();
                 collect_members(dir, &mut pids)?;
                 Ok(pids)
             }
-            Inner::Tree { ignored, .. } => Ok(descendants()?.difference(ignored).copied().collect()),
+            Inner::Tree { ignored, .. } => {
+                Ok(descendants()?.difference(ignored).copied().collect())
+            }
         }
     }
 
     /// Kills every live process of the run.
-    pub fn kill_all(&self) {
+    pub(crate) fn kill_all(&self) {
         for pid in self.pids().unwrap_or_default() {
             // A process that is gone already is what we want.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -250,7 +300,10 @@ fn descendants_of(root: i32, parents: &[(i32, i32)]) -> HashSet<i32> {
     let mut found = HashSet::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
-        for &(pid, _) in parents.iter().filter(|&&(_, its_parent)| its_parent == parent) {
+        for &(pid, _) in parents
+            .iter()
+            .filter(|&&(_, its_parent)| its_parent == parent)
+        {
             if found.insert(pid) {
                 open.push(pid);
             }
@@ -306,26 +359,61 @@ mod tests {
         assert_eq!(descendants_of(10, &parents), HashSet::from([11, 12]));
     }
 
-    #[test]
-    fn a_groups_time_includes_exited_and_orphaned_processes() {
-        let accounting = Accounting::detect().unwrap();
+    /// The inner shell burns CPU as an orphan after the outer one has ended.
+    fn time_of_an_orphan(accounting: &Accounting) {
         let group = accounting.group().unwrap();
-        // The inner shell burns CPU as an orphan after the outer one has ended.
+        let script = "(sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo end spun' &)";
         let launch = crate::launch::Launch {
-            argv: ["/bin/sh", "-c", "(sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo end spun' &)"]
-                .map(Into::into)
-                .to_vec(),
+            argv: ["/bin/sh", "-c", script].map(Into::into).to_vec(),
             pin: None,
             timeout: Duration::from_secs(60),
         };
-        let mut ended = false;
+        let mut used = None;
         crate::launch::run(&launch, &group, &mut |line, _| {
-            ended |= line == "end spun";
+            assert_eq!(line, "end spun");
+            used = Some(group.cpu_ns()?);
             Ok(())
         })
         .unwrap();
-        assert!(ended, "the orphan's line did not arrive");
-        let used = group.cpu_ns().unwrap();
+        let used = used.unwrap();
         assert!(used >= 10_000_000, "only {used} ns were counted");
+    }
+
+    #[test]
+    fn the_detected_method_counts_orphans() {
+        time_of_an_orphan(&Accounting::detect().unwrap());
+    }
+
+    #[test]
+    fn the_process_tree_counts_orphans() {
+        time_of_an_orphan(&Accounting::proc_tree().unwrap());
+    }
+
+    #[test]
+    fn dropping_a_group_kills_what_is_left_of_it() {
+        for accounting in [
+            Accounting::detect().unwrap(),
+            Accounting::proc_tree().unwrap(),
+        ] {
+            let group = accounting.group().unwrap();
+            let launch = crate::launch::Launch {
+                argv: ["/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]
+                    .map(Into::into)
+                    .to_vec(),
+                pin: None,
+                timeout: Duration::from_secs(60),
+            };
+            let mut orphan = String::new();
+            crate::launch::run(&launch, &group, &mut |line, _| {
+                orphan = line.to_owned();
+                Ok(())
+            })
+            .unwrap();
+            let alive =
+                || Process::new(orphan.parse().unwrap()).is_ok_and(|process| process.is_alive());
+            assert!(alive(), "the positive control died early");
+            drop(group);
+            assert!(!alive(), "process {orphan} lives on");
+        }
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// One line of output.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Record {
+pub(crate) enum Record {
     /// `microbench VERSION`.
     Version(u32),
     /// `tmpdir DIR`: where the scratch file of the tmpfs rows is.
@@ -27,7 +27,7 @@ pub enum Record {
 }
 
 /// Parses one line without its newline.
-pub fn parse_line(line: &str) -> Result<Record> {
+pub(crate) fn parse_line(line: &str) -> Result<Record> {
     let parse = || -> Result<Record> {
         let (word, rest) = line.split_once(' ').context("no space")?;
         Ok(match word {
@@ -46,7 +46,10 @@ pub fn parse_line(line: &str) -> Result<Record> {
             "sample" => {
                 let (row, value) = rest.split_once(' ').context("no value")?;
                 let value: f64 = value.parse()?;
-                ensure!(value.is_finite() && value >= 0.0, "a time must be a positive number");
+                ensure!(
+                    value.is_finite() && value >= 0.0,
+                    "a time must be a positive number"
+                );
                 Record::Sample(row.to_owned(), value)
             }
             "skip" => {
@@ -61,13 +64,13 @@ pub fn parse_line(line: &str) -> Result<Record> {
 
 /// Splits a stream of bytes into lines.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     pending: Vec<u8>,
 }
 
 impl Lines {
     /// Adds bytes and returns the lines that they complete.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         self.pending.extend_from_slice(bytes);
         let mut lines = Vec::new();
         while let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') {
@@ -91,9 +94,22 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_refused_and_quoted() {
-        for line in ["", "hello", "begin a 1", "begin a x 2", "sample a", "sample a -1", "sample a nan", "end", "warp a 1"] {
+        for line in [
+            "",
+            "hello",
+            "begin a 1",
+            "begin a x 2",
+            "sample a",
+            "sample a -1",
+            "sample a nan",
+            "end",
+            "warp a 1",
+        ] {
             let error = parse_line(line).unwrap_err();
-            assert!(error.to_string().contains(&format!("{line:?}")), "{line:?}: {error}");
+            assert!(
+                error.to_string().contains(&format!("{line:?}")),
+                "{line:?}: {error}"
+            );
         }
     }
 

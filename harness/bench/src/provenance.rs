@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
-use procfs::{Current, CpuInfo, LoadAverage};
+use procfs::{CpuInfo, Current, LoadAverage};
 use serde::{Deserialize, Serialize};
 
 /// The machine and moment of a measurement.
@@ -30,8 +30,10 @@ impl Provenance {
     /// Describes this machine, now.
     pub fn gather() -> Self {
         let unknown = || "unknown".to_owned();
-        let kernel = nix::sys::utsname::uname()
-            .map_or_else(|_| unknown(), |name| name.release().to_string_lossy().into_owned());
+        let kernel = nix::sys::utsname::uname().map_or_else(
+            |_| unknown(),
+            |name| name.release().to_string_lossy().into_owned(),
+        );
         let cpu = CpuInfo::current()
             .ok()
             .and_then(|info| info.model_name(0).map(str::to_owned))
@@ -53,5 +55,7 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
         return vec![0];
     };
-    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
+    (0..CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .collect()
 }

@@ -12,7 +12,7 @@ pub(crate) const BEVOR: &str = "bevor";
 
 /// A way to run a program: its command line goes behind `prefix`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Runtime {
+pub(crate) struct Runtime {
     /// Name in tables and reports.
     pub name: String,
     /// Words before the program's own command line; none for native.
@@ -21,7 +21,7 @@ pub struct Runtime {
 
 impl Runtime {
     /// The host's kernel itself.
-    pub fn native() -> Self {
+    pub(crate) fn native() -> Self {
         Self {
             name: NATIVE.to_owned(),
             prefix: Vec::new(),
@@ -29,7 +29,7 @@ impl Runtime {
     }
 
     /// Parses `NAME=CMD…`; the command is split into words as a shell would, without expansions.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let (name, command) = text.split_once('=').context("expected NAME=CMD…")?;
         ensure!(!name.is_empty(), "the runtime's name is empty");
         ensure!(name != NATIVE, "the name {NATIVE:?} is taken");
@@ -42,7 +42,7 @@ impl Runtime {
     }
 
     /// `bevor do --` beside `executable`, if there is such a file.
-    pub fn default_bevor(executable: &Path) -> Result<Self> {
+    pub(crate) fn default_bevor(executable: &Path) -> Result<Self> {
         let bevor = executable.with_file_name(BEVOR);
         ensure!(bevor.is_file(), "{} does not exist", bevor.display());
         Ok(Self {
@@ -52,8 +52,12 @@ impl Runtime {
     }
 
     /// The command for the report.
-    pub fn command_line(&self) -> String {
-        self.prefix.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    pub(crate) fn command_line(&self) -> String {
+        self.prefix
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -65,7 +69,10 @@ mod tests {
     fn runtime_is_a_name_and_shell_words() {
         let runtime = Runtime::parse("runsc=runsc --network=none 'a b' do").unwrap();
         assert_eq!(runtime.name, "runsc");
-        assert_eq!(runtime.prefix, ["runsc", "--network=none", "a b", "do"].map(OsString::from));
+        assert_eq!(
+            runtime.prefix,
+            ["runsc", "--network=none", "a b", "do"].map(OsString::from)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Measurements of a whole sandbox: starting it, and what it costs while it sleeps.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,13 @@ use crate::suite::outcome;
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Wall time of `/bin/true` in each runtime, `runs` times, interleaved.
-pub(crate) fn startup(accounting: &Accounting, runtimes: &[Runtime], runs: usize) -> BTreeMap<String, Outcome<Startup>> {
-    let mut samples: Vec<Result<Vec<(f64, f64)>>> = runtimes.iter().map(|_| Ok(Vec::new())).collect();
+pub(crate) fn startup(
+    accounting: &Accounting,
+    runtimes: &[Runtime],
+    runs: usize,
+) -> BTreeMap<String, Outcome<Startup>> {
+    let mut samples: Vec<Result<Vec<(f64, f64)>>> =
+        runtimes.iter().map(|_| Ok(Vec::new())).collect();
     for _ in 0..runs {
         for (runtime, slot) in runtimes.iter().zip(&mut samples) {
             if let Ok(so_far) = slot {
@@ -38,15 +43,26 @@ pub(crate) fn startup(accounting: &Accounting, runtimes: &[Runtime], runs: usize
             cpu_ms: median(&cpu).context("no runs")?,
         })
     };
-    let results = samples.into_iter().map(|samples| outcome(samples.and_then(summarise)));
-    runtimes.iter().map(|runtime| runtime.name.clone()).zip(results).collect()
+    let results = samples
+        .into_iter()
+        .map(|samples| outcome(samples.and_then(summarise)));
+    runtimes
+        .iter()
+        .map(|runtime| runtime.name.clone())
+        .zip(results)
+        .collect()
 }
 
 /// Wall and CPU milliseconds of one `/bin/true`.
 fn start_once(accounting: &Accounting, runtime: &Runtime) -> Result<(f64, f64)> {
     let group = accounting.group()?;
     let launch = Launch {
-        argv: runtime.prefix.iter().cloned().chain(["/bin/true".into()]).collect(),
+        argv: runtime
+            .prefix
+            .iter()
+            .cloned()
+            .chain(["/bin/true".into()])
+            .collect(),
         pin: None,
         timeout: STARTUP_TIMEOUT,
     };
@@ -65,25 +81,36 @@ pub(crate) fn idle(
     watch: Duration,
 ) -> BTreeMap<String, Outcome<Idle>> {
     let measure = |runtime: &Runtime| outcome(idle_once(accounting, runtime, settle, watch));
-    runtimes.iter().map(|runtime| (runtime.name.clone(), measure(runtime))).collect()
+    runtimes
+        .iter()
+        .map(|runtime| (runtime.name.clone(), measure(runtime)))
+        .collect()
 }
 
-fn idle_once(accounting: &Accounting, runtime: &Runtime, settle: Duration, watch: Duration) -> Result<Idle> {
+fn idle_once(
+    accounting: &Accounting,
+    runtime: &Runtime,
+    settle: Duration,
+    watch: Duration,
+) -> Result<Idle> {
     let group = accounting.group()?;
     // Longer than it is watched, whatever happens; it is killed at the end.
     let sleep = (settle + watch + STARTUP_TIMEOUT).as_secs().to_string();
     let launch = Launch {
-        argv: runtime.prefix.iter().cloned().chain(["/bin/sleep".into(), sleep.into()]).collect(),
+        argv: runtime
+            .prefix
+            .iter()
+            .cloned()
+            .chain(["/bin/sleep".into(), sleep.into()])
+            .collect(),
         pin: None,
         timeout: STARTUP_TIMEOUT,
     };
     let mut child = spawn(&launch, &group, Stdio::null(), Stdio::null())?;
-    thread::sleep(settle);
-    let ended = child.try_wait();
-    let result = match ended {
+    let result = match ended_within(&mut child, settle) {
         Ok(None) => watch_group(&group, watch),
         Ok(Some(status)) => Err(anyhow::anyhow!("the sandbox did not sleep: {status}")),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     let still_there = child.try_wait().is_ok_and(|status| status.is_none());
     group.kill_all();
@@ -94,6 +121,19 @@ fn idle_once(accounting: &Accounting, runtime: &Runtime, settle: Duration, watch
         bail!("the sandbox ended while it was watched");
     }
     result
+}
+
+/// The child's status if it ends within `time`.
+fn ended_within(child: &mut Child, time: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + time;
+    loop {
+        let status = child.try_wait()?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if status.is_some() || left.is_zero() {
+            return Ok(status);
+        }
+        thread::sleep(left.min(Duration::from_millis(50)));
+    }
 }
 
 fn watch_group(group: &Group, watch: Duration) -> Result<Idle> {
@@ -116,7 +156,10 @@ fn watch_group(group: &Group, watch: Duration) -> Result<Idle> {
 
 /// User and system time of the live processes, in clock ticks.
 fn ticks(group: &Group) -> Result<u64> {
-    let stats = group.pids()?.into_iter().filter_map(|pid| Process::new(pid).ok()?.stat().ok());
+    let stats = group
+        .pids()?
+        .into_iter()
+        .filter_map(|pid| Process::new(pid).ok()?.stat().ok());
     Ok(stats.map(|stat| stat.utime + stat.stime).sum())
 }
 
@@ -124,7 +167,11 @@ fn ticks(group: &Group) -> Result<u64> {
 fn pss_bytes(pid: i32) -> Option<u64> {
     let rollup = Process::new(pid).ok()?.smaps_rollup().ok()?;
     let maps = rollup.memory_map_rollup.0;
-    Some(maps.iter().filter_map(|map| map.extension.map.get("Pss")).sum())
+    Some(
+        maps.iter()
+            .filter_map(|map| map.extension.map.get("Pss"))
+            .sum(),
+    )
 }
 
 #[cfg(test)]
@@ -147,12 +194,31 @@ mod tests {
     }
 
     #[test]
-    fn idle_sees_the_sleeping_process_and_not_one_that_ended() {
+    fn idle_sees_the_sleeping_process() {
         let accounting = Accounting::detect().unwrap();
-        let result = idle(&accounting, &runtimes(), Duration::from_millis(300), Duration::ZERO);
+        let result = idle(
+            &accounting,
+            &runtimes()[..1],
+            Duration::ZERO,
+            Duration::ZERO,
+        );
         let native = result["native"].measured().unwrap();
         assert_eq!((native.processes, native.unreadable), (1, 0));
         assert!(native.pss_bytes > 0);
-        assert!(result["broken"].error().unwrap().contains("did not sleep"));
+    }
+
+    #[test]
+    fn a_sandbox_that_ends_is_not_idle() {
+        let accounting = Accounting::detect().unwrap();
+        let result = idle(
+            &accounting,
+            &runtimes()[1..],
+            Duration::from_secs(60),
+            Duration::ZERO,
+        );
+        assert_eq!(
+            result["broken"].error(),
+            Some("the sandbox did not sleep: exit status: 3")
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::accounting::only_children;
 use crate::provenance::{Provenance, allowed_cpus};
 use crate::report::Outcome;
 use crate::stats::Summary;
@@ -57,11 +58,20 @@ pub struct Mechanism {
 
 /// Measures all mechanisms in all placements that this machine has.
 pub(crate) fn measure(waitbench: &Path, rounds: u64, spins: u64) -> Result<WaitReport> {
-    let output = Command::new(waitbench).arg("list").output().context("cannot run waitbench")?;
+    let output = {
+        let _only = only_children();
+        Command::new(waitbench)
+            .arg("list")
+            .output()
+            .context("cannot run waitbench")?
+    };
     let names = String::from_utf8(output.stdout)?;
     let cpus = allowed_cpus();
     let first = cpus.first().copied().context("no CPU")?;
-    let mut placements = vec![(Placement::OneCpu, Some((first, first))), (Placement::Anywhere, None)];
+    let mut placements = vec![
+        (Placement::OneCpu, Some((first, first))),
+        (Placement::Anywhere, None),
+    ];
     if let Some(&second) = cpus.get(1) {
         placements.insert(0, (Placement::TwoCpus, Some((first, second))));
     }
@@ -95,15 +105,32 @@ pub(crate) fn line_round_trip_ns(waitbench: &Path) -> Result<f64> {
     Ok(run_one(waitbench, "spin", Some((first, second)), LINE_ROUNDS, 0)?.median)
 }
 
-fn run_one(waitbench: &Path, mechanism: &str, cpus: Option<(usize, usize)>, rounds: u64, spins: u64) -> Result<Summary> {
-    let cpu = |number: Option<usize>| number.map_or_else(|| "-1".to_owned(), |number| number.to_string());
+fn run_one(
+    waitbench: &Path,
+    mechanism: &str,
+    cpus: Option<(usize, usize)>,
+    rounds: u64,
+    spins: u64,
+) -> Result<Summary> {
+    let _only = only_children();
+    let cpu =
+        |number: Option<usize>| number.map_or_else(|| "-1".to_owned(), |number| number.to_string());
     let output = Command::new(waitbench)
-        .args(["run", mechanism, &cpu(cpus.map(|pair| pair.0)), &cpu(cpus.map(|pair| pair.1))])
+        .args([
+            "run",
+            mechanism,
+            &cpu(cpus.map(|pair| pair.0)),
+            &cpu(cpus.map(|pair| pair.1)),
+        ])
         .args([rounds.to_string(), spins.to_string()])
         .output()
         .context("cannot run waitbench")?;
     if !output.status.success() {
-        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     parse(&String::from_utf8(output.stdout)?)
 }
@@ -135,12 +162,30 @@ mod tests {
             match &mechanism.round_trip_ns {
                 Outcome::Measured(summary) => assert!(summary.median > 0.0, "{name}"),
                 Outcome::Failed { error } => {
-                    assert!(error.contains("exit status: 3") && name.starts_with("notify"), "{name}: {error}");
+                    assert!(
+                        error.contains("exit status: 3") && name.starts_with("notify"),
+                        "{name}: {error}"
+                    );
                 }
             }
         }
-        for wanted in ["spin", "spinfutex", "eventfd", "pipe", "unix", "notify", "notify_sync", "yield"] {
-            assert!(report.mechanisms.iter().any(|entry| entry.mechanism == wanted), "{wanted} is missing");
+        for wanted in [
+            "spin",
+            "spinfutex",
+            "eventfd",
+            "pipe",
+            "unix",
+            "notify",
+            "notify_sync",
+            "yield",
+        ] {
+            assert!(
+                report
+                    .mechanisms
+                    .iter()
+                    .any(|entry| entry.mechanism == wanted),
+                "{wanted} is missing"
+            );
         }
     }
 }
