@@ -85,9 +85,9 @@ impl Accounting {
     /// A fresh group without members.
     pub(crate) fn group(&self) -> Result<Group> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        let only = only_children();
         let inner = match self.method {
             Method::ProcTree => Inner::Tree {
-                _only: only_children(),
                 ignored: descendants()?,
                 reaped_before_ns: reaped_ns()?,
             },
@@ -103,12 +103,12 @@ impl Accounting {
                 }
             }
         };
-        Ok(Group { inner })
+        Ok(Group { inner, _only: only })
     }
 }
 
-/// Held by whoever starts processes while a [`Method::ProcTree`] group may exist: such a group takes
-/// every new process below this one for its own.
+/// Held by each group and by whoever else starts processes: a [`Method::ProcTree`] group takes every
+/// new process below this one for its own.
 pub(crate) fn only_children() -> MutexGuard<'static, ()> {
     static ONLY: Mutex<()> = Mutex::new(());
     ONLY.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,6 +156,7 @@ fn directory_of(mount: &MountInfo, path: &str) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Group {
     inner: Inner,
+    _only: MutexGuard<'static, ()>,
 }
 
 #[derive(Debug)]
@@ -169,7 +170,6 @@ enum Inner {
         ignored: HashSet<i32>,
         /// CPU time of earlier children.
         reaped_before_ns: u64,
-        _only: MutexGuard<'static, ()>,
     },
 }
 
@@ -234,6 +234,13 @@ impl Group {
         }
     }
 
+    /// How many processes below the run's first one are not counted because they left the group.
+    pub(crate) fn escaped(&self, first: u32) -> Result<usize> {
+        let members: HashSet<i32> = self.pids()?.into_iter().collect();
+        let below = descendants_of(i32::try_from(first)?, &parents()?);
+        Ok(below.difference(&members).count())
+    }
+
     /// Kills every live process of the run.
     pub(crate) fn kill_all(&self) {
         for pid in self.pids().unwrap_or_default() {
@@ -288,11 +295,16 @@ fn reaped_ns() -> Result<u64> {
 
 /// All live or zombie processes below this one.
 fn descendants() -> Result<HashSet<i32>> {
-    let parents: Vec<(i32, i32)> = all_processes()?
-        .filter_map(|process| process.ok()?.stat().ok())
-        .map(|stat| (stat.pid, stat.ppid))
-        .collect();
-    Ok(descendants_of(i32::try_from(std::process::id())?, &parents))
+    Ok(descendants_of(
+        i32::try_from(std::process::id())?,
+        &parents()?,
+    ))
+}
+
+/// (process, parent) for all processes.
+fn parents() -> Result<Vec<(i32, i32)>> {
+    let stats = all_processes()?.filter_map(|process| process.ok()?.stat().ok());
+    Ok(stats.map(|stat| (stat.pid, stat.ppid)).collect())
 }
 
 /// The transitive children of `root` among (process, parent) pairs.
@@ -387,6 +399,39 @@ mod tests {
     #[test]
     fn the_process_tree_counts_orphans() {
         time_of_an_orphan(&Accounting::proc_tree().unwrap());
+    }
+
+    #[test]
+    fn a_process_that_leaves_its_control_group_is_noticed() {
+        let accounting = Accounting::detect().unwrap();
+        if accounting.method() == Method::ProcTree {
+            return; // There is nothing to leave.
+        }
+        let outside = accounting.parent.join("cgroup.procs");
+        let stay = "sleep 1000 & echo up; wait";
+        let leave = format!(
+            "sh -c 'echo $$ > {} && echo up && exec sleep 1000' & wait",
+            outside.display()
+        );
+        for (script, expected) in [(stay, 0), (leave.as_str(), 1)] {
+            let group = accounting.group().unwrap();
+            let launch = crate::launch::Launch {
+                argv: ["/bin/sh", "-c", script].map(Into::into).to_vec(),
+                pin: None,
+                timeout: Duration::from_secs(60),
+            };
+            let mut escaped = None;
+            // The error ends the run.
+            crate::launch::run(&launch, &group, &mut |_, first| {
+                escaped = Some(group.escaped(first)?);
+                for pid in descendants_of(i32::try_from(first)?, &parents()?) {
+                    kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+                }
+                anyhow::bail!("seen")
+            })
+            .unwrap_err();
+            assert_eq!(escaped, Some(expected), "{script}");
+        }
     }
 
     #[test]

@@ -205,6 +205,7 @@ fn run_bench(args: &BenchArgs) -> Result<bool> {
         rows: measure_rows(&suite, &plan),
         startup: BTreeMap::new(),
         idle: BTreeMap::new(),
+        warnings: warnings(&suite),
         skipped,
     };
     let everywhere: Vec<Runtime> = std::iter::once(Runtime::native())
@@ -242,6 +243,21 @@ fn effort(args: &BenchArgs) -> Effort {
         batch: Duration::from_millis(20),
         timeout: Duration::from_secs(60),
     }
+}
+
+/// Which runtimes' CPU time and memory are counted in part only.
+fn warnings(suite: &Suite<'_>) -> Vec<String> {
+    let escaped = |runtime: &Runtime| {
+        // A runtime that does not work at all is reported with its rows.
+        let count = suite.escaped(runtime).unwrap_or(0);
+        let name = &runtime.name;
+        (count > 0).then(|| {
+            format!(
+                "{count} processes of {name} leave the control group of their run: {name}'s CPU time and idle cost are too low"
+            )
+        })
+    };
+    suite.runtimes.iter().filter_map(escaped).collect()
 }
 
 /// The selected rows in the selected variants; rows of one variant together.

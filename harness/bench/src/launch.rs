@@ -76,8 +76,8 @@ pub(crate) fn spawn(launch: &Launch, group: &Group, stdout: Stdio, stderr: Stdio
         .with_context(|| format!("cannot start {}", program.to_string_lossy()))
 }
 
-/// Called for each line of output, as soon as it is there, with the time of its arrival.
-pub(crate) type OnLine<'a> = dyn FnMut(&str, Instant) -> Result<()> + 'a;
+/// Called for each line of output as soon as it is there, with the id of the started process.
+pub(crate) type OnLine<'a> = dyn FnMut(&str, u32) -> Result<()> + 'a;
 
 /// Runs `launch` to its end. A status other than 0, a timeout and an error of `on_line` are errors
 /// that quote the end of standard error.
@@ -121,13 +121,12 @@ fn follow(child: &mut Child, timeout: Duration, on_line: &mut OnLine<'_>) -> Res
             Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
             other => other?,
         };
-        let arrived = Instant::now();
         let count = stdout.read(&mut buffer)?;
         if count == 0 {
             return Ok(());
         }
         for line in lines.push(&buffer[..count]) {
-            on_line(&line, arrived)?;
+            on_line(&line, child.id())?;
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) fn report(report: &Report) -> String {
             format!("Idle: sleeping (target of {BEVOR}: {IDLE_PSS_MB} MB and 0 ticks in 10 s)");
         let _ = writeln!(out, "\n{title}\n{}", idle(report));
     }
+    for warning in &report.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
     for skipped in &report.skipped {
         let _ = writeln!(out, "skipped {}: {}", skipped.what, skipped.reason);
     }
@@ -462,6 +465,7 @@ mod tests {
                 ("bevor".to_owned(), idle(13_000_000, 0)),
                 ("native".to_owned(), idle(300_000, 0)),
             ]),
+            warnings: vec!["1 processes of bevor leave".to_owned()],
             skipped: vec![Skipped {
                 what: "go".to_owned(),
                 reason: "cannot run go".to_owned(),

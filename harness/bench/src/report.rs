@@ -30,7 +30,7 @@ pub struct Report {
     pub repeat: usize,
     /// The runtimes besides native and the command of each.
     pub runtimes: BTreeMap<String, String>,
-    /// One round trip of a cache line between two CPUs; absent on one CPU.
+    /// One round trip of a cache line between two CPUs in the fastest batch; absent on one CPU.
     pub line_round_trip_ns: Option<f64>,
     /// The rows, in the order in which they ran.
     pub rows: Vec<RowReport>,
@@ -38,6 +38,8 @@ pub struct Report {
     pub startup: BTreeMap<String, Outcome<Startup>>,
     /// Cost of an idle sandbox by runtime (native included).
     pub idle: BTreeMap<String, Outcome<Idle>>,
+    /// What makes some of the numbers doubtful.
+    pub warnings: Vec<String>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
 }

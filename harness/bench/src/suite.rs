@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::accounting::{Accounting, only_children};
-use crate::catalogue::{Row, Variant, limit_ns, target_ratio};
+use crate::catalogue::{ROWS, Row, Variant, limit_ns, target_ratio};
 use crate::launch::{Launch, run};
 use crate::programs::Programs;
 use crate::protocol::{Record, parse_line};
@@ -153,6 +153,27 @@ impl Suite<'_> {
                 .zip(others.map(|other| outcome(other.map(compared))))
                 .collect::<BTreeMap<_, _>>(),
         }
+    }
+
+    /// How many processes of `runtime` escape the accounting, as sandboxes that make control groups of
+    /// their own let them. Seen in one run of a cheap row.
+    pub(crate) fn escaped(&self, runtime: &Runtime) -> Result<usize> {
+        let group = self.accounting.group()?;
+        let row = ROWS.iter().find(|row| row.hot).context("no hot row")?;
+        let command = self.command(row, Variant::Base).context("no command")?;
+        let launch = Launch {
+            argv: runtime.prefix.iter().chain(&command).cloned().collect(),
+            pin: None,
+            timeout: self.effort.timeout,
+        };
+        let mut escaped = 0;
+        run(&launch, &group, &mut |line, first| {
+            if matches!(parse_line(line)?, Record::TmpDir(_)) {
+                escaped = group.escaped(first)?;
+            }
+            Ok(())
+        })?;
+        Ok(escaped)
     }
 
     /// One run.
