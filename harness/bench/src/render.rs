@@ -114,7 +114,8 @@ fn rows_table(report: &Report, rows: &[&RowReport]) -> Table {
             "×".to_owned(),
             String::new(),
             "cpu ns".to_owned(),
-            "cpu ×".to_owned(),
+            format!("cpu × (≤ {CPU_RATIO})"),
+            String::new(),
         ]);
     }
     let mut table = new_table(header);
@@ -135,10 +136,10 @@ fn rows_table(report: &Report, rows: &[&RowReport]) -> Table {
     table
 }
 
-fn compared_cells(outcome: Option<&Outcome<Compared>>) -> [String; 5] {
+fn compared_cells(outcome: Option<&Outcome<Compared>>) -> [String; 6] {
     let Some(Outcome::Measured(compared)) = outcome else {
         let text = if outcome.is_some() { FAILED } else { NOTHING };
-        return [text, NOTHING, NOTHING, NOTHING, NOTHING].map(str::to_owned);
+        return [text, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING].map(str::to_owned);
     };
     [
         time(compared.measured.ns.median),
@@ -146,6 +147,7 @@ fn compared_cells(outcome: Option<&Outcome<Compared>>) -> [String; 5] {
         verdict(compared.met).to_owned(),
         time(compared.measured.cpu_ns),
         ratio(compared.cpu_ratio),
+        verdict(compared.cpu_met).to_owned(),
     ]
 }
 
@@ -169,7 +171,8 @@ fn totals(report: &Report) -> Table {
             format!("{name} cpu s"),
             "wall s".to_owned(),
             "cpu/wall".to_owned(),
-            format!("cpu × (≤ {CPU_RATIO})"),
+            "over target".to_owned(),
+            "cpu over".to_owned(),
         ]);
     }
     let mut table = new_table(header);
@@ -199,20 +202,38 @@ fn totals(report: &Report) -> Table {
             seconds(wall),
             ratio(quotient(cpu, wall)),
         ];
-        for index in 0..report.runtimes.len() {
+        for (index, name) in report.runtime_names().enumerate() {
             let own_cpu = sum(&|row| row.1[index].total_cpu_s);
             let own_wall = sum(&|row| row.1[index].total_wall_s);
-            let pair = quotient(own_cpu, cpu);
             cells.extend([
                 seconds(own_cpu),
                 seconds(own_wall),
                 ratio(quotient(own_cpu, own_wall)),
-                ratio(pair),
+                missed(report, variant, name, |compared| compared.met),
+                missed(report, variant, name, |compared| compared.cpu_met),
             ]);
         }
         table.add_row(cells);
     }
     table
+}
+
+/// "missed/all" of the rows that have the target that `met` reads.
+fn missed(
+    report: &Report,
+    variant: Variant,
+    runtime: &str,
+    met: fn(&Compared) -> Option<bool>,
+) -> String {
+    let rows = report.rows.iter().filter(|row| row.variant == variant);
+    let verdicts: Vec<bool> = rows
+        .filter_map(|row| met(row.runtimes.get(runtime)?.measured()?))
+        .collect();
+    format!(
+        "{}/{}",
+        verdicts.iter().filter(|met| !**met).count(),
+        verdicts.len()
+    )
 }
 
 /// Names with native first.
@@ -401,6 +422,7 @@ mod tests {
             ratio: Some(ns / native),
             cpu_ratio: Some(ns / native),
             met: Some(ns <= native * 1.5),
+            cpu_met: Some(ns <= native * 4.0),
         })
     }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::accounting::Method;
+#[cfg(doc)]
+use crate::catalogue::CPU_RATIO;
 use crate::catalogue::Variant;
 use crate::provenance::Provenance;
 use crate::stats::Summary;
@@ -118,6 +120,8 @@ pub struct Compared {
     pub cpu_ratio: Option<f64>,
     /// Whether the time is within the limit; absent without a limit.
     pub met: Option<bool>,
+    /// Whether the CPU time is at most [`CPU_RATIO`] times native's; absent in the trap variant.
+    pub cpu_met: Option<bool>,
 }
 
 /// Start-up time.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::accounting::{Accounting, only_children};
-use crate::catalogue::{ROWS, Row, Variant, limit_ns, target_ratio};
+use crate::catalogue::{CPU_RATIO, ROWS, Row, Variant, limit_ns, target_ratio};
 use crate::launch::{Launch, run};
 use crate::programs::Programs;
 use crate::protocol::{Record, parse_line};
@@ -134,11 +134,17 @@ impl Suite<'_> {
         let reference = native.as_ref().ok().copied();
         let limit = reference
             .and_then(|native| limit_ns(row, variant, native.ns.median, self.line_round_trip_ns));
-        let compared = |measured: Measured| Compared {
-            measured,
-            ratio: reference.and_then(|native| quotient(measured.ns.median, native.ns.median)),
-            cpu_ratio: reference.and_then(|native| quotient(measured.cpu_ns, native.cpu_ns)),
-            met: limit.map(|limit| measured.ns.median <= limit),
+        let compared = |measured: Measured| {
+            let cpu_ratio = reference.and_then(|native| quotient(measured.cpu_ns, native.cpu_ns));
+            Compared {
+                measured,
+                ratio: reference.and_then(|native| quotient(measured.ns.median, native.ns.median)),
+                cpu_ratio,
+                met: limit.map(|limit| measured.ns.median <= limit),
+                cpu_met: cpu_ratio
+                    .filter(|_| variant != Variant::Trap)
+                    .map(|ratio| ratio <= CPU_RATIO),
+            }
         };
         RowReport {
             row: row.name.to_owned(),
