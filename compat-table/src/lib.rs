@@ -1,1 +1,3 @@
 //! Catalogue, derived states and renderers of the compatibility table.
+
+pub mod results;

@@ -1,0 +1,20 @@
+//! The conformance harness: runs the same probes natively and in sandboxes, compares what they observed
+//! field by field, and keeps the books. See `harness/README.md`.
+
+pub mod cli;
+pub mod commands;
+pub mod compare;
+pub mod container;
+pub mod discover;
+pub mod error;
+pub mod expect;
+pub mod fixture;
+pub mod jail;
+pub mod manifest;
+pub mod progress;
+pub mod provenance;
+pub mod report;
+pub mod runner;
+pub mod select;
+pub mod stream;
+pub mod value;
