@@ -31,6 +31,28 @@ enum Cmd {
     Run(Run),
     /// Print one probe id a line.
     List(Choice),
+    /// Check manifests, probe binaries, catalogue and expectations against each other.
+    Lint(Lint),
+    /// Write what a run measured into the expectations, and print the change for review.
+    Bless(Bless),
+    /// Render the compatibility table from a run's results.
+    Table(Table),
+    /// Generate the catalogue of system calls from the kernel headers and the manual.
+    Catalogue(Catalogue),
+    /// Inject faults into the sandbox's kernel and report which the probes catch.
+    Mutate(Mutate),
+    /// Check the harness itself: native against native, and against a lying runtime.
+    Selfcheck(Selfcheck),
+    /// Measure speed natively and in sandboxes (arguments: `bench --help`).
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run a command under a runtime that lies about chosen calls to the probes in it (for selfcheck).
+    #[command(hide = true)]
+    Liar(Liar),
     /// Enter the native jail and execute a command in it.
     #[command(hide = true)]
     Jail(Jail),
@@ -111,6 +133,145 @@ pub struct Run {
     pub expectations: Option<PathBuf>,
 }
 
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Which probes.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Folder of the expectations [default: harness/expectations].
+    #[arg(long, value_name = "DIR")]
+    pub expectations: Option<PathBuf>,
+}
+
+/// `bless`.
+#[derive(Debug, Args)]
+pub struct Bless {
+    /// Results to take over [default: target/conformance/results.json].
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
+    /// Folder of the expectations [default: harness/expectations].
+    #[arg(long, value_name = "DIR")]
+    pub expectations: Option<PathBuf>,
+    /// Why the new entries differ.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The issue that tracks the new entries.
+    #[arg(long, value_name = "REF")]
+    pub issue: Option<String>,
+    /// The design note that argues the new entries.
+    #[arg(long, value_name = "REF")]
+    pub note: Option<String>,
+    /// State of the new entries [default: missing for ENOSYS, else known-diff].
+    #[arg(long, value_enum)]
+    pub state: Option<BlessState>,
+    /// Record crashes and unfinished runs too.
+    #[arg(long)]
+    pub crashes: bool,
+    /// Only print the change.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// States that `bless --state` gives.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum BlessState {
+    /// To be mended.
+    KnownDiff,
+    /// Meant.
+    ByDesign,
+    /// Not there yet.
+    Missing,
+}
+
+/// `table`.
+#[derive(Debug, Args)]
+pub struct Table {
+    /// Results to render [default: target/conformance/results.json].
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
+    /// Folder with catalogue and data, where TABLE.md and compat.json go [default: compat-table].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Result of `mutate` (repeatable) [default: mutation.json in the folder, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub mutation: Vec<PathBuf>,
+    /// Write nothing; exit with 2 if what is there is stale.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `catalogue`.
+#[derive(Debug, Args)]
+pub struct Catalogue {
+    /// The kernel's header of numbers.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
+    )]
+    pub header: PathBuf,
+    /// Section 2 of the manual (Debian: manpages-dev).
+    #[arg(long, value_name = "DIR", default_value = "/usr/share/man/man2")]
+    pub manual: PathBuf,
+    /// Folder with catalogue and data [default: compat-table].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write nothing; exit with 2 if what is there is stale.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `mutate`.
+#[derive(Debug, Args)]
+pub struct Mutate {
+    /// Which probes.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The sandbox, whose command holds `{fault}` for CALL:KIND
+    /// [default: bevor=…/bevor do --boot-nonce {nonce} --local-calls=off --fault={fault} --].
+    #[arg(long, value_name = "NAME=CMD")]
+    pub runtime: Option<String>,
+    /// Only these calls (repeatable).
+    #[arg(long, value_name = "NAME")]
+    pub call: Vec<String>,
+    /// Containers at a time in the baseline.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// Write the result here [default: compat-table/mutation.json].
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit with 1 if a smaller share, in percent, is caught.
+    #[arg(long, value_name = "PERCENT")]
+    pub min: Option<usize>,
+}
+
+/// `selfcheck`.
+#[derive(Debug, Args)]
+pub struct Selfcheck {
+    /// Which probes are run natively against themselves.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Containers at a time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// Seed of the lies.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Liar {
+    #[arg(long)]
+    stopped: bool,
+    #[arg(long, value_name = "N")]
+    boot_nonce: Option<String>,
+    #[arg(long, value_name = "CALL=WHAT")]
+    lie: Vec<crate::liar::Lie>,
+    #[arg(last = true)]
+    command: Vec<OsString>,
+}
+
 #[derive(Debug, Args)]
 struct Jail {
     #[arg(long)]
@@ -157,6 +318,15 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
     match command {
         Cmd::Run(args) => commands::run(&args),
         Cmd::List(choice) => commands::list(&choice),
+        Cmd::Lint(args) => commands::lint(&args),
+        Cmd::Bless(args) => commands::bless(&args),
+        Cmd::Table(args) => crate::table::table(&args),
+        Cmd::Catalogue(args) => crate::table::catalogue(&args),
+        Cmd::Mutate(args) => commands::mutate(&args),
+        Cmd::Selfcheck(args) => commands::selfcheck(&args),
+        Cmd::Bench { args } => bench(args),
+        Cmd::Liar(liar) if liar.stopped => crate::liar::stopped(&liar.command),
+        Cmd::Liar(liar) => crate::liar::run(&liar.command, &liar.lie, liar.boot_nonce.as_deref()),
         Cmd::Jail(jail) if jail.init => crate::jail::init(&jail.command, &jail.bind),
         Cmd::Jail(jail) => crate::jail::enter(&jail.command, &jail.bind),
         Cmd::Fixture(f) => match f.what {
@@ -164,4 +334,11 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
             FixtureCmd::Run { id } => crate::fixture::run(&id),
         },
     }
+}
+
+/// `bench`: the place of the benchmark crate, `bevor_bench::main(args)`.
+fn bench(_args: Vec<OsString>) -> Result<ExitCode> {
+    Err(crate::error::Error::infra(
+        "bench is not built into this harness",
+    ))
 }

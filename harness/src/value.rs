@@ -53,18 +53,29 @@ pub enum ValueError {
 /// Deepest nesting of lists, sets and maps accepted in one value.
 pub const MAX_DEPTH: usize = 16;
 
-/// Symbols given out so far in one probe run, by type.
+/// Symbols given out so far in one probe run, by type and raw value. A symbol is named after the place of its first
+/// appearance (`fd@create/ret`) rather than counted, so that one wrong answer doesn't rename all symbols after it.
 #[derive(Debug, Default, Clone)]
 pub struct Symbols {
-    tables: BTreeMap<String, BTreeMap<String, usize>>,
+    tables: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Symbols {
-    fn symbol(&mut self, kind: &str, raw: &str) -> String {
+    fn symbol(&mut self, kind: &str, raw: &str, place: &str) -> String {
         let table = self.tables.entry(kind.to_owned()).or_default();
-        let next = table.len() + 1;
-        let n = *table.entry(raw.to_owned()).or_insert(next);
-        format!("{kind}#{n}")
+        if let Some(known) = table.get(raw) {
+            return known.clone();
+        }
+        // Members of one set share a place.
+        let base = format!("{kind}@{place}");
+        let mut name = base.clone();
+        let mut n = 2;
+        while table.values().any(|v| *v == name) {
+            name = format!("{base}.{n}");
+            n += 1;
+        }
+        table.insert(raw.to_owned(), name.clone());
+        name
     }
 }
 
@@ -128,7 +139,9 @@ impl<'a> Normalise<'a> {
                 return Ok(());
             }
             Some(As::Symbol) => {
-                let text = self.symbols.symbol(path, &value.to_string());
+                let text =
+                    self.symbols
+                        .symbol("symbol", &value.to_string(), &format!("{obs}/{path}"));
                 out.insert(path.into(), text);
                 return Ok(());
             }
@@ -163,7 +176,7 @@ impl<'a> Normalise<'a> {
                 out.insert(path.into(), text);
             }
             _ => {
-                let text = self.scalar(&typed)?;
+                let text = self.scalar(obs, &typed)?;
                 out.insert(path.into(), text);
             }
         }
@@ -220,7 +233,7 @@ impl<'a> Normalise<'a> {
         })
     }
 
-    fn scalar(&mut self, typed: &Typed<'_>) -> Result<String, ValueError> {
+    fn scalar(&mut self, obs: &str, typed: &Typed<'_>) -> Result<String, ValueError> {
         match typed.kind {
             "int" | "uint" => typed.number(),
             "hex" => typed.hex(),
