@@ -264,7 +264,8 @@ impl<'a> Normalise<'a> {
                 Ok(if literal {
                     raw
                 } else {
-                    self.symbols.symbol(kind, &raw)
+                    self.symbols
+                        .symbol(kind, &raw, &format!("{obs}/{}", typed.path))
                 })
             }
             "time" => {
