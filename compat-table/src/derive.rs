@@ -538,4 +538,4 @@ pub fn json(compat: &Compat) -> serde_json::Result<String> {
 
 #[cfg(test)]
 #[path = "derive_tests.rs"]
-mod tests;
+pub(crate) mod tests;

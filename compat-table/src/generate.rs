@@ -265,6 +265,7 @@ fn is_errno(word: &str) -> bool {
     // Restart codes never reach a program.
     word.len() > 2
         && !word.starts_with("ERESTART")
+        && !word.starts_with("EPOLL")
         && word.starts_with('E')
         && word
             .chars()

@@ -232,6 +232,12 @@ impl Container {
         })
     }
 
+    /// Process id of the column's command.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether the container can run another probe.
     #[must_use]
     pub fn is_usable(&self) -> bool {

@@ -245,7 +245,7 @@ pub fn run(id: &str) -> Result<ExitCode> {
         .map_err(|e| Error::infra(format!("fixture: can't write the stream: {e}")))?;
     match name {
         "crash" => {
-            let _ = nix::sys::signal::raise(Signal::SIGSEGV);
+            let _ = nix::sys::signal::raise(Signal::SIGABRT);
         }
         "hang" => nix::unistd::pause(),
         _ => {}

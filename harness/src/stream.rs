@@ -138,7 +138,10 @@ pub fn parse(raw: &RawRun, rules: &[Normaliser]) -> Run {
     };
     for line in &raw.lines {
         if let Err(why) = parser.line(line) {
-            parser.run.outcome = Outcome::Malformed(why);
+            // A probe that was cut off leaves half a line; how it ended says more.
+            if parser.run.outcome == Outcome::Completed {
+                parser.run.outcome = Outcome::Malformed(why);
+            }
             return parser.run;
         }
     }
