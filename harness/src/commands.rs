@@ -93,7 +93,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         native: suite.native()?,
         columns,
         agent: suite.agent.clone(),
-        policy: LogPolicy::default(),
+        policy: LogPolicy::load(&dir.join("log-allow.yaml"))?,
         jobs: args.jobs,
         seed: args.seed,
         repeat: args.repeat,
@@ -110,7 +110,10 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         .collect();
     let provenance = serde_json::to_string_pretty(&Provenance::gather(args.seed, columns))
         .map_err(|e| Error::infra(format!("provenance: {e}")))?;
-    report::write(&provenance::side_file(&path), &(provenance + "\n"))?;
+    // A pipe or terminal has no place beside it.
+    if path.is_file() {
+        report::write(&provenance::side_file(&path), &(provenance + "\n"))?;
+    }
     if let Some(path) = &args.junit {
         report::write(path, &report::junit(&measured.results)?)?;
     }

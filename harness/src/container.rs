@@ -63,7 +63,41 @@ pub struct LogPolicy {
     pub allowed: Vec<String>,
 }
 
+/// An entry of `log-allow.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllowedLine {
+    text: String,
+    why: String,
+}
+
 impl LogPolicy {
+    /// Reads the listed warnings (`[{text, why}]`); no file lists none.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the file isn't of that form, or an entry is empty or has no reason.
+    pub fn load(path: &std::path::Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(Error::input(format!("can't read {}: {e}", path.display()))),
+        };
+        let lines: Vec<AllowedLine> = serde_yaml::from_str(&text)
+            .map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+        if lines
+            .iter()
+            .any(|l| l.text.trim().is_empty() || l.why.trim().is_empty())
+        {
+            return Err(Error::input(format!(
+                "{}: an entry without text or reason",
+                path.display()
+            )));
+        }
+        Ok(Self {
+            allowed: lines.into_iter().map(|l| l.text).collect(),
+        })
+    }
+
     /// The first panic or unlisted warning among `lines`.
     #[must_use]
     pub fn offence<'a>(&self, lines: &'a [String]) -> Option<&'a str> {
@@ -440,4 +474,32 @@ pub fn bind_for(program: &std::path::Path) -> Option<String> {
     let hidden = dir.starts_with("/tmp") || device(&dir) != device(std::path::Path::new("/"));
     let dir = dir.to_str()?;
     hidden.then(|| format!("{dir}:{dir}:ro"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogPolicy;
+
+    #[test]
+    fn panics_and_unlisted_warnings_are_offences() {
+        let policy = LogPolicy {
+            allowed: vec!["no such call".into()],
+        };
+        let offence = |line: &str| policy.offence(&[line.to_owned()]).is_some();
+        assert!(offence("thread 'main' panicked at src/x.rs:1:1"));
+        assert!(offence("WARN slow"));
+        assert!(!offence("WARN no such call: 999"));
+        assert!(!offence("INFO started"));
+    }
+
+    #[test]
+    fn a_listed_warning_needs_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log-allow.yaml");
+        assert!(LogPolicy::load(&path).unwrap().allowed.is_empty());
+        std::fs::write(&path, "- { text: slow, why: '' }\n").unwrap();
+        assert!(LogPolicy::load(&path).is_err());
+        std::fs::write(&path, "- { text: slow, why: known }\n").unwrap();
+        assert_eq!(LogPolicy::load(&path).unwrap().allowed, ["slow"]);
+    }
 }

@@ -161,13 +161,19 @@ fn root(binds: &[String]) -> Result<()> {
         upper.display(),
         work.display()
     );
-    typed_mount(
+    if typed_mount(
         "overlay",
         path_text(&new)?,
         "overlay",
         MsFlags::empty(),
         &options,
-    )?;
+    )
+    .is_err()
+    {
+        // An ordinary user may not stack over mounts that it doesn't own: the root itself then, read-only.
+        bind(Path::new("/"), &new)?;
+        read_only_tree(path_text(&new)?)?;
+    }
     let inside = |p: &str| new.join(p.trim_start_matches('/'));
 
     let dev = inside("/dev");
@@ -262,6 +268,33 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         path_text(target)?,
         MsFlags::MS_BIND | MsFlags::MS_REC,
     )
+}
+
+/// Makes the mount at `path` and all below it read-only: mount_setattr(2).
+#[allow(unsafe_code)]
+fn read_only_tree(path: &str) -> Result<()> {
+    let path = std::ffi::CString::new(path).map_err(|e| step("read-only root", e))?;
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a live C string and the structure a live `mount_attr` of the size passed.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if answer != 0 {
+        return Err(step("read-only root", std::io::Error::last_os_error()));
+    }
+    Ok(())
 }
 
 /// `SRC:DST[:ro]` as in `bevor do --bind`.
