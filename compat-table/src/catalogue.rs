@@ -92,6 +92,8 @@ pub struct Item {
     pub call: String,
     /// Flag, operation or errno name; empty for the call itself.
     pub name: String,
+    /// Whether the name is an errno (`EPOLLIN` isn't).
+    pub errno: bool,
 }
 
 impl Item {
@@ -99,22 +101,25 @@ impl Item {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (call, rest) = text.split_once('/').unwrap_or((text, ""));
-        let name = rest.split_once(':').map_or(rest, |(_, n)| n);
-        Self {
-            call: call.into(),
-            name: canonical_errno(name).into(),
+        let (kind, name) = rest.split_once(':').unwrap_or(("", rest));
+        match kind {
+            "errno" => Self::errno(call, name),
+            _ => Self {
+                call: call.into(),
+                name: name.into(),
+                errno: false,
+            },
         }
     }
 
-    /// Whether it names an errno.
+    /// Errno `name` of `call`.
     #[must_use]
-    pub fn is_errno(&self) -> bool {
-        self.name.starts_with('E')
-            && !self.name.contains('_')
-            && self
-                .name
-                .chars()
-                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    pub fn errno(call: &str, name: &str) -> Self {
+        Self {
+            call: call.into(),
+            name: canonical_errno(name).into(),
+            errno: true,
+        }
     }
 }
 
@@ -124,13 +129,8 @@ impl Call {
     pub fn items(&self) -> Vec<(String, Item)> {
         let item = |kind: &str, name: &String| {
             let id = format!("{}/{kind}:{name}", self.name);
-            (
-                id,
-                Item {
-                    call: self.name.clone(),
-                    name: name.clone(),
-                },
-            )
+            let item = Item::parse(&id);
+            (id, item)
         };
         let mut out = vec![(self.name.clone(), Item::parse(&self.name))];
         out.extend(self.flags.iter().map(|f| item("flag", f)));
@@ -147,7 +147,7 @@ impl Scopes {
         self.calls
             .get(call)
             .or_else(|| self.items.get(id))
-            .or_else(|| self.errnos.get(&item.name).filter(|_| item.is_errno()))
+            .or_else(|| self.errnos.get(&item.name).filter(|_| item.errno))
     }
 }
 

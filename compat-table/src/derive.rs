@@ -360,15 +360,12 @@ fn covered_items(results: &Results) -> (BTreeMap<Item, Vec<&ProbeResult>>, Vec<S
         for o in probe.observations.iter().filter(|o| !o.call.is_empty()) {
             items.insert(Item::parse(&o.call));
             if let Some(errno) = o.reference.get("errno").filter(|e| *e != "none") {
-                answered.insert(Item {
-                    call: o.call.clone(),
-                    name: crate::catalogue::canonical_errno(errno).into(),
-                });
+                answered.insert(Item::errno(&o.call, errno));
             }
         }
         for text in &probe.covers {
             let item = Item::parse(text);
-            if item.is_errno() && !answered.contains(&item) {
+            if item.errno && !answered.contains(&item) {
                 unsubstantiated.push(format!("{} {text}", probe.id));
             } else {
                 items.insert(item);
@@ -388,7 +385,7 @@ fn item_agrees(probe: &ProbeResult, item: &Item, column: &str) -> bool {
     let of_call = |o: &&ObservationResult| o.call == item.call;
     let of_item = |o: &&ObservationResult| {
         of_call(o)
-            && (!item.is_errno()
+            && (!item.errno
                 || o.reference
                     .get("errno")
                     .is_some_and(|e| crate::catalogue::canonical_errno(e) == item.name))

@@ -184,3 +184,17 @@ fn the_score_weighs_by_applications_and_next_names_the_dearest() {
     let next: Vec<&str> = summary.next.iter().map(|n| n.call.as_str()).collect();
     assert_eq!(next, ["open", "write"]);
 }
+
+#[test]
+fn an_event_that_looks_like_an_errno_is_none() {
+    use crate::catalogue::Item;
+    assert!(!Item::parse("epoll_ctl/flag:EPOLLIN").errno);
+    assert_eq!(
+        Item::parse("read/errno:EWOULDBLOCK"),
+        Item::parse("read/errno:EAGAIN")
+    );
+    assert_eq!(
+        Item::parse("epoll_ctl/op:EPOLLIN"),
+        Item::parse("epoll_ctl/flag:EPOLLIN")
+    );
+}

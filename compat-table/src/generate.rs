@@ -37,7 +37,7 @@ const MULTIPLEXERS: [&str; 21] = [
 ];
 
 /// Parameter names through which a call takes named constants.
-const CONSTANT_PARAMETERS: [&str; 34] = [
+const CONSTANT_PARAMETERS: [&str; 35] = [
     "flags",
     "flag",
     "op",
@@ -71,6 +71,7 @@ const CONSTANT_PARAMETERS: [&str; 34] = [
     "semflg",
     "msgflg",
     "cl_args",
+    "fds",
     "attr",
 ];
 
@@ -156,7 +157,10 @@ fn constants_of(page: &Page, call: &str) -> BTreeSet<String> {
     let Some(parameters) = page.parameters.get(call) else {
         return page.constants.clone();
     };
-    let takes = |names: &[&str]| names.iter().any(|n| parameters.contains(*n));
+    let takes = |names: &[&str]| {
+        names.iter().any(|n| parameters.contains(*n))
+            || parameters.iter().any(|p| p.ends_with("flags"))
+    };
     if !takes(&CONSTANT_PARAMETERS) {
         return BTreeSet::new();
     }
@@ -276,11 +280,15 @@ fn is_constant(word: &str) -> bool {
     let caps = word
         .chars()
         .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    let words = ["CAP_", "RLIM_", "CONFIG_", "_POSIX", "_GNU"];
-    caps && word.contains('_')
-        && word.starts_with(|c: char| c.is_ascii_uppercase())
+    // Not arguments of calls: capabilities, configuration and feature-test macros.
+    let others = ["CAP_", "RLIM_", "CONFIG_", "_"];
+    let event = ["EPOLL", "POLL"]
+        .iter()
+        .any(|p| word.len() > p.len() && word.starts_with(p));
+    caps && (event || word.contains('_'))
         && !word.ends_with('_')
-        && !words.iter().any(|w| word.starts_with(w))
+        && !others.iter().any(|w| word.starts_with(w))
+        && !word.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Parameter names by function, from the synopsis's source with its macros and quotes taken out.
@@ -292,6 +300,13 @@ fn prototypes(synopsis: &str) -> BTreeMap<String, BTreeSet<String>> {
             .or_else(|| line.strip_prefix(".B "))
             .or_else(|| line.strip_prefix(".BR "))
             .unwrap_or(if line.starts_with('.') { "" } else { line });
+        if body
+            .trim_start()
+            .trim_start_matches('"')
+            .starts_with(['#', '/'])
+        {
+            continue; // an include line or a comment
+        }
         plain.extend(body.chars().filter(|c| !matches!(c, '"' | '\\')));
         plain.push(' ');
     }
