@@ -75,6 +75,32 @@ const CONSTANT_PARAMETERS: [&str; 35] = [
     "attr",
 ];
 
+/// Prefixes of constants that descriptions mention without the call taking them.
+const ELSEWHERE: [&str; 10] = [
+    "CLD_",
+    "CLOCK_MONOTONIC",
+    "CPU_",
+    "IOV_MAX",
+    "MAX_HANDLE_SZ",
+    "PR_",
+    "PTRACE_MODE_",
+    "RLIMIT_",
+    "SA_",
+    "SI_",
+];
+
+/// Constants without an underscore: options of wait4(2) and waitid(2).
+const PLAIN: [&str; 8] = [
+    "WCONTINUED",
+    "WEXITED",
+    "WNOHANG",
+    "WNOWAIT",
+    "WSTOPPED",
+    "WUNTRACED",
+    "P_PID",
+    "P_PIDFD",
+];
+
 /// Pages of calls whose header name has no page of its own.
 const PAGES: [(&str, &str); 3] = [
     ("io_pgetevents", "io_getevents"),
@@ -94,6 +120,8 @@ struct Newer {
 pub struct Page {
     /// Constants under a tagged paragraph outside of ERRORS.
     pub constants: BTreeSet<String>,
+    /// Constants that the DESCRIPTION only mentions; they count where none is tagged, as O_CLOEXEC of dup3(2).
+    pub mentioned: BTreeSet<String>,
     /// Names under ERRORS.
     pub errnos: BTreeSet<String>,
     /// Parameters by function in the synopsis.
@@ -239,6 +267,16 @@ pub fn parse_page(text: &str) -> Page {
             tag = true;
         } else if section == "SYNOPSIS" {
             let _ = writeln!(synopsis, "{line}");
+        } else if !tag && section == "DESCRIPTION" {
+            let words = line
+                .strip_prefix(".B ")
+                .or_else(|| line.strip_prefix(".BR "));
+            let first = words
+                .and_then(|w| w.split_whitespace().next())
+                .unwrap_or_default();
+            if is_constant(first) && !ELSEWHERE.iter().any(|p| first.starts_with(p)) {
+                page.mentioned.insert(first.to_owned());
+            }
         } else if tag && !line.starts_with(".\\\"") {
             tag = false;
             let Some(words) = line
@@ -262,6 +300,9 @@ pub fn parse_page(text: &str) -> Page {
         }
     }
     page.parameters = prototypes(&synopsis);
+    if page.constants.is_empty() {
+        page.constants.clone_from(&page.mentioned);
+    }
     page
 }
 
@@ -285,7 +326,7 @@ fn is_constant(word: &str) -> bool {
     let event = ["EPOLL", "POLL"]
         .iter()
         .any(|p| word.len() > p.len() && word.starts_with(p));
-    caps && (event || word.contains('_'))
+    caps && (event || PLAIN.contains(&word) || word.contains('_'))
         && !word.ends_with('_')
         && !others.iter().any(|w| word.starts_with(w))
         && !word.starts_with(|c: char| c.is_ascii_digit())

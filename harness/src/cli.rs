@@ -235,7 +235,7 @@ pub struct Mutate {
     /// Only these calls (repeatable).
     #[arg(long, value_name = "NAME")]
     pub call: Vec<String>,
-    /// Containers at a time in the baseline.
+    /// Containers at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// Write the result here [default: compat-table/mutation.json].

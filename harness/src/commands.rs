@@ -304,6 +304,7 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         probes: &plan.probes,
         baseline: &baseline,
         calls: &args.call,
+        jobs: args.jobs,
     };
     let result = mutation::run(&setup, &progress)?;
     let text = serde_json::to_string_pretty(&result)

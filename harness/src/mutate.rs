@@ -1,6 +1,7 @@
 //! `mutate`: injects faults into the sandbox's kernel, one call and kind at a time, and reports which the probes catch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use bevor_compat_table::mutation::{Fate, Mutation, Pair};
 use bevor_compat_table::results::{Difference, ObservationResult, ProbeResult, Results};
@@ -115,6 +116,8 @@ pub struct Setup<'a> {
     pub baseline: &'a Results,
     /// Calls to try; empty means all that were observed.
     pub calls: &'a [String],
+    /// Faulty sandboxes at a time.
+    pub jobs: usize,
 }
 
 /// Why fault `kind` can't change anything about `call`, given what native Linux answered; `None` if it can.
@@ -159,7 +162,7 @@ pub fn inapplicable(
 /// # Errors
 /// [`Error::Infrastructure`] if no fault at all could be injected.
 pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
-    let mut by_call: BTreeMap<&str, Vec<(&ProbeResult, &ObservationResult)>> = BTreeMap::new();
+    let mut by_call: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
     for probe in setup
         .baseline
         .probes
@@ -178,54 +181,85 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
         return Err(Error::input(format!("no probe observes `{unknown}`")));
     }
     by_call.retain(|call, _| setup.calls.is_empty() || setup.calls.iter().any(|c| c == call));
-    progress.begin(by_call.len() * KINDS.len());
-    let mut pairs = Vec::new();
-    let (mut started, mut last_failure) = (false, None);
-    for (call, seen) in &by_call {
-        let observations: Vec<&ObservationResult> = seen.iter().map(|(_, o)| *o).collect();
-        for kind in KINDS {
-            progress.step(kind, call);
-            let (fate, by) = match inapplicable(call, kind, &observations) {
-                Some(why) => (Fate::NotApplicable, Some(why.to_owned())),
-                None => match fault(setup, call, kind, seen) {
-                    Ok(Some(by)) => {
-                        started = true;
-                        (Fate::Caught, Some(by))
-                    }
-                    Ok(None) => {
-                        started = true;
-                        (Fate::Missed, None)
-                    }
-                    Err(e) => {
-                        let text = e.to_string();
-                        last_failure = Some(e);
-                        (Fate::CaughtByCrash, Some(text))
-                    }
-                },
+    let tasks: Vec<(&str, &str, &Seen<'_>)> = by_call
+        .iter()
+        .flat_map(|(call, seen)| KINDS.map(|kind| (*call, kind, seen)))
+        .collect();
+    progress.begin(tasks.len());
+    let queue = Mutex::new(tasks.into_iter());
+    let tried: Mutex<Vec<Tried>> = Mutex::default();
+    let worker = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((call, kind, seen)) = next else {
+                return;
             };
-            pairs.push(Pair {
-                call: (*call).to_owned(),
-                kind: kind.to_owned(),
-                fate,
-                by,
-            });
+            progress.step(kind, call);
+            let one = attempt(setup, call, kind, seen);
+            tried
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(one);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..setup.jobs.max(1) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    progress.finish();
+    let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let started = tried
+        .iter()
+        .any(|t| matches!(t.pair.fate, Fate::Caught | Fate::Missed));
+    let mut pairs = Vec::with_capacity(tried.len());
+    for one in tried {
+        match one.failure {
+            Some(e) if !started => return Err(e),
+            _ => pairs.push(one.pair),
         }
     }
-    progress.finish();
-    match last_failure {
-        Some(e) if !started => Err(e),
-        _ => {
-            pairs.sort();
-            for pair in pairs.iter_mut().filter(|p| p.fate == Fate::CaughtByCrash) {
-                // The message holds nonces and pids; the file holds only what is the same each time.
-                pair.by = Some("the sandbox no longer started a probe".into());
-            }
-            Ok(Mutation {
-                schema: 1,
-                column: setup.column.name.clone(),
-                pairs,
-            })
-        }
+    pairs.sort();
+    Ok(Mutation {
+        schema: 1,
+        column: setup.column.name.clone(),
+        pairs,
+    })
+}
+
+/// Where a call is observed.
+type Seen<'a> = Vec<(&'a ProbeResult, &'a ObservationResult)>;
+
+/// One pair, and why the sandbox didn't start if it didn't.
+struct Tried {
+    pair: Pair,
+    failure: Option<Error>,
+}
+
+fn attempt(setup: &Setup<'_>, call: &str, kind: &str, seen: &Seen<'_>) -> Tried {
+    let observations: Vec<&ObservationResult> = seen.iter().map(|(_, o)| *o).collect();
+    let (fate, by, failure) = match inapplicable(call, kind, &observations) {
+        Some(why) => (Fate::NotApplicable, Some(why.to_owned()), None),
+        None => match fault(setup, call, kind, seen) {
+            Ok(Some(by)) => (Fate::Caught, Some(by), None),
+            Ok(None) => (Fate::Missed, None, None),
+            // The error holds nonces and pids; the file holds only what is the same each time.
+            Err(e) => (
+                Fate::CaughtByCrash,
+                Some("the sandbox no longer started a probe".to_owned()),
+                Some(e),
+            ),
+        },
+    };
+    Tried {
+        pair: Pair {
+            call: call.to_owned(),
+            kind: kind.to_owned(),
+            fate,
+            by,
+        },
+        failure,
     }
 }
 
