@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod fd;
+pub mod file;
 pub mod shared;
 
 pub use fd::HostFd;
