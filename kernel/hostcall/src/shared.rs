@@ -147,6 +147,14 @@ impl SharedSlice {
         self.len == 0
     }
 
+    /// The address of `len` bytes from `offset`, for host calls of this crate.
+    pub(crate) fn range_ptr(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        Some(self.memory.at(self.offset + offset, len))
+    }
+
     /// Copies `dst.len()` bytes from `offset` of the range.
     ///
     /// # Panics
