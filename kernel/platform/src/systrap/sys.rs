@@ -86,7 +86,7 @@ fn vm_copy(call: libc::c_long, pid: i32, local: *mut u8, len: usize, remote: u64
     let l = libc::iovec { iov_base: local.cast(), iov_len: len };
     let r = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(remote).unwrap_or(0)), iov_len: len };
     // SAFETY: `local` is valid for `len` bytes (callers pass a slice); the remote side is checked by the kernel.
-    let n = unsafe { libc::syscall(call, pid, &raw const l, 1, &raw const r, 1, 0) };
+    let n = unsafe { libc::syscall(call, i64::from(pid), &raw const l, 1u64, &raw const r, 1u64, 0u64) };
     usize::try_from(n).unwrap_or(0)
 }
 
