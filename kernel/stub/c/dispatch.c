@@ -1,7 +1,8 @@
 /* From a system call to its answer: local, or a request to the sentry and what its reply asks for. */
 #include "stub.h"
 
-#define SPIN_LIMIT 400 /* pauses; about 20 us */
+#define TIGHT_POLLS 100 /* before the first pause */
+#define SPIN_LIMIT 500  /* polls in all; about 20 us */
 
 struct process proc;
 
@@ -46,7 +47,8 @@ void wait_reply(struct tcb *t, u32 seq)
                 return;
             if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq)
                 break;
-            pause_cpu();
+            if (i >= TIGHT_POLLS)
+                pause_cpu();
         }
     }
     while (__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) != seq) {

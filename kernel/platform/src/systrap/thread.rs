@@ -68,7 +68,9 @@ pub(crate) struct SysThread {
     pub(crate) slot: u32,
     /// Sequence of the last request taken.
     pub(crate) seq: AtomicU32,
+    /// In the hot set; and: the spinner polls it.
     pub(crate) watched: AtomicBool,
+    pub(crate) polled: AtomicBool,
     pub(crate) idle_polls: AtomicU32,
     /// Times (ns) of the last reply to a sleeping stub and of the last call that came by notification.
     pub(crate) last_reply: AtomicU64,
@@ -105,6 +107,7 @@ impl SysThread {
             slot,
             seq: AtomicU32::new(0),
             watched: AtomicBool::new(false),
+            polled: AtomicBool::new(false),
             idle_polls: AtomicU32::new(0),
             last_reply: AtomicU64::new(0),
             stopped_at: AtomicU64::new(0),

@@ -18,6 +18,8 @@ use super::{Inner, sys};
 
 /// Polls of the hot set without a request before the spinner gives up: about 40 us.
 const SPIN_POLLS: u32 = 700;
+/// Polls without a pause in between.
+const TIGHT_POLLS: u32 = 64;
 /// More threads than this are not polled.
 const HOT_MAX: usize = 16;
 /// A thread that calls again sooner than this after its last reply is worth spinning for.
@@ -98,12 +100,16 @@ impl Inner {
         if self.cpus < 2 || thread.zygote || !sleeping {
             return;
         }
+        if thread.watched.load(Ordering::Relaxed) && !thread.polled.load(Ordering::Relaxed) {
+            return; // the spinner is still on its way
+        }
         if thread.watched.load(Ordering::Relaxed) {
             // Its spin ran out, or its call was parked.
             let mut hot = self.hot.set.lock();
             hot.threads.retain(|t| !std::ptr::eq(Arc::as_ptr(t), thread));
             hot.generation += 1;
             thread.channel.set_watched(false);
+            thread.polled.store(false, Ordering::Relaxed);
             thread.watched.store(false, Ordering::Relaxed);
             thread.streak.store(if parked { 0 } else { -STREAK_AFTER_FAILURE }, Ordering::Relaxed);
             return;
@@ -128,7 +134,6 @@ impl Inner {
             return;
         }
         thread.idle_polls.store(0, Ordering::Relaxed);
-        thread.channel.set_watched(true);
         hot.threads.push(Arc::clone(thread));
         hot.generation += 1;
         if !hot.active {
@@ -170,7 +175,10 @@ impl Inner {
                 self.run_ready();
             } else {
                 idle += 1;
-                std::hint::spin_loop();
+                // A pause costs as much as a cache line's way between two CPUs: the next call of a busy thread is met without.
+                if idle > TIGHT_POLLS {
+                    std::hint::spin_loop();
+                }
             }
             if cold || idle % 16 == 1 || local.is_empty() {
                 let mut hot = self.hot.set.lock();
@@ -178,6 +186,12 @@ impl Inner {
                 if hot.generation != generation {
                     local.clone_from(&hot.threads);
                     generation = hot.generation;
+                    // Only now can a stub count on being seen.
+                    for thread in &local {
+                        if !thread.polled.swap(true, Ordering::Relaxed) {
+                            thread.channel.set_watched(true);
+                        }
+                    }
                 }
                 drop(hot);
                 for thread in &dropped {
@@ -193,6 +207,7 @@ impl Inner {
 
     fn unwatch(thread: &Arc<SysThread>) {
         thread.channel.set_watched(false);
+        thread.polled.store(false, Ordering::Relaxed);
         thread.watched.store(false, Ordering::Relaxed);
     }
 
