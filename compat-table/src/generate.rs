@@ -107,7 +107,7 @@ const PAGES: [(&str, &str); 8] = [
     ("pwrite64", "write"),
     ("sendmmsg", "sendmsg"),
     ("vfork", "fork"),
-    ("wait4", "wait"),
+    ("wait4", "waitpid"),
     ("io_pgetevents", "io_getevents"),
     ("quotactl_fd", "quotactl"),
     ("fchmodat2", "fchmodat"),
@@ -197,7 +197,7 @@ fn list(out: &mut String, key: &str, names: &BTreeSet<String>) {
 /// for flags (creat(2) shares open's page and takes a mode alone).
 fn constants_of(page: &Page, call: &str) -> BTreeSet<String> {
     // A name that the synopsis doesn't show (newfstatat …) gets what the page has.
-    let Some(parameters) = page.parameters.get(call) else {
+    let Some(parameters) = page.parameters.get(documented_as(call)) else {
         return page.constants.clone();
     };
     let takes = |names: &[&str]| {
@@ -228,12 +228,16 @@ pub fn numbers(header: &str) -> BTreeMap<u32, String> {
         .collect()
 }
 
-fn find_page(man2: &Path, call: &str) -> Result<Option<(String, Page)>> {
-    let alias = PAGES
+/// The function whose page and prototype stand for `call`.
+fn documented_as(call: &str) -> &str {
+    PAGES
         .iter()
         .find(|(c, _)| *c == call)
-        .map_or(call, |(_, p)| p);
-    let mut title = alias.to_owned();
+        .map_or(call, |(_, p)| p)
+}
+
+fn find_page(man2: &Path, call: &str) -> Result<Option<(String, Page)>> {
+    let mut title = documented_as(call).to_owned();
     // `.so man2/open.2` redirects; a chain of more than a few is a loop.
     for _ in 0..4 {
         let Some(text) = read_page(man2, &title)? else {
