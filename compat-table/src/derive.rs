@@ -249,29 +249,16 @@ pub fn derive(
             columns: BTreeMap::new(),
         };
         for (id, item) in call.items() {
-            items.total += 1;
-            let by = covered.get(&item);
             known.insert(item.clone());
-            match (by, scopes.excluded(&call.name, &id, &item)) {
-                (Some(probes), _) => {
-                    items.probed += 1;
-                    row.in_scope += 1;
-                    row.probed += 1;
-                    for column in &results.columns {
-                        if probes.iter().all(|p| item_agrees(p, &item, &column.name)) {
-                            *items_agree.entry(&column.name).or_default() += 1;
-                        }
-                    }
+            let by = covered.get(&item);
+            let excluded = scopes.excluded(&call.name, &id, &item);
+            items.add(&mut row, id, by.is_some(), excluded.map(|e| e.scope));
+            for column in results.columns.iter().filter(|_| by.is_some()) {
+                if by.is_some_and(|probes| {
+                    probes.iter().all(|p| item_agrees(p, &item, &column.name))
+                }) {
+                    *items_agree.entry(&column.name).or_default() += 1;
                 }
-                (None, None) => {
-                    items.to_do += 1;
-                    row.in_scope += 1;
-                    row.to_do.push(id);
-                }
-                (None, Some(e)) => match e.scope {
-                    Excluded::Unreachable => items.unreachable += 1,
-                    Excluded::OutOfScope => items.out_of_scope += 1,
-                },
             }
         }
         for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
@@ -299,15 +286,6 @@ pub fn derive(
             (c.name.clone(), summary)
         })
         .collect();
-    let mut uncatalogued: Vec<String> = results
-        .probes
-        .iter()
-        .flat_map(|p| &p.covers)
-        .filter(|c| !known.contains(&Item::parse(c)))
-        .cloned()
-        .collect();
-    uncatalogued.sort();
-    uncatalogued.dedup();
     Compat {
         schema: SCHEMA,
         catalogue_sources: catalogue.sources.clone(),
@@ -315,8 +293,40 @@ pub fn derive(
         applications: weights.applications,
         columns,
         calls,
-        uncatalogued,
+        uncatalogued: uncatalogued(results, &known),
         unsubstantiated,
+    }
+}
+
+/// `covers` entries that aren't among the catalogue's items.
+fn uncatalogued(results: &Results, known: &BTreeSet<Item>) -> Vec<String> {
+    let strange: BTreeSet<&String> = results
+        .probes
+        .iter()
+        .flat_map(|p| &p.covers)
+        .filter(|c| !known.contains(&Item::parse(c)))
+        .collect();
+    strange.into_iter().cloned().collect()
+}
+
+impl ItemCounts {
+    /// Counts item `id` of `row`'s call. What is probed is in scope, whatever the scopes say.
+    fn add(&mut self, row: &mut CallRow, id: String, probed: bool, excluded: Option<Excluded>) {
+        self.total += 1;
+        match (probed, excluded) {
+            (true, _) => {
+                self.probed += 1;
+                row.in_scope += 1;
+                row.probed += 1;
+            }
+            (false, None) => {
+                self.to_do += 1;
+                row.in_scope += 1;
+                row.to_do.push(id);
+            }
+            (false, Some(Excluded::Unreachable)) => self.unreachable += 1,
+            (false, Some(Excluded::OutOfScope)) => self.out_of_scope += 1,
+        }
     }
 }
 

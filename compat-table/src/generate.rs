@@ -102,7 +102,12 @@ const PLAIN: [&str; 8] = [
 ];
 
 /// Pages of calls whose header name has no page of its own.
-const PAGES: [(&str, &str); 3] = [
+const PAGES: [(&str, &str); 8] = [
+    ("pread64", "read"),
+    ("pwrite64", "write"),
+    ("sendmmsg", "sendmsg"),
+    ("vfork", "fork"),
+    ("wait4", "waitpid"),
     ("io_pgetevents", "io_getevents"),
     ("quotactl_fd", "quotactl"),
     ("fchmodat2", "fchmodat"),
@@ -113,6 +118,10 @@ const PAGES: [(&str, &str); 3] = [
 struct Newer {
     nr: u32,
     name: String,
+    #[serde(default)]
+    flags: BTreeSet<String>,
+    #[serde(default)]
+    errnos: BTreeSet<String>,
 }
 
 /// What one manual page documents.
@@ -144,25 +153,31 @@ pub fn generate(header: &Path, man2: &Path, newer: &Path) -> Result<String> {
     let supplement = std::fs::read_to_string(newer)
         .with_context(|| format!("can't read {}", newer.display()))?;
     let supplement: Vec<Newer> = serde_yaml::from_str(&supplement).context("newer.yaml")?;
-    for n in supplement {
-        calls.entry(n.nr).or_insert(n.name);
+    for n in &supplement {
+        calls.entry(n.nr).or_insert_with(|| n.name.clone());
     }
     let mut rows = String::new();
     let mut version = String::new();
     for (nr, name) in &calls {
-        let found = find_page(man2, name)?;
+        let kind = if MULTIPLEXERS.contains(&name.as_str()) {
+            "ops"
+        } else {
+            "flags"
+        };
+        let (mut constants, mut errnos) = (BTreeSet::new(), BTreeSet::new());
         let _ = write!(rows, "  - {{ nr: {nr}, name: {name}");
-        if let Some((title, page)) = found {
+        if let Some((title, page)) = find_page(man2, name)? {
             version.clone_from(&page.version);
             let _ = write!(rows, ", page: {title}");
-            let kind = if MULTIPLEXERS.contains(&name.as_str()) {
-                "ops"
-            } else {
-                "flags"
-            };
-            list(&mut rows, kind, &constants_of(&page, name));
-            list(&mut rows, "errnos", &page.errnos);
+            constants.extend(constants_of(&page, name));
+            errnos.extend(page.errnos);
         }
+        for n in supplement.iter().filter(|n| n.nr == *nr) {
+            constants.extend(n.flags.iter().cloned());
+            errnos.extend(n.errnos.iter().cloned());
+        }
+        list(&mut rows, kind, &constants);
+        list(&mut rows, "errnos", &errnos);
         rows.push_str(" }\n");
     }
     Ok(format!(
@@ -182,7 +197,7 @@ fn list(out: &mut String, key: &str, names: &BTreeSet<String>) {
 /// for flags (creat(2) shares open's page and takes a mode alone).
 fn constants_of(page: &Page, call: &str) -> BTreeSet<String> {
     // A name that the synopsis doesn't show (newfstatat …) gets what the page has.
-    let Some(parameters) = page.parameters.get(call) else {
+    let Some(parameters) = page.parameters.get(documented_as(call)) else {
         return page.constants.clone();
     };
     let takes = |names: &[&str]| {
@@ -213,12 +228,16 @@ pub fn numbers(header: &str) -> BTreeMap<u32, String> {
         .collect()
 }
 
-fn find_page(man2: &Path, call: &str) -> Result<Option<(String, Page)>> {
-    let alias = PAGES
+/// The function whose page and prototype stand for `call`.
+fn documented_as(call: &str) -> &str {
+    PAGES
         .iter()
         .find(|(c, _)| *c == call)
-        .map_or(call, |(_, p)| p);
-    let mut title = alias.to_owned();
+        .map_or(call, |(_, p)| p)
+}
+
+fn find_page(man2: &Path, call: &str) -> Result<Option<(String, Page)>> {
+    let mut title = documented_as(call).to_owned();
     // `.so man2/open.2` redirects; a chain of more than a few is a loop.
     for _ in 0..4 {
         let Some(text) = read_page(man2, &title)? else {

@@ -324,7 +324,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
         Cmd::Catalogue(args) => crate::table::catalogue(&args),
         Cmd::Mutate(args) => commands::mutate(&args),
         Cmd::Selfcheck(args) => commands::selfcheck(&args),
-        Cmd::Bench { args } => bench(args),
+        Cmd::Bench { args } => Ok(bevor_bench::main(args.into_iter())),
         Cmd::Liar(liar) if liar.stopped => crate::liar::stopped(&liar.command),
         Cmd::Liar(liar) => crate::liar::run(&liar.command, &liar.lie, liar.boot_nonce.as_deref()),
         Cmd::Jail(jail) if jail.init => crate::jail::init(&jail.command, &jail.bind),
@@ -334,11 +334,4 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
             FixtureCmd::Run { id } => crate::fixture::run(&id),
         },
     }
-}
-
-/// `bench`: the place of the benchmark crate, `bevor_bench::main(args)`.
-fn bench(_args: Vec<OsString>) -> Result<ExitCode> {
-    Err(crate::error::Error::infra(
-        "bench is not built into this harness",
-    ))
 }

@@ -216,7 +216,8 @@ pub fn column(spec: &str) -> Result<Column> {
     if name == NATIVE {
         return Err(bad("native is the reference"));
     }
-    let command = shlex::split(command)
+    let command = shell_words::split(command)
+        .ok()
         .filter(|c| !c.is_empty())
         .ok_or_else(|| bad("no command, or an open quote"))?;
     Ok(Column {
