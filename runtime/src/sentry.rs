@@ -103,6 +103,8 @@ fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> 
         signal_mask,
     } = inheritance;
     isolate(spec, [&control, line], &gofer, ids)?;
+    // The standard hook looks at the file system.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
     let platform = kernel.start_platform(spec, ids.stub)?;
     confine()?;
     let sentry = Sentry {
