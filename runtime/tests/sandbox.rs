@@ -40,7 +40,10 @@ fn host_files_come_through_the_gofer() {
 fn a_panic_is_reported_and_is_no_status_of_the_guest() {
     let (code, _, err) = selftest("panic");
     assert_eq!(code, 125);
-    assert!(err.contains("panicked as asked") && err.contains("the sentry panicked"), "{err}");
+    assert!(
+        err.contains("panicked as asked") && err.contains("the sentry panicked"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -55,7 +58,12 @@ fn host_calls_outside_the_filter_end_the_sentry() {
 #[test]
 fn signals_reach_the_sandbox() {
     let mut running = Running::start();
-    for (signal, number) in [(Signal::USR1, "10"), (Signal::HUP, "1"), (Signal::WINCH, "28"), (Signal::INT, "2")] {
+    for (signal, number) in [
+        (Signal::USR1, "10"),
+        (Signal::HUP, "1"),
+        (Signal::WINCH, "28"),
+        (Signal::INT, "2"),
+    ] {
         running.signal(signal);
         assert_eq!(running.line(), number);
     }
@@ -99,7 +107,11 @@ fn the_processes_have_given_up_what_they_do_not_need() {
     let (sentry, gofer) = (running.sentry, running.gofer);
     for space in ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"] {
         let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{space}")).unwrap();
-        assert_ne!(of(&sentry.to_string()), of("self"), "the sentry has a {space} namespace of its own");
+        assert_ne!(
+            of(&sentry.to_string()),
+            of("self"),
+            "the sentry has a {space} namespace of its own"
+        );
     }
     for pid in [sentry, gofer] {
         let root: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/root/")).unwrap().collect();
@@ -138,13 +150,21 @@ fn an_ordinary_user_can_run_a_sandbox() {
     std::fs::set_permissions(dir.path(), open.clone()).unwrap();
     std::fs::set_permissions(&copy, open).unwrap();
     let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let out = cmd!("setpriv", user[0], user[1], user[2], copy, "selftest-confinement", "read-through-gofer")
-        .dir("/")
-        .stdin_null()
-        .stdout_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let out = cmd!(
+        "setpriv",
+        user[0],
+        user[1],
+        user[2],
+        copy,
+        "selftest-confinement",
+        "read-through-gofer"
+    )
+    .dir("/")
+    .stdin_null()
+    .stdout_capture()
+    .unchecked()
+    .run()
+    .unwrap();
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(out.stdout, std::fs::read("/etc/passwd").unwrap());
 }

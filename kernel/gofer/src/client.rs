@@ -191,10 +191,13 @@ impl Gofer {
         owner: Owner,
     ) -> Result<(NodeId, Attr, HostFd), Errno> {
         check_name(name)?;
-        self.call(&Request::Create(parent, name, flags.bits(), mode, owner), |reply, fd| match (reply, fd) {
-            (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
-            _ => Err(unexpected()),
-        })
+        self.call(
+            &Request::Create(parent, name, flags.bits(), mode, owner),
+            |reply, fd| match (reply, fd) {
+                (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
+                _ => Err(unexpected()),
+            },
+        )
     }
 
     /// Makes a directory.
@@ -291,7 +294,11 @@ impl Gofer {
     /// EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
     pub fn listxattr(&self, node: NodeId) -> Result<Vec<Vec<u8>>, Errno> {
         let list = self.call_bytes(&Request::ListXattr(node))?;
-        Ok(list.split(|&b| b == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+        Ok(list
+            .split(|&b| b == 0)
+            .filter(|name| !name.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect())
     }
 
     /// Gives nodes back. Never fails: a lost gofer shows in the next call.

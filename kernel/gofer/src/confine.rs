@@ -68,7 +68,9 @@ pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     let mut server = Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?;
-    filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
+    filter()
+        .and_then(AllowList::install)
+        .map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
 
@@ -184,7 +186,11 @@ fn filter() -> Result<AllowList, FilterError> {
         .allow_without(libc::SYS_mmap, 2, 4)?
         .allow_values(libc::SYS_madvise, 2, &[4])?
         // Debug builds of the standard library ask with F_GETFD whether what they close was open.
-        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()])?
+        .allow_values(
+            libc::SYS_fcntl,
+            1,
+            &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()],
+        )?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
         .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
 }

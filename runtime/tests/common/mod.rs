@@ -35,7 +35,10 @@ impl Running {
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         let children = children(command.id());
-        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespace");
+        let sentry = *children
+            .iter()
+            .find(|pid| ns_pid_is_one(**pid))
+            .expect("one child is process 1 of its namespace");
         let gofer = *children.iter().find(|pid| **pid != sentry).expect("the other is the gofer");
         Self {
             command,
@@ -61,7 +64,10 @@ impl Running {
 
     /// Handles that become readable when the processes end.
     pub(crate) fn handles(&self) -> Vec<OwnedFd> {
-        self.pids().iter().map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect()
+        self.pids()
+            .iter()
+            .map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap())
+            .collect()
     }
 
     /// Waits for the command; its exit code and what it wrote on stderr.
@@ -86,7 +92,9 @@ pub(crate) fn children(pid: u32) -> Vec<i32> {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
-        .filter(|child: &i32| std::fs::read_to_string(format!("/proc/{child}/status")).is_ok_and(|status| status.contains(&parent)))
+        .filter(|child: &i32| {
+            std::fs::read_to_string(format!("/proc/{child}/status")).is_ok_and(|status| status.contains(&parent))
+        })
         .collect()
 }
 

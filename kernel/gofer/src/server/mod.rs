@@ -9,8 +9,8 @@ use bevor_abi::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::protocol::{
-    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr, SpecialKind,
-    check_name, decode, encode,
+    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
+    SpecialKind, check_name, decode, encode,
 };
 use crate::transport::{Transport, errno};
 use nodes::{Node, Nodes};
@@ -192,7 +192,11 @@ impl Server {
 
     fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
         let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-        let node = if flags.writes() { self.writable(id)? } else { self.visible(id)? };
+        let node = if flags.writes() {
+            self.writable(id)?
+        } else {
+            self.visible(id)?
+        };
         let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
         Ok(Outcome::Reply(Reply::Fd, Some(fd)))
     }
