@@ -37,6 +37,11 @@ fn host_files_come_through_the_gofer() {
 }
 
 #[test]
+fn the_gofer_opens_proc_files_of_stubs_and_of_nobody_else() {
+    assert_eq!(selftest("read-stub"), (0, String::new(), String::new()));
+}
+
+#[test]
 fn a_panic_is_reported_and_is_no_status_of_the_guest() {
     let (code, _, err) = selftest("panic");
     assert_eq!(code, 125);

@@ -53,7 +53,7 @@ impl Gofer {
     ) -> Result<R, Errno> {
         let mut buffer = self.buffer.lock();
         self.transport.send(encode(request, &mut buffer)?, None)?;
-        let (len, fd) = self.transport.receive(&mut buffer, true)?.ok_or(Errno::EPIPE)?;
+        let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
         match decode(&buffer[..len])? {
             Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
             reply => take(reply, fd),

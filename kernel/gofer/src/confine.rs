@@ -137,7 +137,7 @@ pub fn send_proc(socket: &OwnedFd, proc: Option<BorrowedFd<'_>>) -> Result<(), E
 fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     let socket = rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0).map_err(errno)?;
     let mut packet = [0; 16];
-    match Transport::new(socket).receive(&mut packet, false)? {
+    match Transport::new(socket).receive(&mut packet)? {
         Some((len, proc)) if &packet[..len] == HELLO => Ok(proc),
         Some(_) => Err(Errno::EPROTO),
         None => Err(Errno::EPIPE),
@@ -173,7 +173,6 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_utimensat,
             libc::SYS_ftruncate,
             // The process itself: heap, its end, a panic's message.
-            libc::SYS_sched_getaffinity,
             libc::SYS_brk,
             libc::SYS_munmap,
             libc::SYS_mremap,

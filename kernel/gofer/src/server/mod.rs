@@ -66,10 +66,7 @@ impl Server {
         let transport = Transport::new(socket);
         let mut packet = vec![0; MAX_MESSAGE];
         let mut answer = vec![0; MAX_MESSAGE];
-        // Spin only after a request: an idle gofer sleeps at once.
-        let mut spin = false;
-        while let Some((len, _unexpected)) = transport.receive(&mut packet, spin)? {
-            spin = true;
+        while let Some((len, _unexpected)) = transport.receive(&mut packet)? {
             let request = decode(&packet[..len])?;
             let (message, fd) = match self.handle(request) {
                 Ok(Outcome::Reply(reply, fd)) => (encode(&reply, &mut answer)?, fd),
