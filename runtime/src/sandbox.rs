@@ -63,8 +63,10 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
         }
     })
     .map_err(start_failure("fork the gofer"))?;
-    let mut children = Children::default();
-    children.gofer = Pid::from_raw(gofer);
+    let mut children = Children {
+        sentry: None,
+        gofer: Pid::from_raw(gofer),
+    };
 
     let root = rustix::process::geteuid().is_root();
     let inheritance = Inheritance {
@@ -134,7 +136,7 @@ fn write_id_maps(sentry: i32, root: bool) -> Result<(), Failure> {
 }
 
 /// The sandbox's processes that are this process's children, while they live. They are killed when this is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Children {
     sentry: Option<Pid>,
     gofer: Option<Pid>,

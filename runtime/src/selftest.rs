@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use bevor_gofer::{OpenFlags, ProcFile};
+use bevor_abi::Errno;
+use bevor_gofer::{Gofer, OpenFlags, Owner, ProcFile, RenameFlags, SetAttr, SetTime, SpecialKind, TimeSpec};
 use bevor_hostcall::process::{Namespaces, spawn, wait_signal};
 use clap::ValueEnum;
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
@@ -23,6 +24,8 @@ pub(crate) enum Action {
     Panic,
     /// Prints the host's /etc/passwd through the gofer.
     ReadThroughGofer,
+    /// Makes every kind of change in the writable directory, and tries some in the root.
+    WriteThroughGofer,
     /// Reads /proc files and memory of a pretended stub through the gofer.
     ReadStub,
     /// Measures round trips to the gofer.
@@ -74,6 +77,10 @@ impl Kernel for Selftest {
             #[allow(clippy::panic, reason = "what is tested")]
             Action::Panic => panic!("panicked as asked"),
             Action::ReadThroughGofer => read_through_gofer(&sentry),
+            Action::WriteThroughGofer => match write_through_gofer(&sentry.gofer) {
+                Ok(()) => Verdict::Exit(0),
+                Err(e) => Verdict::Failed(Failure::new(e)),
+            },
             Action::ReadStub => read_stub(&sentry, stub.unwrap_or(0)),
             Action::MeasureGofer => measure_gofer(&sentry),
             Action::Threads => threads(),
@@ -95,11 +102,11 @@ fn read_through_gofer(sentry: &Sentry<'_>) -> Verdict {
     let read = || {
         let (root, _) = sentry.gofer.attach(0)?;
         let walked = sentry.gofer.walk(root, &[b"etc", b"passwd"])?;
-        let (node, attr) = *walked.nodes.last().ok_or(bevor_abi::Errno::ENOENT)?;
+        let (node, attr) = *walked.nodes.last().ok_or(Errno::ENOENT)?;
         let file = sentry.gofer.open(node, OpenFlags::RDONLY)?;
         let mut text = vec![0; usize::try_from(attr.size).unwrap_or(0)];
-        rustix::io::pread(&file, &mut text, 0).map_err(|_| bevor_abi::Errno::EIO)?;
-        Ok::<_, bevor_abi::Errno>(text)
+        rustix::io::pread(&file, &mut text, 0).map_err(|_| Errno::EIO)?;
+        Ok::<_, Errno>(text)
     };
     match read() {
         Ok(text) => Verdict::Exit(u8::from(std::io::stdout().write_all(&text).is_err())),
@@ -140,6 +147,53 @@ fn read_stub(sentry: &Sentry<'_>, stub: i32) -> Verdict {
         Ok(())
     };
     check().map_or_else(Verdict::Failed, |()| Verdict::Exit(0))
+}
+
+fn write_through_gofer(gofer: &Gofer) -> Result<(), Errno> {
+    let (bound, attr) = gofer.attach(1)?;
+    let owner = Owner {
+        uid: attr.uid,
+        gid: attr.gid,
+    };
+    let (dir, _) = gofer.mkdir(bound, b"dir", 0o750, owner)?;
+    let (file, _, fd) = gofer.create(dir, b"new", OpenFlags::RDWR | OpenFlags::EXCL, 0o4711, owner)?;
+    rustix::io::pwrite(&fd, b"written inside", 0).map_err(|_| Errno::EIO)?;
+    gofer.mknod(dir, b"fifo", SpecialKind::Fifo, 0o600, owner)?;
+    gofer.mknod(dir, b"socket", SpecialKind::Socket, 0o600, owner)?;
+    gofer.mknod(dir, b"regular", SpecialKind::Regular, 0o600, owner)?;
+    let (link, _) = gofer.symlink(dir, b"symlink", b"/etc/passwd", owner)?;
+    gofer.readlink(link)?;
+    gofer.link(file, dir, b"hard")?;
+    gofer.rename(dir, b"new", bound, b"moved", RenameFlags::NOREPLACE)?;
+    let time = SetTime::At(TimeSpec {
+        sec: 1_000_000_000,
+        nsec: 5,
+    });
+    let set = SetAttr {
+        mode: Some(0o644),
+        uid: Some(owner.uid),
+        gid: Some(owner.gid),
+        size: Some(7),
+        atime: Some(SetTime::Now),
+        mtime: Some(time),
+    };
+    gofer.setattr(file, set)?;
+    gofer.open(file, OpenFlags::RDWR | OpenFlags::APPEND)?;
+    gofer.listxattr(file)?;
+    if gofer.getxattr(file, b"user.none") == Ok(Vec::new()) {
+        return Err(Errno::EEXIST);
+    }
+    gofer.statfs(file)?;
+    gofer.unlink(dir, b"hard", false)?;
+    if gofer.readdir(dir)?.len() != 4 {
+        return Err(Errno::ENOTEMPTY);
+    }
+    // The root is read-only, for the host's kernel too where the gofer has mounts of its own.
+    let (root, _) = gofer.attach(0)?;
+    match gofer.mkdir(root, b"bevor-was-here", 0o755, owner) {
+        Err(Errno::EROFS) => Ok(()),
+        _ => Err(Errno::EPERM),
+    }
 }
 
 fn measure_gofer(sentry: &Sentry<'_>) -> Verdict {

@@ -84,10 +84,15 @@ impl Spec {
         })
     }
 
-    /// A sandbox over the host's root that runs no command.
+    /// A sandbox over the host's root, with `directory` writable as mount 1, that runs no command.
     #[cfg(feature = "test-faults")]
-    pub(crate) fn for_selftest() -> Result<Self, Failure> {
+    pub(crate) fn for_selftest(directory: Option<OsString>) -> Result<Self, Failure> {
+        let bind = directory.map(|mut directory| {
+            directory.push(":/bound");
+            directory
+        });
         Self::new(DoArgs {
+            bind: bind.into_iter().collect(),
             root: PathBuf::from("/"),
             command: vec![OsString::from("selftest")],
             ..DoArgs::default()

@@ -36,6 +36,34 @@ fn host_files_come_through_the_gofer() {
     assert_eq!(out, std::fs::read_to_string("/etc/passwd").unwrap());
 }
 
+/// Every call that the gofer's own filter has to let through.
+#[test]
+fn changes_go_through_the_confined_gofer() {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let dir = tempfile::tempdir().unwrap();
+    let out = cmd!(bevor(), "selftest-confinement", "write-through-gofer", dir.path())
+        .stdin_null()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    assert_eq!(
+        (out.status.code(), String::from_utf8(out.stderr).unwrap()),
+        (Some(0), String::new())
+    );
+    let moved = dir.path().join("moved");
+    assert_eq!(std::fs::read(&moved).unwrap(), b"written");
+    let meta = moved.metadata().unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.nlink(), meta.mtime()), (0o644, 1, 1_000_000_000));
+    assert!(dir.path().join("dir/fifo").metadata().unwrap().file_type().is_fifo());
+    assert!(dir.path().join("dir/socket").metadata().unwrap().file_type().is_socket());
+    assert_eq!(
+        std::fs::read_link(dir.path().join("dir/symlink")).unwrap(),
+        std::path::Path::new("/etc/passwd")
+    );
+    assert!(!std::path::Path::new("/bevor-was-here").exists());
+}
+
 #[test]
 fn the_gofer_opens_proc_files_of_stubs_and_of_nobody_else() {
     assert_eq!(selftest("read-stub"), (0, String::new(), String::new()));
