@@ -44,8 +44,8 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     let signal_mask = set_signal_mask(watched).map_err(start_failure("block signals"))?;
 
     let (ours, theirs) = Control::pair().map_err(start_failure("make a socket pair"))?;
-    let (gofer_sentry, gofer_server) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(start_failure("make a socket pair"))?;
+    let (gofer_sentry, gofer_server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(start_failure("make a socket pair"))?;
 
     let command = rustix::process::getpid();
     let mounts = spec.gofer_mounts();
@@ -63,8 +63,10 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
         }
     })
     .map_err(start_failure("fork the gofer"))?;
-    let mut children = Children::default();
-    children.gofer = Pid::from_raw(gofer);
+    let mut children = Children {
+        sentry: None,
+        gofer: Pid::from_raw(gofer),
+    };
 
     let root = rustix::process::geteuid().is_root();
     let inheritance = Inheritance {
@@ -107,7 +109,11 @@ fn tie_to(command: Pid) -> Result<(), Errno> {
     // Of its own session, so that a terminal's signals don't reach it.
     rustix::process::setsid().map_err(failed)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
-    if getppid() == Some(command) { Ok(()) } else { Err(Errno::ESRCH) }
+    if getppid() == Some(command) {
+        Ok(())
+    } else {
+        Err(Errno::ESRCH)
+    }
 }
 
 /// Maps the sandbox's ids 0 (sentry) and 1 (stubs) to host ids that nobody else uses; for an ordinary user, 0 to the user.
@@ -122,13 +128,15 @@ fn write_id_maps(sentry: i32, root: bool) -> Result<(), Failure> {
     } else {
         let user = format!("0 {} 1\n", rustix::process::geteuid().as_raw());
         let group = format!("0 {} 1\n", rustix::process::getegid().as_raw());
-        write("setgroups", "deny").and_then(|()| write("uid_map", &user)).and_then(|()| write("gid_map", &group))
+        write("setgroups", "deny")
+            .and_then(|()| write("uid_map", &user))
+            .and_then(|()| write("gid_map", &group))
     };
     result.map_err(start_failure("map user ids"))
 }
 
 /// The sandbox's processes that are this process's children, while they live. They are killed when this is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Children {
     sentry: Option<Pid>,
     gofer: Option<Pid>,

@@ -15,7 +15,10 @@ use crate::spec::Spec;
 
 /// What a kernel has to work with once the process is confined.
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by the kernel, which is linked in by the same change that takes these")]
+#[allow(
+    dead_code,
+    reason = "read by the kernel, which is linked in by the same change that takes these"
+)]
 pub(crate) struct Sentry<'a> {
     /// What to run.
     pub(crate) spec: &'a Spec,
@@ -103,6 +106,8 @@ fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> 
         signal_mask,
     } = inheritance;
     isolate(spec, [&control, line], &gofer, ids)?;
+    // The standard hook looks at the file system.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
     let platform = kernel.start_platform(spec, ids.stub)?;
     confine()?;
     let sentry = Sentry {
@@ -160,7 +165,14 @@ fn confine() -> Result<(), Failure> {
     limit_capabilities(keep).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.
-    let first = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ()).map_err(at("start a thread"))?;
-    first.join().map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
-    filter::sentry().and_then(AllowList::install).map_err(at("install the seccomp filter"))
+    let first = std::thread::Builder::new()
+        .stack_size(64 * 1024)
+        .spawn(|| ())
+        .map_err(at("start a thread"))?;
+    first
+        .join()
+        .map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
+    filter::sentry()
+        .and_then(AllowList::install)
+        .map_err(at("install the seccomp filter"))
 }

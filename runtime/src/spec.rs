@@ -20,6 +20,7 @@ pub(crate) struct Mount {
 
 /// A checked `bevor do`.
 #[derive(Debug, Default)]
+#[allow(dead_code, reason = "read by the kernel, which is linked in by the change that takes these")]
 pub(crate) struct Spec {
     /// Number 0 is the root.
     pub(crate) mounts: Vec<Mount>,
@@ -47,7 +48,9 @@ impl Spec {
         #[cfg(not(feature = "test-faults"))]
         let fault = None;
         if args.command.is_empty() || args.command[0].is_empty() {
-            return Err(Failure::new("no command given; put it last, after '--': bevor do -- CMD [ARG]..."));
+            return Err(Failure::new(
+                "no command given; put it last, after '--': bevor do -- CMD [ARG]...",
+            ));
         }
         let mut mounts = vec![Mount {
             host: MountConfig {
@@ -81,10 +84,15 @@ impl Spec {
         })
     }
 
-    /// A sandbox over the host's root that runs no command.
+    /// A sandbox over the host's root, with `directory` writable as mount 1, that runs no command.
     #[cfg(feature = "test-faults")]
-    pub(crate) fn for_selftest() -> Result<Self, Failure> {
+    pub(crate) fn for_selftest(directory: Option<OsString>) -> Result<Self, Failure> {
+        let bind = directory.map(|mut directory| {
+            directory.push(":/bound");
+            directory
+        });
         Self::new(DoArgs {
+            bind: bind.into_iter().collect(),
             root: PathBuf::from("/"),
             command: vec![OsString::from("selftest")],
             ..DoArgs::default()
@@ -98,7 +106,9 @@ impl Spec {
 }
 
 fn checked_root(root: &Path) -> Result<PathBuf, Failure> {
-    let full = root.canonicalize().map_err(|e| Failure::new(format_args!("--root {}: {}", root.display(), why(&e))))?;
+    let full = root
+        .canonicalize()
+        .map_err(|e| Failure::new(format_args!("--root {}: {}", root.display(), why(&e))))?;
     if !full.is_dir() {
         return Err(Failure::new(format_args!("--root {}: not a directory", root.display())));
     }
@@ -134,16 +144,19 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
             destination.display()
         )));
     }
-    let destination = normal(destination)
-        .ok_or_else(|| Failure::new(format_args!("--bind {shown}: destination {}: '..' leads nowhere", destination.display())))?;
+    let destination = normal(destination).ok_or_else(|| {
+        Failure::new(format_args!(
+            "--bind {shown}: destination {}: '..' leads nowhere",
+            destination.display()
+        ))
+    })?;
     if destination == Path::new("/") {
-        return Err(Failure::new(format_args!("--bind {shown}: destination /: use --root to replace the root")));
+        return Err(Failure::new(format_args!(
+            "--bind {shown}: destination /: use --root to replace the root"
+        )));
     }
     Ok(Mount {
-        host: MountConfig {
-            source: full,
-            read_only,
-        },
+        host: MountConfig { source: full, read_only },
         destination,
     })
 }

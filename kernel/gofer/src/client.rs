@@ -53,7 +53,7 @@ impl Gofer {
     ) -> Result<R, Errno> {
         let mut buffer = self.buffer.lock();
         self.transport.send(encode(request, &mut buffer)?, None)?;
-        let (len, fd) = self.transport.receive(&mut buffer, true)?.ok_or(Errno::EPIPE)?;
+        let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
         match decode(&buffer[..len])? {
             Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
             reply => take(reply, fd),
@@ -191,10 +191,13 @@ impl Gofer {
         owner: Owner,
     ) -> Result<(NodeId, Attr, HostFd), Errno> {
         check_name(name)?;
-        self.call(&Request::Create(parent, name, flags.bits(), mode, owner), |reply, fd| match (reply, fd) {
-            (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
-            _ => Err(unexpected()),
-        })
+        self.call(
+            &Request::Create(parent, name, flags.bits(), mode, owner),
+            |reply, fd| match (reply, fd) {
+                (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
+                _ => Err(unexpected()),
+            },
+        )
     }
 
     /// Makes a directory.
@@ -291,7 +294,11 @@ impl Gofer {
     /// EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
     pub fn listxattr(&self, node: NodeId) -> Result<Vec<Vec<u8>>, Errno> {
         let list = self.call_bytes(&Request::ListXattr(node))?;
-        Ok(list.split(|&b| b == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+        Ok(list
+            .split(|&b| b == 0)
+            .filter(|name| !name.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect())
     }
 
     /// Gives nodes back. Never fails: a lost gofer shows in the next call.

@@ -54,6 +54,8 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 /// Says which step failed.
 pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     let root = rustix::process::geteuid().is_root();
+    // The standard hook looks at the file system, which the filter forbids.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
     let own_fds = open_own_fds().map_err(at("open /proc/self/fd"))?;
     rustix::process::umask(Mode::empty());
     raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
@@ -66,7 +68,9 @@ pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     let mut server = Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?;
-    filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
+    filter()
+        .and_then(AllowList::install)
+        .map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
 
@@ -133,7 +137,7 @@ pub fn send_proc(socket: &OwnedFd, proc: Option<BorrowedFd<'_>>) -> Result<(), E
 fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     let socket = rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0).map_err(errno)?;
     let mut packet = [0; 16];
-    match Transport::new(socket).receive(&mut packet, false)? {
+    match Transport::new(socket).receive(&mut packet)? {
         Some((len, proc)) if &packet[..len] == HELLO => Ok(proc),
         Some(_) => Err(Errno::EPROTO),
         None => Err(Errno::EPIPE),
@@ -169,7 +173,6 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_utimensat,
             libc::SYS_ftruncate,
             // The process itself: heap, its end, a panic's message.
-            libc::SYS_sched_getaffinity,
             libc::SYS_brk,
             libc::SYS_munmap,
             libc::SYS_mremap,
@@ -182,7 +185,11 @@ fn filter() -> Result<AllowList, FilterError> {
         .allow_without(libc::SYS_mmap, 2, 4)?
         .allow_values(libc::SYS_madvise, 2, &[4])?
         // Debug builds of the standard library ask with F_GETFD whether what they close was open.
-        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()])?
+        .allow_values(
+            libc::SYS_fcntl,
+            1,
+            &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()],
+        )?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
         .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
 }

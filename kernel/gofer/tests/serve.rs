@@ -176,7 +176,10 @@ fn changes_on_a_writable_mount_reach_the_host() {
         ..SetAttr::default()
     };
     assert_eq!(g.setattr(f, set).unwrap().size, 2);
-    assert_eq!(std::fs::metadata(dir.path().join("f")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(
+        std::fs::metadata(dir.path().join("f")).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
 
     let (sub, _) = g.mkdir(root, b"sub", 0o755, me()).unwrap();
     g.rename(root, b"f", sub, b"g", RenameFlags::NOREPLACE).unwrap();
@@ -185,10 +188,22 @@ fn changes_on_a_writable_mount_reach_the_host() {
     assert_eq!(g.readlink(link).unwrap(), b"sub/g");
     assert_eq!(g.readlink(f).unwrap_err(), Errno::EINVAL);
     let (fifo, _) = g.mknod(root, b"p", SpecialKind::Fifo, 0o600, me()).unwrap();
-    assert_eq!(g.open(fifo, OpenFlags::RDONLY).unwrap_err(), Errno::ENXIO, "opening it would block");
+    assert_eq!(
+        g.open(fifo, OpenFlags::RDONLY).unwrap_err(),
+        Errno::ENXIO,
+        "opening it would block"
+    );
     let mut names: Vec<_> = g.readdir(root).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
     names.sort();
-    assert_eq!(names, [(b"h".to_vec(), 8), (b"p".to_vec(), 1), (b"s".to_vec(), 10), (b"sub".to_vec(), 4)]);
+    assert_eq!(
+        names,
+        [
+            (b"h".to_vec(), 8),
+            (b"p".to_vec(), 1),
+            (b"s".to_vec(), 10),
+            (b"sub".to_vec(), 4)
+        ]
+    );
     assert_eq!(g.unlink(root, b"sub", true).unwrap_err(), Errno::ENOTEMPTY);
     g.unlink(sub, b"g", false).unwrap();
     g.unlink(root, b"sub", true).unwrap();

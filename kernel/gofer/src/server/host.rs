@@ -281,7 +281,7 @@ pub(crate) fn is_pseudo(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
         0x6e66_7364,
         0x6759_6969,
         0xabba_1974,
-        0x7655_821,
+        0x0765_5821,
     ];
     Ok(PSEUDO.contains(&(statfs(fd)?.kind & 0xffff_ffff)))
 }

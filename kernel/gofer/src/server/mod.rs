@@ -9,8 +9,8 @@ use bevor_abi::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::protocol::{
-    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr, SpecialKind,
-    check_name, decode, encode,
+    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
+    SpecialKind, check_name, decode, encode,
 };
 use crate::transport::{Transport, errno};
 use nodes::{Node, Nodes};
@@ -66,10 +66,7 @@ impl Server {
         let transport = Transport::new(socket);
         let mut packet = vec![0; MAX_MESSAGE];
         let mut answer = vec![0; MAX_MESSAGE];
-        // Spin only after a request: an idle gofer sleeps at once.
-        let mut spin = false;
-        while let Some((len, _unexpected)) = transport.receive(&mut packet, spin)? {
-            spin = true;
+        while let Some((len, _unexpected)) = transport.receive(&mut packet)? {
             let request = decode(&packet[..len])?;
             let (message, fd) = match self.handle(request) {
                 Ok(Outcome::Reply(reply, fd)) => (encode(&reply, &mut answer)?, fd),
@@ -192,7 +189,11 @@ impl Server {
 
     fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
         let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-        let node = if flags.writes() { self.writable(id)? } else { self.visible(id)? };
+        let node = if flags.writes() {
+            self.writable(id)?
+        } else {
+            self.visible(id)?
+        };
         let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
         Ok(Outcome::Reply(Reply::Fd, Some(fd)))
     }

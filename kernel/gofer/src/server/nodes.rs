@@ -49,7 +49,10 @@ pub(crate) struct Nodes {
 impl Nodes {
     pub(crate) fn insert(&mut self, node: Node) -> Result<NodeId, Errno> {
         if let Some(index) = self.free.pop() {
-            let slot = usize::try_from(index).ok().and_then(|i| self.slots.get_mut(i)).ok_or(Errno::ENFILE)?;
+            let slot = usize::try_from(index)
+                .ok()
+                .and_then(|i| self.slots.get_mut(i))
+                .ok_or(Errno::ENFILE)?;
             slot.node = Some(node);
             return Ok(NodeId::new(index, slot.generation));
         }
@@ -70,7 +73,11 @@ impl Nodes {
     }
 
     pub(crate) fn remove(&mut self, id: NodeId) {
-        let Some(slot) = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation()) else {
+        let Some(slot) = self
+            .slots
+            .get_mut(id.index())
+            .filter(|slot| slot.generation == id.generation())
+        else {
             return;
         };
         if slot.node.take().is_some() {
