@@ -426,9 +426,9 @@ impl Platform for Systrap {
         let pids: Vec<i32> = self.0.spaces.lock().by_pid.keys().copied().collect();
         for pid in pids {
             if pid != self.0.zygote_pid {
-                let _ = sys::kill(pid, libc::SIGKILL);
+                let _ = sys::kill(pid);
             }
         }
-        let _ = sys::kill(self.0.zygote_pid, libc::SIGKILL);
+        let _ = sys::kill(self.0.zygote_pid);
     }
 }

@@ -193,7 +193,7 @@ impl AddressSpace for Space {
         let pid = self.pid();
         // A pid is reaped (and so reusable) only after `alive` was cleared.
         if pid > 0 && self.alive.load(Ordering::Acquire) {
-            let _ = sys::kill(pid, libc::SIGKILL);
+            let _ = sys::kill(pid);
         }
     }
 

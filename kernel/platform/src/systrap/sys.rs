@@ -113,10 +113,9 @@ pub(crate) fn tgkill(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) }).map(drop)
 }
 
-/// Signals a process.
-pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
-    // SAFETY: no memory is involved.
-    check(i64::from(unsafe { libc::kill(pid, signal) })).map(drop)
+/// Kills a process.
+pub(crate) fn kill(pid: i32) -> Result<(), Errno> {
+    tgkill(pid, pid, libc::SIGKILL)
 }
 
 /// Waits for any child to exit without reaping it; its pid and wait status. ECHILD if there is none.
@@ -132,9 +131,12 @@ pub(crate) fn wait_any() -> Result<(i32, i32), Errno> {
 
 /// Reaps a child that has exited.
 pub(crate) fn reap(pid: i32) {
-    let mut status = 0;
-    // SAFETY: the kernel fills one int.
-    unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+    let Ok(id) = libc::id_t::try_from(pid) else { return };
+    // SAFETY: zero is a valid siginfo_t, which the kernel fills.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::__WALL);
+    }
 }
 
 /// How many CPUs the calling thread may run on.

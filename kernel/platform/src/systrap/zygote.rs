@@ -208,7 +208,7 @@ impl Zygote {
                 return Err(Errno::ENOEXEC);
             }
             if Instant::now() > deadline {
-                let _ = sys::kill(pid, libc::SIGKILL);
+                let _ = sys::kill(pid);
                 return Err(Errno::ETIMEDOUT);
             }
             std::thread::sleep(Duration::from_micros(50));
