@@ -111,7 +111,7 @@ impl Systrap {
             Space::with_slab(0, &inner.slabs, &inner.files, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
         space.pid.store(zygote.pid, Ordering::Release);
         let channel = Channel::new(zygote.memory, 0);
-        let thread = SysThread::new(&inner.me, &space, channel, 0, None, true);
+        let thread = SysThread::new(&inner, &space, channel, 0, None, true);
         thread.tid.store(zygote.pid, Ordering::Release);
         {
             let mut spaces = inner.spaces.lock();
@@ -155,11 +155,12 @@ impl Inner {
         parent: Option<Weak<SysThread>>,
     ) -> Result<(Arc<SysThread>, (u64, u64)), Errno> {
         let id = self.next_space.fetch_add(1, Ordering::Relaxed);
+        let me = self.me.upgrade().ok_or(Errno::EAGAIN)?;
         let space = Space::new(id, &self.slabs, &self.files, slot, mapped)?;
         let child = {
             let mut tables = space.tables.lock();
             let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;
-            let child = SysThread::new(&self.me, &space, channel, slot, owner, false);
+            let child = SysThread::new(&me, &space, channel, slot, owner, false);
             tables.threads.push(Arc::clone(&child));
             child
         };
