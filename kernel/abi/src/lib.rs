@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod fs;
 pub mod sysno;
 pub mod user;
 

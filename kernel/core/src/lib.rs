@@ -6,9 +6,18 @@
 
 pub mod context;
 pub mod creds;
+pub mod epoll;
 pub mod error;
+pub mod eventfd;
 pub mod io;
+pub mod num;
+pub mod pipe;
+pub mod socket;
 pub mod task;
+#[cfg(test)]
+mod testing;
 pub mod time;
+pub mod timerfd;
+pub mod unix;
 pub mod vfs;
 pub mod wait;

@@ -44,12 +44,8 @@ fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     const NOSUID: u64 = 0x2;
     const NODEV: u64 = 0x4;
     const MS_PRIVATE: u64 = 1 << 18;
-    let attributes = MountAttr {
-        set: NOSUID | NODEV | if read_only { RDONLY } else { 0 },
-        clear: 0,
-        propagation: MS_PRIVATE,
-        userns_fd: 0,
-    };
+    let attributes =
+        MountAttr { set: NOSUID | NODEV | if read_only { RDONLY } else { 0 }, clear: 0, propagation: MS_PRIVATE, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
     // SAFETY: an empty NUL-terminated path and a structure of the size that is passed.
     check(unsafe {
@@ -119,11 +115,7 @@ pub fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
             }
         }
     }
-    let sets = CapabilitySets {
-        effective: keep,
-        permitted: keep,
-        inheritable: CapabilitySet::empty(),
-    };
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).map_err(errno)
 }
 

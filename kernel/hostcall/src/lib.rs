@@ -5,6 +5,7 @@
 
 pub mod confine;
 pub mod fd;
+pub mod file;
 pub mod process;
 pub mod seccomp;
 pub mod shared;
