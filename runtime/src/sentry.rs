@@ -15,10 +15,7 @@ use crate::spec::Spec;
 
 /// What a kernel has to work with once the process is confined.
 #[derive(Debug)]
-#[allow(
-    dead_code,
-    reason = "read by the kernel, which is linked in by the same change that takes these"
-)]
+#[allow(dead_code, reason = "read by the kernel, which is linked in by the same change that takes these")]
 pub(crate) struct Sentry<'a> {
     /// What to run.
     pub(crate) spec: &'a Spec,
@@ -97,26 +94,13 @@ pub(crate) fn main<K: Kernel>(inheritance: Inheritance<'_>, kernel: K) -> i32 {
 }
 
 fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> Result<Verdict, Failure> {
-    let Inheritance {
-        spec,
-        control,
-        gofer,
-        ids,
-        ignored_signals,
-        signal_mask,
-    } = inheritance;
+    let Inheritance { spec, control, gofer, ids, ignored_signals, signal_mask } = inheritance;
     isolate(spec, [&control, line], &gofer, ids)?;
     // The standard hook looks at the file system.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
     let platform = kernel.start_platform(spec, ids.stub)?;
     confine()?;
-    let sentry = Sentry {
-        spec,
-        gofer: Gofer::new(gofer),
-        control,
-        ignored_signals,
-        signal_mask,
-    };
+    let sentry = Sentry { spec, gofer: Gofer::new(gofer), control, ignored_signals, signal_mask };
     Ok(kernel.run(sentry, platform))
 }
 
@@ -150,10 +134,7 @@ fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Id
         return Err(Failure::new("cannot start the sandbox: the command is gone"));
     }
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(Resource::Nofile, raised).map_err(at("raise the limit of descriptors"))?;
     set_signal_mask(0).map(drop).map_err(at("unblock signals"))
 }
@@ -165,14 +146,7 @@ fn confine() -> Result<(), Failure> {
     limit_capabilities(keep).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.
-    let first = std::thread::Builder::new()
-        .stack_size(64 * 1024)
-        .spawn(|| ())
-        .map_err(at("start a thread"))?;
-    first
-        .join()
-        .map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
-    filter::sentry()
-        .and_then(AllowList::install)
-        .map_err(at("install the seccomp filter"))
+    let first = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ()).map_err(at("start a thread"))?;
+    first.join().map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
+    filter::sentry().and_then(AllowList::install).map_err(at("install the seccomp filter"))
 }
