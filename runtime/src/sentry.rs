@@ -1,6 +1,7 @@
 //! The sentry process from its first instruction to the kernel's: process 1 of the sandbox's namespaces.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use bevor_gofer::Gofer;
 use bevor_hostcall::confine::{CapabilitySet, detached_proc, empty_root, limit_capabilities, no_new_privileges};
@@ -20,7 +21,7 @@ pub(crate) struct Sentry<'a> {
     /// What to run.
     pub(crate) spec: &'a Spec,
     /// Host files.
-    pub(crate) gofer: Gofer,
+    pub(crate) gofer: Arc<Gofer>,
     /// Signals from the command; `None` from it means that the command is gone.
     pub(crate) control: Control,
     /// Signals that the caller ignores, bit `n - 1` for signal `n`: the first process starts with these ignored.
@@ -100,7 +101,7 @@ fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> 
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
     let platform = kernel.start_platform(spec, ids.stub)?;
     confine()?;
-    let sentry = Sentry { spec, gofer: Gofer::new(gofer), control, ignored_signals, signal_mask };
+    let sentry = Sentry { spec, gofer: Arc::new(Gofer::new(gofer)), control, ignored_signals, signal_mask };
     Ok(kernel.run(sentry, platform))
 }
 
