@@ -1,0 +1,4 @@
+//! System call handlers, by subject. The table in `crate::table` says which number each one has.
+
+pub mod hooks;
+pub mod io;
