@@ -1,5 +1,6 @@
 //! System call handlers, by subject. The table in `crate::table` says which number each one has.
 
+pub mod anon;
 pub mod attr;
 pub mod dir;
 pub mod fdctl;

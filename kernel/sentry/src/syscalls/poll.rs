@@ -312,3 +312,12 @@ pub fn pselect6(
     }
     result
 }
+
+/// epoll_wait(2) is never restarted after a signal: EINTR.
+#[must_use]
+pub fn no_restart(e: SyscallError) -> SyscallError {
+    match e {
+        SyscallError::Restart(_) => Errno::EINTR.into(),
+        e => e,
+    }
+}
