@@ -3,5 +3,6 @@
 //! Every file system depends on `bevor-core` and none on another, except that the overlay stacks any two.
 #![forbid(unsafe_code)]
 
+pub mod gofer;
 pub mod tmpfs;
 mod util;
