@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bevor_abi::Errno;
+use bevor_abi::Fd;
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Credentials;
 use bevor_core::socket::UnixCredentials;
 use bevor_core::vfs::{Caller, FsContext, Path};
-use bevor_abi::Fd;
 
 /// RLIMIT_NOFILE of the caller.
 #[must_use]
@@ -49,32 +49,19 @@ impl Env {
     #[must_use]
     pub fn new(ctx: &SyscallContext<'_>) -> Self {
         let (pid, tid) = ids(ctx);
-        Self {
-            fs: ctx.fs(),
-            creds: ctx.creds(),
-            pid,
-            tid,
-        }
+        Self { fs: ctx.fs(), creds: ctx.creds(), pid, tid }
     }
 
     /// For permission checks and lookups.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
-        Caller {
-            creds: &self.creds,
-            pid: self.pid,
-            tid: self.tid,
-        }
+        Caller { creds: &self.creds, pid: self.pid, tid: self.tid }
     }
 
     /// For SO_PEERCRED and SCM_CREDENTIALS.
     #[must_use]
     pub fn ucred(&self) -> UnixCredentials {
-        UnixCredentials {
-            pid: self.pid,
-            uid: self.creds.euid,
-            gid: self.creds.egid,
-        }
+        UnixCredentials { pid: self.pid, uid: self.creds.euid, gid: self.creds.egid }
     }
 
     /// Owner of new anonymous objects.
