@@ -291,10 +291,11 @@ impl Inner {
 
     /// Finds the thread that a notification speaks of. The host kernel vouches for `pid`; `slot` and `space` are the stub's words.
     fn notifier(&self, pid: i32, slot: u64, space: u64) -> Option<Arc<SysThread>> {
-        if let Some(t) = self.threads.lock().get(&pid) {
-            if u64::from(t.slot) == slot && t.space.id == space {
-                return Some(Arc::clone(t));
-            }
+        if let Some(t) = self.threads.lock().get(&pid)
+            && u64::from(t.slot) == slot
+            && t.space.id == space
+        {
+            return Some(Arc::clone(t));
         }
         let space = Arc::clone(self.spaces.lock().by_id.get(&space)?);
         // Only a thread of that very process speaks for it.

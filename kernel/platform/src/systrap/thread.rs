@@ -569,10 +569,10 @@ impl Thread for SysThread {
             // A held parent's second reply may come before its host call has returned.
             let mut state = self.state.lock();
             if state.phase == Phase::Running {
-                if let Some(cloning) = state.cloning.as_mut() {
-                    if cloning.hold {
-                        cloning.deferred = Some(reply);
-                    }
+                if let Some(cloning) = state.cloning.as_mut()
+                    && cloning.hold
+                {
+                    cloning.deferred = Some(reply);
                 }
                 return;
             }
