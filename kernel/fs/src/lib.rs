@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod gofer;
+pub mod overlay;
 pub mod tmpfs;
 mod util;
