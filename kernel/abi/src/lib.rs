@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod process;
+pub mod signal;
 pub mod sysno;
 pub mod user;
 

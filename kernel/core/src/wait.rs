@@ -98,6 +98,12 @@ impl WaitQueue {
         }
     }
 
+    /// Whether both are the same queue.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether nobody waits: lets hot paths skip work.
     #[must_use]
     pub fn is_empty(&self) -> bool {
