@@ -75,7 +75,6 @@ impl WaitQueue {
     }
 
     /// Adds `waiter` for `mask` (ERR and HUP are always included) until the token is dropped.
-    #[must_use]
     pub fn register(&self, mask: PollEvents, waiter: Arc<dyn Waiter>) -> WaitToken {
         let mut entries = self.0.lock();
         let id = entries.next_id;

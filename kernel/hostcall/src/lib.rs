@@ -3,7 +3,9 @@
 //! Unsafe code is allowed here, in `bevor-stub` and in `bevor-platform`, and nowhere else under `kernel/`.
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod fd;
+pub mod host;
 pub mod shared;
 
 pub use fd::HostFd;

@@ -57,6 +57,9 @@ impl From<Errno> for LoadError {
     }
 }
 
+/// Opens a program by path.
+pub type OpenExec<'a> = dyn Fn(&[u8]) -> Result<Arc<dyn ExecFile>, Errno> + 'a;
+
 /// What does not depend on the file.
 pub struct LoadRequest<'a> {
     /// The path as execve(2) was given it (AT_EXECFN, script argument).
@@ -66,7 +69,7 @@ pub struct LoadRequest<'a> {
     /// Environment.
     pub envp: Vec<Vec<u8>>,
     /// Opens an interpreter.
-    pub open: &'a dyn Fn(&[u8]) -> Result<Arc<dyn ExecFile>, Errno>,
+    pub open: &'a OpenExec<'a>,
     /// Where things may go.
     pub layout: SpaceLayout,
     /// Soft RLIMIT_STACK in bytes.

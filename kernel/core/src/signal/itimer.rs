@@ -1,9 +1,10 @@
 //! Interval timers (getitimer(2)) and POSIX timers (timer_create(2)): one kind of object that sends a signal when its clock gets there.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 
-use bevor_abi::signal::{SI_TIMER, SIGALRM, SIGPROF, SIGVTALRM};
+use bevor_abi::signal::{SIGALRM, SIGPROF, SIGVTALRM};
 use parking_lot::Mutex;
 
 use super::info::SigInfo;
@@ -62,6 +63,7 @@ pub struct IntervalTimer {
     group: Weak<ThreadGroup>,
     clock: TimerClock,
     target: TimerTarget,
+    clock_id: AtomicI32,
     state: Mutex<TimerState>,
 }
 
@@ -75,8 +77,20 @@ impl IntervalTimer {
             group: Arc::downgrade(group),
             clock,
             target,
+            clock_id: AtomicI32::new(1),
             state: Mutex::default(),
         })
+    }
+
+    /// The clock id that the application chose, for absolute times.
+    #[must_use]
+    pub fn clock_id(&self) -> i32 {
+        self.clock_id.load(Ordering::Relaxed)
+    }
+
+    /// Stores the clock id that the application chose.
+    pub fn remember_clock(&self, id: i32) {
+        self.clock_id.store(id, Ordering::Relaxed);
     }
 
     /// Time left and interval; (0, interval) if disarmed. An armed timer has at least one nanosecond left.
@@ -151,7 +165,7 @@ impl Runnable for IntervalTimer {
                 None => return,
                 Some(at) if at > now => return self.schedule(&mut state),
                 Some(at) => {
-                    state.overrun = if state.interval == 0 { 0 } else { (now - at) / state.interval };
+                    state.overrun = (now - at).checked_div(state.interval).unwrap_or(0);
                     let skipped = state.overrun.saturating_add(1).saturating_mul(state.interval);
                     state.expires = (state.interval != 0).then(|| at.saturating_add(skipped));
                     self.schedule(&mut state);
@@ -203,12 +217,4 @@ impl Itimers {
             }
         }
     }
-}
-
-/// The signal of POSIX timer `id`.
-#[must_use]
-pub fn posix_timer_info(signo: i32, id: i32, value: u64) -> SigInfo {
-    let info = SigInfo::timer(signo, id, 0, value);
-    debug_assert_eq!(info.code(), SI_TIMER);
-    info
 }

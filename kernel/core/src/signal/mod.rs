@@ -248,3 +248,17 @@ impl Task {
         self.force_signal(SigInfo::kernel(SIGSEGV));
     }
 }
+
+impl Task {
+    /// A signal is ignored from now on: what is pending of it is dropped.
+    pub fn discard_signal(&self, signo: i32) {
+        {
+            let mut group = self.group.signals.lock();
+            group.shared.remove(bit(signo));
+            for thread in &group.threads {
+                thread.pending.lock().remove(bit(signo));
+            }
+        }
+        self.publish_pending_all();
+    }
+}

@@ -62,6 +62,7 @@ pub struct TaskTree {
     tids: HashMap<i32, Arc<Task>>,
     procs: BTreeMap<i32, Process>,
     last_pid: i32,
+    wrapped: bool,
     /// Init's pid, 0 before there is one.
     pub init: i32,
 }
@@ -76,11 +77,12 @@ impl TaskTree {
             self.last_pid += 1;
             if self.last_pid >= PID_MAX {
                 self.last_pid = RESERVED_PIDS;
+                self.wrapped = true;
             }
             let pid = self.last_pid;
-            let named = |p: &Process| p.pgid == pid || p.sid == pid;
-            let reused = pid <= RESERVED_PIDS || self.procs.values().any(named);
-            if !self.tids.contains_key(&pid) && !self.procs.contains_key(&pid) && !(reused && self.procs.values().any(named)) {
+            // Names of process groups and sessions outlive their leaders, but only old numbers can be such names.
+            let named = self.wrapped && self.procs.values().any(|p| p.pgid == pid || p.sid == pid);
+            if !named && !self.tids.contains_key(&pid) && !self.procs.contains_key(&pid) {
                 return Ok(pid);
             }
         }
