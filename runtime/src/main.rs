@@ -1,2 +1,22 @@
-//! The `bevor` command.
-fn main() {}
+//! The `bevor` command: runs programs in a userspace Linux kernel.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod cli;
+mod control;
+mod failure;
+mod filter;
+mod sandbox;
+#[cfg(feature = "test-faults")]
+mod selftest;
+mod sentry;
+mod spec;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => failure.report(),
+    }
+}

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod errno;
+pub mod fs;
 pub mod process;
 pub mod signal;
 pub mod sysno;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use bevor_abi::{Errno, UserAddr};
 use bevor_platform::{CloneOp, Reply, Thread};
+use bevor_abi::{Errno, Fd, UserAddr};
+use bevor_platform::Thread;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -17,7 +19,7 @@ use crate::creds::Credentials;
 use crate::error::{Restart, SyscallError};
 use crate::task::Task;
 use crate::time::{Instant, Timers};
-use crate::vfs::{FdTable, FsContext};
+use crate::vfs::{FdTable, File, FsContext};
 use crate::wait::{PollEvents, WaitQueue};
 
 /// What survives while a call sleeps and is made again.
@@ -100,6 +102,11 @@ pub struct SyscallContext<'a> {
     pub sleep: Sleep,
     /// Filled by [`SyscallContext::act`].
     pub action: Option<Action>,
+    /// A signal for the calling thread that the dispatcher raises when the handler has returned (SIGPIPE 13, SIGXFSZ 25).
+    pub raise: Option<i32>,
+    /// The signal mask while the call sleeps (ppoll, pselect6, epoll_pwait): put in force by the task when the handler returns
+    /// `Block`, taken back when the call ends unless a signal handler is to run (then after it).
+    pub temporary_mask: Option<u64>,
 }
 
 impl<'a> SyscallContext<'a> {
@@ -120,6 +127,8 @@ impl<'a> SyscallContext<'a> {
             wakeup,
             sleep: Sleep::default(),
             action: None,
+            raise: None,
+            temporary_mask: None,
         }
     }
 }
@@ -177,6 +186,27 @@ impl SyscallContext<'_> {
         Arc::clone(&self.task.creds.lock())
     }
 
+    /// The open file behind `fd`.
+    ///
+    /// # Errors
+    /// EBADF, also for O_PATH descriptors.
+    pub fn file(&self, fd: Fd) -> Result<Arc<File>, Errno> {
+        self.task.files.lock().get(fd)
+    }
+
+    /// The open file behind `fd`, O_PATH descriptors included.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn file_any(&self, fd: Fd) -> Result<Arc<File>, Errno> {
+        self.task.files.lock().get_any(fd)
+    }
+
+    /// The call has failed with EPIPE in a way that raises SIGPIPE: the dispatcher sends it to the calling thread.
+    pub fn raise_sigpipe(&mut self) {
+        self.raise = Some(13);
+    }
+
     /// Asks to sleep until one of `queues` reports one of its events, `deadline` passes, or a signal comes; return the result from the
     /// handler. After a deadline the handler runs with `wakeup == TimedOut` and must not block again on it. On a signal this
     /// returns `restart` right away.
@@ -200,11 +230,7 @@ impl SyscallContext<'_> {
     /// # Errors
     /// EFAULT.
     pub fn copy_in(&self, addr: UserAddr, dst: &mut [u8]) -> Result<(), Errno> {
-        if self.thread.read_memory(addr.0, dst) == dst.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.read_memory(addr.0, dst) == dst.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure in.
@@ -260,11 +286,7 @@ impl SyscallContext<'_> {
             buffer.write(0, src);
             return Ok(());
         }
-        if self.thread.write_memory(addr.0, src) == src.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.write_memory(addr.0, src) == src.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure out.

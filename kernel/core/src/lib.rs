@@ -6,7 +6,9 @@
 
 pub mod context;
 pub mod creds;
+pub mod epoll;
 pub mod error;
+pub mod eventfd;
 pub mod io;
 pub mod kernel;
 pub mod loader;
@@ -14,7 +16,14 @@ pub mod lock;
 pub mod log;
 pub mod num;
 pub mod signal;
+pub mod num;
+pub mod pipe;
+pub mod socket;
 pub mod task;
+#[cfg(test)]
+mod testing;
 pub mod time;
+pub mod timerfd;
+pub mod unix;
 pub mod vfs;
 pub mod wait;

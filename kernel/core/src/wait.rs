@@ -79,11 +79,7 @@ impl WaitQueue {
         let mut entries = self.0.lock();
         let id = entries.next_id;
         entries.next_id += 1;
-        entries.list.push(Entry {
-            id,
-            mask: mask | PollEvents::ERR | PollEvents::HUP,
-            waiter,
-        });
+        entries.list.push(Entry { id, mask: mask | PollEvents::ERR | PollEvents::HUP, waiter });
         WaitToken { queue: self.clone(), id }
     }
 

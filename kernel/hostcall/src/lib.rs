@@ -6,6 +6,11 @@
 pub mod clock;
 pub mod fd;
 pub mod host;
+pub mod confine;
+pub mod fd;
+pub mod file;
+pub mod process;
+pub mod seccomp;
 pub mod shared;
 
 pub use fd::HostFd;

@@ -60,18 +60,11 @@ impl SharedMemory {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(Errno::EFAULT);
         }
-        Ok(SharedSlice {
-            memory: Arc::clone(self),
-            offset,
-            len,
-        })
+        Ok(SharedSlice { memory: Arc::clone(self), offset, len })
     }
 
     fn at(&self, offset: usize, len: usize) -> *mut u8 {
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.len),
-            "range checked by the caller"
-        );
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "range checked by the caller");
         // SAFETY: the range was just checked to lie inside the mapping.
         unsafe { self.base.as_ptr().add(offset) }
     }
@@ -152,6 +145,14 @@ impl SharedSlice {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The address of `len` bytes from `offset`, for host calls of this crate.
+    pub(crate) fn range_ptr(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        Some(self.memory.at(self.offset + offset, len))
     }
 
     /// Copies `dst.len()` bytes from `offset` of the range.

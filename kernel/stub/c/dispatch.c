@@ -1,7 +1,8 @@
 /* From a system call to its answer: local, or a request to the sentry and what its reply asks for. */
 #include "stub.h"
 
-#define SPIN_LIMIT 400 /* pauses; about 20 us */
+#define TIGHT_POLLS 100 /* before the first pause */
+#define SPIN_LIMIT 500  /* polls in all; about 20 us */
 
 struct process proc;
 
@@ -46,11 +47,12 @@ void wait_reply(struct tcb *t, u32 seq)
                 return;
             if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq)
                 break;
-            pause_cpu();
+            if (i >= TIGHT_POLLS)
+                pause_cpu();
         }
     }
     while (__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) != seq) {
-        s64 e = gate3(NOTIF_NR, NOTIF_WAIT, ch->slot, seq);
+        s64 e = gate6(NOTIF_NR, NOTIF_WAIT, ch->slot, seq, ch->space, 0, 0);
         if (unlikely(e == -ENOSYS)) /* nobody listens any more: the sandbox is gone */
             gate1(60, 127);
     }
@@ -77,7 +79,7 @@ s64 donated_fd(struct tcb *t, u64 id, s32 index)
     for (u32 i = 0; id && i < 8; i++)
         if (proc.fds[i].used && proc.fds[i].id == id)
             return proc.fds[i].fd;
-    s64 fd = gate3(NOTIF_NR, NOTIF_FD, t->ch->slot, index);
+    s64 fd = gate6(NOTIF_NR, NOTIF_FD, t->ch->slot, index, t->ch->space, 0, 0);
     if (fd < 0)
         return fd;
     u32 at = __atomic_fetch_add(&proc.next_fd, 1, __ATOMIC_RELAXED) % 8;

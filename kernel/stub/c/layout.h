@@ -55,7 +55,7 @@
 #define REQ_ZYGOTE 6                     /* args: vdso base, stack pointer, listener fd */
 #define REQ_COPY_FAULT 7                 /* a copy-out of the reply faulted: args: original nr, address, number of segments stored */
 #define REQ_CLONED 8                     /* arg0: host result of the clone that the last reply asked for */
-#define REQ_PATCH 9                      /* arg0: address after a system call instruction that has trapped often */
+#define REQ_PATCH 9                      /* arg0: address after a system call instruction that has trapped often, arg1: number, arg2: result of the step */
 
 /* Kinds of replies (sentry to stub). */
 #define REP_CONTINUE 1
@@ -67,7 +67,21 @@
 #define REP_EXIT 7
 #define REP_EXEC 8
 #define REP_LOCAL 9
+#define REP_PATCH 11                     /* op[0]: next step of a patch (PATCH_*) */
 #define REP_FORK 10                      /* to the zygote: fork a fresh stub */
+
+/* Steps of a patch that the stub carries out; it then sends REQ_PATCH again with the result. */
+#define PATCH_DONE 0
+#define PATCH_MAP 1                      /* op[1] address, op[2] bytes: map memory for trampolines */
+#define PATCH_BARRIER 2                  /* op[1] start of the window, op[2] trampoline: make all threads see the code written so far */
+
+/* A trampoline: this header, then the code at TRAMPOLINE_CODE. Deltas are relative to the header. */
+#define TRAMPOLINE_SIZE 128
+#define TRAMPOLINE_CODE 32
+#define TRAMPOLINE_MAGIC 0x706d6172746f7665
+#define BOUNDARY_NONE 0
+#define BOUNDARY_SYSCALL 1               /* execute the system call with the current registers */
+#define BOUNDARY_TAIL 2                  /* go on in the relocated instructions after it */
 
 /* Steps of an exec image. */
 #define OP_MMAP 1                        /* args: addr, len, prot, flags, fd index or -1, offset; id */
@@ -130,7 +144,9 @@ struct channel {
     u32 local_calls;                     /* 0: every call goes to the sentry */
     u32 slot;
     u32 region;
-    u32 pad4[9];
+    u32 pad3;
+    u64 space;                           /* id of the address space, for notifications */
+    u32 pad4[6];
     /* line 5: identity */
     struct identity id;
     u32 pad5[8];
@@ -166,6 +182,15 @@ struct image_op {
     u64 addr, len;
     u32 prot, flags;
     u64 offset, id;
+};
+
+struct trampoline {
+    u64 magic;
+    s32 window;                          /* window's first byte minus this header */
+    s32 site;                            /* end of the system call instruction minus this header */
+    s32 tail;                            /* relocated instructions (or the site) minus this header */
+    u8 boundary_at[4], boundary_kind[4]; /* original instruction starts inside the window */
+    u32 pad;
 };
 
 /* Boot configuration, in the data area of the zygote's channel. */

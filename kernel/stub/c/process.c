@@ -64,10 +64,10 @@ static s64 clone_thread(struct stop *s, u64 *op)
 {
     struct channel *ch = s->t->ch;
     u64 flags = op[0];
-    u32 slot = (u32)op[6], region = (u32)op[7];
+    u32 slot = (u32)op[6], region = slot; /* one number names both */
     s64 e;
     if (flags & CLONE_OP_MAP_SLAB) {
-        e = gate3(NOTIF_NR, NOTIF_SLAB, ch->slot, slot / SLAB_CHANNELS);
+        e = gate6(NOTIF_NR, NOTIF_SLAB, ch->slot, slot / SLAB_CHANNELS, ch->space, 0, 0);
         if (!is_error(e))
             e = map_slab(e, slot / SLAB_CHANNELS);
         if (e)
@@ -101,16 +101,18 @@ static s64 clone_thread(struct stop *s, u64 *op)
     return e < 0 ? e : 0;
 }
 
-/* A forked child: only the forking thread, on copies of its stacks. It has no channel until it has claimed one. */
+/* A forked child: only the forking thread, on copies of its stacks. It has no channel until it has claimed one, which then
+ * stands at the same address as its parent's. */
 static void claim(struct tcb *t, u64 lo, u64 hi)
 {
     s64 fd = gate3(NOTIF_NR, NOTIF_CLAIM, lo, hi);
-    if (fd < 0 || map_slab(fd, 0))
+    if (fd < 0 || map_slab(fd, t->region / SLAB_CHANNELS))
         gate1(60, 127);
-    t->ch = channel_at(0);
     t->seq = t->ch->req_seq;
     t->kicked = 0;
     proc.brk_lock = 0;
+    proc.patch_busy = 0;
+    proc.sync_core = 0;
 }
 
 s64 do_clone(struct stop *s)
@@ -272,26 +274,26 @@ void run_exec(struct tcb *t)
     gate_sigreturn(&uc);
 }
 
-/* The zygote: forks a fresh stub whenever the sentry asks. */
+/* The zygote: forks a fresh stub whenever a reply asks for one. The first reply has arrived. */
 void zygote_loop(struct tcb *t)
 {
     struct channel *ch = t->ch;
     struct regs r;
     zero_bytes(&r, sizeof r);
-    ch->args[0] = 0;
     for (;;) {
-        wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 0));
-        if (ch->rep_kind != REP_FORK)
-            continue;
-        u64 lo = ch->op[6], hi = ch->op[7];
-        s64 e = gate_clone(CLONE_FORK_FLAGS, 0, NULL, NULL, 0);
-        if (e == 0) {
-            claim(t, lo, hi);
-            struct stop s = {t, &r, NULL};
-            handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0); /* a spare: the reply is REP_EXEC or REP_EXIT */
-            do_exit(t);
+        s64 e = 0;
+        if (ch->rep_kind == REP_FORK) {
+            u64 lo = ch->op[6], hi = ch->op[7];
+            e = gate_clone(CLONE_FORK_FLAGS, 0, NULL, NULL, 0);
+            if (e == 0) {
+                claim(t, lo, hi);
+                struct stop s = {t, &r, NULL};
+                handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0); /* a spare: the reply is REP_EXEC or REP_EXIT */
+                do_exit(t);
+            }
         }
         ch->args[0] = (u64)e;
+        wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 0));
     }
 }
 

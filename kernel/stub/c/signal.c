@@ -282,8 +282,10 @@ static void on_trap(struct tcb *t, struct siginfo *info, struct ucontext *uc)
     }
     t->ch->stats_trap++;
     u64 site = r->ip;
+    u64 nr = r->ax;
     struct stop s = {t, r, uc};
     handle_syscall(&s);
+    t->last_nr = nr;
     count_trap(&s, site);
 }
 

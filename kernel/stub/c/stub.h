@@ -93,6 +93,7 @@ struct tcb {
     u64 guest_gs;
     u32 waiting;     /* a local futex wait is interrupted: WAIT_* */
     u32 region;
+    u64 last_nr;     /* number of the latest trapped call */
 };
 #define WAIT_NONE 0
 #define WAIT_UNTIMED 1
@@ -115,6 +116,14 @@ struct process {
         u32 used;
     } fds[8];
     u32 next_fd;
+    /* Call site patching. A patch under way: a forked child keeps the record of a half-written window for good. */
+    u64 patch_window, patch_trampoline;
+    u32 patch_busy, sync_core;
+    struct {
+        u64 site;
+        u32 count;
+        u32 pad;
+    } sites[256];
 };
 extern struct process proc;
 

@@ -1,0 +1,217 @@
+//! Names of AF_UNIX sockets: in the file system, abstract, or none.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+use bevor_abi::Errno;
+
+use super::{UnixKind, UnixSocket};
+use crate::socket::SocketCaller;
+use crate::vfs::{FileKind, Inode, Vfs, WalkFlags, may};
+use crate::wait::PollEvents;
+
+/// Longest `sun_path`.
+const PATH_LEN: usize = 108;
+
+/// A name that a socket holds; an abstract one is given back on drop.
+pub(super) struct Bound {
+    name: Vec<u8>,
+    /// False for the copy in an accepted socket: the name stays the listener's.
+    owner: bool,
+    vfs: Arc<Vfs>,
+}
+
+impl Bound {
+    /// As `struct sockaddr_un`.
+    pub(super) fn address(&self) -> Vec<u8> {
+        let mut out = unnamed();
+        out.extend_from_slice(&self.name);
+        if self.name.first() != Some(&0) {
+            out.push(0);
+        }
+        out
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if self.owner && self.name.first() == Some(&0) {
+            self.vfs.abstract_names.lock().remove(&self.name);
+        }
+    }
+}
+
+/// The address of a socket without a name: the family alone.
+pub(super) fn unnamed() -> Vec<u8> {
+    1u16.to_le_bytes().to_vec()
+}
+
+enum Name<'a> {
+    Path(&'a [u8]),
+    Abstract(&'a [u8]),
+    Unnamed,
+}
+
+fn parse(addr: &[u8]) -> Result<Name<'_>, Errno> {
+    let (family, name) = addr.split_first_chunk::<2>().ok_or(Errno::EINVAL)?;
+    if u16::from_le_bytes(*family) != 1 || name.len() > PATH_LEN {
+        return Err(Errno::EINVAL);
+    }
+    Ok(match name.first() {
+        None => Name::Unnamed,
+        Some(0) => Name::Abstract(name),
+        Some(_) => Name::Path(name.split(|b| *b == 0).next().unwrap_or(name)),
+    })
+}
+
+fn socket_of(inode: &Inode) -> Option<Arc<UnixSocket>> {
+    inode.socket.get()?.downcast_ref::<Weak<UnixSocket>>()?.upgrade()
+}
+
+impl UnixSocket {
+    pub(super) fn bind_address(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<(), Errno> {
+        let name = parse(addr)?;
+        if self.state.lock().bound.is_some() {
+            return match name {
+                Name::Unnamed => Ok(()),
+                _ => Err(Errno::EINVAL),
+            };
+        }
+        let name = match name {
+            Name::Unnamed => self.autobind()?,
+            Name::Abstract(name) => self.claim(name.to_vec())?,
+            Name::Path(path) => {
+                let made = who
+                    .fs
+                    .make_node(None, path, who.caller, FileKind::Socket, 0o777, 0)
+                    .map_err(|e| if e == Errno::EEXIST { Errno::EADDRINUSE } else { e })?;
+                let me: Arc<dyn Any + Send + Sync> = Arc::new(Weak::clone(&self.this));
+                made.dentry.inode().socket.set(me).map_err(|_| Errno::EADDRINUSE)?;
+                path.to_vec()
+            }
+        };
+        self.state.lock().bound = Some(Bound {
+            name,
+            owner: true,
+            vfs: Arc::clone(&self.vfs),
+        });
+        Ok(())
+    }
+
+    fn claim(&self, name: Vec<u8>) -> Result<Vec<u8>, Errno> {
+        let me: Arc<dyn Any + Send + Sync> = self.this.upgrade().ok_or(Errno::EINVAL)?;
+        let mut names = self.vfs.abstract_names.lock();
+        if names.contains_key(&name) {
+            return Err(Errno::EADDRINUSE);
+        }
+        names.insert(name.clone(), Arc::downgrade(&me));
+        Ok(name)
+    }
+
+    fn autobind(&self) -> Result<Vec<u8>, Errno> {
+        for _ in 0..0x10_0000 {
+            let name = format!("\0{:05x}", self.vfs.next_ino() & 0xf_ffff).into_bytes();
+            match self.claim(name) {
+                Err(Errno::EADDRINUSE) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::ENOSPC)
+    }
+
+    /// The socket that `addr` names.
+    pub(super) fn find(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
+        let found = match parse(addr)? {
+            Name::Unnamed => return Err(Errno::EINVAL),
+            Name::Abstract(name) => {
+                let found = self.vfs.abstract_names.lock().get(name).and_then(Weak::upgrade);
+                found.and_then(|any| any.downcast::<UnixSocket>().ok())
+            }
+            Name::Path(path) => {
+                let place = who.fs.resolve(None, path, who.caller, WalkFlags::FOLLOW)?;
+                let inode = place.dentry.inode();
+                inode.permission(&who.caller, may::WRITE)?;
+                if inode.kind() != FileKind::Socket {
+                    return Err(Errno::ECONNREFUSED);
+                }
+                socket_of(inode)
+            }
+        };
+        let found = found.ok_or(Errno::ECONNREFUSED)?;
+        if found.kind != self.kind {
+            return Err(Errno::EPROTOTYPE);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn connect_to(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<(), Errno> {
+        if self.kind == UnixKind::Datagram {
+            return self.connect_datagram(who, addr);
+        }
+        {
+            let state = self.state.lock();
+            if state.backlog.is_some() {
+                return Err(Errno::EINVAL);
+            }
+            if state.connected {
+                return Err(Errno::EISCONN);
+            }
+        }
+        let listener = self.find(who, addr)?;
+        let server = Self::new(&self.vfs, self.kind);
+        let me = self.this.upgrade().ok_or(Errno::EINVAL)?;
+        {
+            let mut state = server.state.lock();
+            state.peer = Some(Arc::downgrade(&me));
+            state.connected = true;
+            state.peer_creds = who.creds;
+            state.peer_addr = self.state.lock().bound.as_ref().map(Bound::address).unwrap_or_default();
+        }
+        let peer_creds;
+        {
+            let mut state = listener.state.lock();
+            let backlog = state.backlog.filter(|_| !state.shut_read).ok_or(Errno::ECONNREFUSED)?;
+            if state.pending.len() > backlog {
+                return Err(Errno::EAGAIN);
+            }
+            peer_creds = state.peer_creds;
+            server.state.lock().bound = state.bound.as_ref().map(|b| Bound {
+                name: b.name.clone(),
+                owner: false,
+                vfs: Arc::clone(&self.vfs),
+            });
+            let mut mine = self.state.lock();
+            mine.peer = Some(Arc::downgrade(&server));
+            mine.connected = true;
+            mine.peer_creds = peer_creds;
+            mine.peer_addr = state.bound.as_ref().map(Bound::address).unwrap_or_default();
+            drop(mine);
+            state.pending.push_back(server);
+        }
+        listener.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        self.queue.wake(PollEvents::OUT);
+        Ok(())
+    }
+
+    fn connect_datagram(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<(), Errno> {
+        if addr.len() >= 2 && addr[..2] == [0, 0] {
+            // AF_UNSPEC dissolves the association.
+            let mut state = self.state.lock();
+            state.peer = None;
+            state.connected = false;
+            state.peer_closed = false;
+            state.peer_addr.clear();
+            return Ok(());
+        }
+        let peer = self.find(who, addr)?;
+        let peer_addr = peer.state.lock().bound.as_ref().map(Bound::address).unwrap_or_default();
+        let mut state = self.state.lock();
+        state.peer = Some(Arc::downgrade(&peer));
+        state.connected = true;
+        state.peer_closed = false;
+        state.peer_addr = peer_addr;
+        drop(state);
+        self.queue.wake(PollEvents::OUT);
+        Ok(())
+    }
+}

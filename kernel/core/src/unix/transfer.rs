@@ -1,0 +1,349 @@
+//! Sending and receiving on AF_UNIX sockets.
+
+use std::sync::{Arc, Weak};
+
+use bevor_abi::Errno;
+
+use super::address::{Bound, unnamed};
+use super::{MAX_DGRAM_QLEN, Packet, State, UnixKind, UnixSocket};
+use crate::io::{DataSink, DataSource};
+use crate::socket::{Control, Received, SocketCaller, UnixCredentials, msg};
+use crate::wait::PollEvents;
+
+/// SCM_MAX_FD.
+const MAX_FILES: usize = 253;
+
+impl UnixSocket {
+    pub(super) fn send_message(
+        &self,
+        who: Option<&SocketCaller<'_>>,
+        to: Option<&[u8]>,
+        source: &mut dyn DataSource,
+        control: &Control,
+        flags: u32,
+    ) -> Result<usize, Errno> {
+        if flags & msg::OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if control.files.len() > MAX_FILES {
+            return Err(Errno::EINVAL);
+        }
+        let creds = control.creds.or(who.map(|w| w.creds)).unwrap_or_default();
+        match self.kind {
+            UnixKind::Stream => self.send_stream(to, source, control, creds),
+            _ => self.send_packet(who, to, source, control, creds),
+        }
+    }
+
+    fn connected_peer(&self) -> Result<Arc<UnixSocket>, Errno> {
+        let state = self.state.lock();
+        if !state.connected {
+            return Err(Errno::ENOTCONN);
+        }
+        if state.shut_write {
+            return Err(Errno::EPIPE);
+        }
+        state.peer.as_ref().and_then(Weak::upgrade).ok_or(Errno::EPIPE)
+    }
+
+    fn send_stream(
+        &self,
+        to: Option<&[u8]>,
+        source: &mut dyn DataSource,
+        control: &Control,
+        creds: UnixCredentials,
+    ) -> Result<usize, Errno> {
+        if to.is_some() {
+            let connected = self.state.lock().connected;
+            return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+        }
+        let peer = self.connected_peer()?;
+        let (limit, peer_closed) = {
+            let state = self.state.lock();
+            (state.send_buffer, state.peer_closed)
+        };
+        let total = source.remaining();
+        if total == 0 {
+            return Ok(0);
+        }
+        let room = {
+            let state = peer.state.lock();
+            if state.shut_read || peer_closed {
+                return Err(Errno::EPIPE);
+            }
+            limit.saturating_sub(state.bytes)
+        };
+        if room == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        // The data is in the kernel already; taking it before the lock keeps the critical section short.
+        let mut data = vec![0; total.min(room)];
+        let n = source.get(&mut data)?;
+        data.truncate(n);
+        {
+            let mut state = peer.state.lock();
+            if state.shut_read {
+                return Err(Errno::EPIPE);
+            }
+            state.bytes += n;
+            let mergeable = control.files.is_empty()
+                && state
+                    .queue
+                    .back()
+                    .is_some_and(|p| p.files.is_empty() && p.creds == creds && p.data.len() + n <= 32768);
+            match state.queue.back_mut() {
+                Some(last) if mergeable => last.data.extend_from_slice(&data),
+                _ => state.queue.push_back(Packet {
+                    data,
+                    start: 0,
+                    files: control.files.clone(),
+                    creds,
+                    from: Vec::new(),
+                }),
+            }
+        }
+        peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        Ok(n)
+    }
+
+    fn send_packet(
+        &self,
+        who: Option<&SocketCaller<'_>>,
+        to: Option<&[u8]>,
+        source: &mut dyn DataSource,
+        control: &Control,
+        creds: UnixCredentials,
+    ) -> Result<usize, Errno> {
+        let peer = match (to, who) {
+            (Some(addr), Some(who)) if self.kind == UnixKind::Datagram => {
+                if self.state.lock().shut_write {
+                    return Err(Errno::EPIPE);
+                }
+                self.find(who, addr)?
+            }
+            (Some(_), _) if self.state.lock().connected => return Err(Errno::EISCONN),
+            (Some(_), _) => return Err(Errno::ENOTCONN),
+            (None, _) => self.connected_peer().map_err(|e| match (self.kind, e) {
+                (UnixKind::Datagram, Errno::EPIPE) if !self.state.lock().shut_write => Errno::ECONNREFUSED,
+                (_, e) => e,
+            })?,
+        };
+        let total = source.remaining();
+        let (limit, from) = {
+            let state = self.state.lock();
+            (state.send_buffer, state.bound.as_ref().map_or_else(unnamed, Bound::address))
+        };
+        if total > limit.saturating_sub(32) {
+            return Err(Errno::EMSGSIZE);
+        }
+        {
+            let state = peer.state.lock();
+            if state.shut_read {
+                return Err(Errno::EPIPE);
+            }
+            let mutual = state.peer.as_ref().is_some_and(|w| w.ptr_eq(&self.this));
+            if state.peer.is_some() && !mutual && self.kind == UnixKind::Datagram {
+                // The receiver is connected to somebody else.
+                return Err(Errno::EPERM);
+            }
+            if state.bytes + total > limit || (!mutual && state.queue.len() > MAX_DGRAM_QLEN) {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        let mut data = vec![0; total];
+        let n = source.get(&mut data)?;
+        data.truncate(n);
+        {
+            let mut state = peer.state.lock();
+            state.bytes += n;
+            state.queue.push_back(Packet {
+                data,
+                start: 0,
+                files: control.files.clone(),
+                creds,
+                from,
+            });
+        }
+        peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        Ok(n)
+    }
+
+    pub(super) fn receive_message(&self, sink: &mut dyn DataSink, flags: u32) -> Result<Received, Errno> {
+        if flags & msg::OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let received = match self.kind {
+            UnixKind::Stream => self.receive_stream(sink, flags),
+            _ => self.receive_packet(sink, flags),
+        }?;
+        if flags & msg::PEEK == 0 {
+            // Room for the sender, who sleeps on its own queue.
+            if let Some(peer) = self.peer() {
+                peer.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+            }
+            self.queue.wake(PollEvents::OUT);
+        }
+        Ok(received)
+    }
+
+    fn nothing_to_read(&self, state: &mut State) -> Result<Received, Errno> {
+        if self.is_connection() && !state.connected {
+            return Err(if self.kind == UnixKind::Stream { Errno::EINVAL } else { Errno::ENOTCONN });
+        }
+        if state.reset {
+            state.reset = false;
+            return Err(Errno::ECONNRESET);
+        }
+        if state.shut_read || (self.is_connection() && state.peer_closed) {
+            return Ok(Received::default());
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    fn receive_stream(&self, sink: &mut dyn DataSink, flags: u32) -> Result<Received, Errno> {
+        let peek = flags & msg::PEEK != 0;
+        let mut out = Received::default();
+        let mut state = self.state.lock();
+        if state.queue.is_empty() {
+            return self.nothing_to_read(&mut state);
+        }
+        let pass = state.pass_creds;
+        let mut index = 0;
+        let mut first_creds: Option<UnixCredentials> = None;
+        while let Some(packet) = state.queue.get_mut(index) {
+            if pass && first_creds.is_some_and(|c| c != packet.creds) {
+                break;
+            }
+            let n = match sink.put(&packet.data[packet.start..]) {
+                Ok(n) => n,
+                Err(e) if out.len == 0 => return Err(e),
+                Err(_) => break,
+            };
+            first_creds = Some(packet.creds);
+            out.len += n;
+            let had_files = !packet.files.is_empty();
+            if peek {
+                out.files.extend(packet.files.iter().cloned());
+                index += 1;
+            } else {
+                out.files.append(&mut packet.files);
+                packet.start += n;
+                let used_up = packet.start == packet.data.len();
+                state.bytes -= n;
+                if used_up {
+                    state.queue.pop_front();
+                }
+            }
+            if had_files || sink.remaining() == 0 || n == 0 {
+                break;
+            }
+        }
+        out.creds = first_creds.filter(|_| pass);
+        out.full_len = out.len;
+        Ok(out)
+    }
+
+    fn receive_packet(&self, sink: &mut dyn DataSink, flags: u32) -> Result<Received, Errno> {
+        let peek = flags & msg::PEEK != 0;
+        let mut state = self.state.lock();
+        if state.queue.is_empty() {
+            return self.nothing_to_read(&mut state);
+        }
+        let pass = state.pass_creds;
+        let Some(packet) = state.queue.front_mut() else {
+            return Err(Errno::EAGAIN);
+        };
+        let want = packet.data.len();
+        let mut out = Received {
+            full_len: want,
+            from: packet.from.clone(),
+            creds: pass.then_some(packet.creds),
+            files: packet.files.clone(),
+            ..Received::default()
+        };
+        out.len = if want == 0 || sink.remaining() == 0 { 0 } else { sink.put(&packet.data)? };
+        if out.len < want {
+            out.flags |= msg::TRUNC;
+        }
+        if self.kind == UnixKind::SeqPacket {
+            out.flags |= msg::EOR;
+            out.from.clear();
+        }
+        if !peek {
+            state.queue.pop_front();
+            state.bytes -= want;
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use crate::io::{SliceSource, VecSink};
+    use crate::testing::test_vfs;
+
+    fn pair(kind: UnixKind) -> [Arc<File>; 2] {
+        UnixSocket::create_pair(&test_vfs(), kind, 0, UnixCredentials::default())
+    }
+
+    fn socket(file: &File) -> &UnixSocket {
+        file.downcast().unwrap()
+    }
+
+    fn receive(file: &File, room: usize) -> Result<(Vec<u8>, Received), Errno> {
+        let mut data = Vec::new();
+        let r = socket(file).receive_message(&mut VecSink { data: &mut data, room }, 0)?;
+        Ok((data, r))
+    }
+
+    fn send(file: &File, data: &[u8], control: &Control) -> Result<usize, Errno> {
+        socket(file).send_message(None, None, &mut SliceSource(data), control, 0)
+    }
+
+    #[test]
+    fn a_stream_glues_messages_but_not_behind_passed_files() {
+        let [a, b] = pair(UnixKind::Stream);
+        send(&a, b"one", &Control::default()).unwrap();
+        let files = Control {
+            files: vec![Arc::clone(&a)],
+            creds: None,
+        };
+        send(&a, b"two", &files).unwrap();
+        send(&a, b"three", &Control::default()).unwrap();
+        let (data, r) = receive(&b, 100).unwrap();
+        assert_eq!((data.as_slice(), r.files.len()), (&b"onetwo"[..], 1));
+        assert_eq!(receive(&b, 100).unwrap().0, b"three");
+    }
+
+    #[test]
+    fn a_short_buffer_truncates_a_packet_and_says_so() {
+        let [a, b] = pair(UnixKind::SeqPacket);
+        send(&a, b"abcdef", &Control::default()).unwrap();
+        send(&a, b"next", &Control::default()).unwrap();
+        let (data, r) = receive(&b, 3).unwrap();
+        assert_eq!((data.as_slice(), r.full_len), (&b"abc"[..], 6));
+        assert!(r.flags & crate::socket::msg::TRUNC != 0);
+        assert_eq!(receive(&b, 10).unwrap().0, b"next");
+    }
+
+    #[test]
+    fn closing_one_end_is_end_of_file_and_epipe_for_the_other() {
+        let [a, b] = pair(UnixKind::Stream);
+        send(&a, b"x", &Control::default()).unwrap();
+        drop(a);
+        assert_eq!(receive(&b, 10).unwrap().0, b"x");
+        assert_eq!(receive(&b, 10).unwrap().0, b"");
+        assert_eq!(send(&b, b"y", &Control::default()), Err(Errno::EPIPE));
+        assert!(b.poll().contains(PollEvents::HUP | PollEvents::IN));
+    }
+
+    #[test]
+    fn closing_with_unread_data_resets_the_peer() {
+        let [a, b] = pair(UnixKind::Stream);
+        send(&a, b"unread", &Control::default()).unwrap();
+        drop(b);
+        assert_eq!(receive(&a, 10).map(|r| r.0), Err(Errno::ECONNRESET));
+        assert_eq!(receive(&a, 10).map(|r| r.0), Ok(Vec::new()));
+    }
+}

@@ -1,0 +1,283 @@
+//! Descriptor tables.
+
+use std::sync::Arc;
+
+use bevor_abi::{Errno, Fd};
+use parking_lot::RwLock;
+
+use super::file::File;
+use super::locks::LockOwner;
+
+#[derive(Clone)]
+struct Slot {
+    file: Arc<File>,
+    cloexec: bool,
+}
+
+#[derive(Clone, Default)]
+struct Slots {
+    list: Vec<Option<Slot>>,
+    /// No free slot is below this one.
+    first_free: usize,
+}
+
+impl Slots {
+    /// The lowest free number from `min` on, with the vector long enough to hold it.
+    fn lowest(&mut self, min: usize, limit: usize) -> Result<usize, Errno> {
+        let from = min.max(self.first_free);
+        let at = (from..self.list.len())
+            .find(|i| self.list[*i].is_none())
+            .unwrap_or_else(|| self.list.len().max(from));
+        if at >= limit {
+            return Err(Errno::EMFILE);
+        }
+        self.grow(at);
+        if min <= self.first_free {
+            self.first_free = at + 1;
+        }
+        Ok(at)
+    }
+
+    fn grow(&mut self, at: usize) {
+        if self.list.len() <= at {
+            self.list.resize_with(at + 1, || None);
+        }
+    }
+
+    fn take(&mut self, at: usize) -> Option<Slot> {
+        let slot = self.list.get_mut(at)?.take()?;
+        self.first_free = self.first_free.min(at);
+        Some(slot)
+    }
+}
+
+/// The descriptor table of a task (shared under CLONE_FILES).
+#[derive(Default)]
+pub struct FdTable {
+    slots: RwLock<Slots>,
+}
+
+impl std::fmt::Debug for FdTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|(fd, file, _)| (fd.0, file))).finish()
+    }
+}
+
+fn number(index: usize) -> Fd {
+    Fd(i32::try_from(index).unwrap_or(i32::MAX))
+}
+
+fn index(fd: Fd) -> Result<usize, Errno> {
+    usize::try_from(fd.0).map_err(|_| Errno::EBADF)
+}
+
+impl FdTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The file behind `fd`, O_PATH ones too.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn get_any(&self, fd: Fd) -> Result<Arc<File>, Errno> {
+        match self.slots.read().list.get(index(fd)?) {
+            Some(Some(slot)) => Ok(Arc::clone(&slot.file)),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// The file behind `fd`, not for O_PATH.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn get(&self, fd: Fd) -> Result<Arc<File>, Errno> {
+        let file = self.get_any(fd)?;
+        if file.is_path() { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// Puts `file` at the lowest free number from `min` on.
+    ///
+    /// # Errors
+    /// EMFILE if that is not below `limit` (RLIMIT_NOFILE).
+    pub fn alloc(&self, file: Arc<File>, cloexec: bool, min: u32, limit: u64) -> Result<Fd, Errno> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 30);
+        let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
+        let mut slots = self.slots.write();
+        let at = slots.lowest(min, limit)?;
+        slots.list[at] = Some(Slot { file, cloexec });
+        Ok(number(at))
+    }
+
+    /// Two descriptors or none (pipe(2), socketpair(2)).
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn alloc_pair(&self, files: [Arc<File>; 2], cloexec: bool, limit: u64) -> Result<[Fd; 2], Errno> {
+        let [a, b] = files;
+        let first = self.alloc(a, cloexec, 0, limit)?;
+        match self.alloc(b, cloexec, 0, limit) {
+            Ok(second) => Ok([first, second]),
+            Err(e) => {
+                drop(self.remove(first));
+                Err(e)
+            }
+        }
+    }
+
+    /// dup2(2), dup3(2): makes `new` a descriptor of what `old` is, closing what was there. `old != new`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn dup_to(&self, old: Fd, new: Fd, cloexec: bool, limit: u64) -> Result<(), Errno> {
+        let at = index(new)?;
+        if u64::try_from(at).is_ok_and(|n| n >= limit) {
+            return Err(Errno::EBADF);
+        }
+        let file = self.get_any(old)?;
+        let previous = {
+            let mut slots = self.slots.write();
+            slots.grow(at);
+            slots.list[at].replace(Slot { file, cloexec })
+        };
+        if let Some(slot) = previous {
+            self.closed(&slot.file).ok();
+        }
+        Ok(())
+    }
+
+    /// Takes a descriptor out without close(2)'s side effects.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn remove(&self, fd: Fd) -> Result<Arc<File>, Errno> {
+        let at = index(fd)?;
+        self.slots.write().take(at).map(|s| s.file).ok_or(Errno::EBADF)
+    }
+
+    /// close(2).
+    ///
+    /// # Errors
+    /// EBADF; what flushing the file reports.
+    pub fn close(&self, fd: Fd) -> Result<(), Errno> {
+        let file = self.remove(fd)?;
+        self.closed(&file)
+    }
+
+    /// The identity that owns the table's POSIX locks.
+    #[must_use]
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner::Posix(std::ptr::from_ref(self).addr())
+    }
+
+    /// A descriptor of `file` is gone: POSIX locks go with any of them.
+    fn closed(&self, file: &File) -> Result<(), Errno> {
+        if file.is_path() {
+            return Ok(());
+        }
+        if let Some(locks) = file.inode().existing_locks() {
+            locks.unlock(self.lock_owner(), 0, u64::MAX);
+        }
+        file.ops().flush(file)
+    }
+
+    /// close_range(2), inclusive bounds; or sets close-on-exec only.
+    pub fn close_range(&self, first: u32, last: u32, cloexec_only: bool) {
+        let Ok(first) = usize::try_from(first) else { return };
+        let last = usize::try_from(last).unwrap_or(usize::MAX);
+        let mut gone = Vec::new();
+        {
+            let mut slots = self.slots.write();
+            let end = slots.list.len().min(last.saturating_add(1));
+            for at in first..end {
+                if !cloexec_only {
+                    gone.extend(slots.take(at));
+                } else if let Some(slot) = slots.list[at].as_mut() {
+                    slot.cloexec = true;
+                }
+            }
+        }
+        for slot in gone {
+            self.closed(&slot.file).ok();
+        }
+    }
+
+    /// FD_CLOEXEC of `fd`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn cloexec(&self, fd: Fd) -> Result<bool, Errno> {
+        match self.slots.read().list.get(index(fd)?) {
+            Some(Some(slot)) => Ok(slot.cloexec),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Sets FD_CLOEXEC of `fd`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn set_cloexec(&self, fd: Fd, on: bool) -> Result<(), Errno> {
+        match self.slots.write().list.get_mut(index(fd)?) {
+            Some(Some(slot)) => {
+                slot.cloexec = on;
+                Ok(())
+            }
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// A copy for fork(2) or unshare(CLONE_FILES).
+    #[must_use]
+    pub fn fork(&self) -> Arc<Self> {
+        Arc::new(Self {
+            slots: RwLock::new(self.slots.read().clone()),
+        })
+    }
+
+    /// execve(2): closes what is marked close-on-exec.
+    pub fn close_on_exec(&self) {
+        let mut gone = Vec::new();
+        {
+            let mut slots = self.slots.write();
+            for at in 0..slots.list.len() {
+                if slots.list[at].as_ref().is_some_and(|s| s.cloexec) {
+                    gone.extend(slots.take(at));
+                }
+            }
+        }
+        for slot in gone {
+            self.closed(&slot.file).ok();
+        }
+    }
+
+    /// Closes everything (the last task of the table exits).
+    pub fn close_all(&self) {
+        self.close_range(0, u32::MAX, false);
+    }
+
+    /// All descriptors in ascending order, with FD_CLOEXEC: a snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<(Fd, Arc<File>, bool)> {
+        self.slots
+            .read()
+            .list
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| s.as_ref().map(|s| (number(i), Arc::clone(&s.file), s.cloexec)))
+            .collect()
+    }
+
+    /// As [`FdTable::snapshot`], as an iterator.
+    pub fn iter(&self) -> impl Iterator<Item = (Fd, Arc<File>, bool)> + use<> {
+        self.snapshot().into_iter()
+    }
+
+    /// How many slots the table has (FDSize in /proc/PID/status; select(2) looks no further).
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.slots.read().list.len()
+    }
+}

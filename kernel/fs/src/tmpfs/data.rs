@@ -1,0 +1,283 @@
+//! Contents of a regular file: a page on the heap, or a memfd that is mapped here and, if need be, in applications.
+
+use std::sync::Arc;
+
+use bevor_abi::Errno;
+use bevor_core::io::{DataSink, DataSource};
+use bevor_core::num::{to_u64, to_usize};
+use bevor_hostcall::{HostFd, SharedMemory, file};
+
+/// Up to this size contents stay on the heap.
+const INLINE_MAX: u64 = 4096;
+/// The smallest memfd.
+const MIN_CAPACITY: u64 = 64 * 1024;
+/// How much of a file is mapped here at most; the rest is reached by pread and pwrite.
+const MAX_WINDOW: u64 = 1 << 30;
+/// The largest file (as ext4 with 4 KiB blocks; tmpfs allows more, hosts differ).
+pub(super) const MAX_SIZE: u64 = i64::MAX.cast_unsigned() & !4095;
+
+enum Store {
+    /// Heap bytes; shorter than the file where the tail is a hole.
+    Inline(Vec<u8>),
+    Memory {
+        fd: HostFd,
+        window: Arc<SharedMemory>,
+        /// The memfd's own size. Bytes between the file's size and this one are zero.
+        capacity: u64,
+        /// An application maps the memfd: its size must be the file's, for SIGBUS past the end.
+        mapped: bool,
+    },
+}
+
+/// Contents with their size.
+pub(super) struct Content {
+    size: u64,
+    store: Store,
+    /// Allocated blocks, if known.
+    blocks: Option<u64>,
+}
+
+impl Content {
+    pub(super) fn new() -> Self {
+        Self {
+            size: 0,
+            store: Store::Inline(Vec::new()),
+            blocks: None,
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Allocated 512-byte blocks.
+    pub(super) fn blocks(&mut self) -> u64 {
+        match &self.store {
+            Store::Inline(v) => if v.is_empty() { 0 } else { 8 },
+            Store::Memory { fd, mapped, .. } => {
+                if let Some(blocks) = self.blocks.filter(|_| !mapped) {
+                    return blocks;
+                }
+                let blocks = file::fstat(fd).map_or(0, |st| st.blocks);
+                self.blocks = Some(blocks);
+                blocks
+            }
+        }
+    }
+
+    /// The memfd, made now if the contents were on the heap.
+    pub(super) fn memory(&mut self, min: u64) -> Result<&HostFd, Errno> {
+        if let Store::Inline(bytes) = &self.store {
+            let fd = bevor_hostcall::fd::memfd(c"tmpfs")?;
+            let capacity = min.max(MIN_CAPACITY).checked_next_power_of_two().unwrap_or(min);
+            file::ftruncate(&fd, capacity)?;
+            let window = SharedMemory::map(&fd, 0, to_usize(capacity.min(MAX_WINDOW)), true)?;
+            window.write(0, bytes);
+            self.blocks = None;
+            self.store = Store::Memory {
+                fd,
+                window,
+                capacity,
+                mapped: false,
+            };
+        }
+        match &self.store {
+            Store::Memory { fd, .. } => Ok(fd),
+            Store::Inline(_) => Err(Errno::EIO),
+        }
+    }
+
+    /// As [`Content::memory`] for a mapping in an application.
+    pub(super) fn map(&mut self) -> Result<HostFd, Errno> {
+        let fd = self.memory(self.size)?.clone();
+        let size = self.size;
+        if let Store::Memory { capacity, mapped, .. } = &mut self.store {
+            if *capacity != size {
+                file::ftruncate(&fd, size)?;
+                *capacity = size;
+            }
+            *mapped = true;
+        }
+        Ok(fd)
+    }
+
+    /// Makes room for `end` bytes, without changing the size.
+    fn reserve(&mut self, end: u64) -> Result<(), Errno> {
+        if end > MAX_SIZE {
+            return Err(Errno::EFBIG);
+        }
+        if matches!(self.store, Store::Inline(_)) {
+            if end <= INLINE_MAX {
+                return Ok(());
+            }
+            self.memory(end)?;
+        }
+        if let Store::Memory {
+            fd,
+            window,
+            capacity,
+            mapped,
+        } = &mut self.store
+        {
+            if end > *capacity {
+                let wanted = if *mapped {
+                    end
+                } else {
+                    end.checked_next_power_of_two().filter(|n| *n <= MAX_SIZE).unwrap_or(end)
+                };
+                file::ftruncate(fd, wanted)?;
+                *capacity = wanted;
+            }
+            let len = to_u64(window.len());
+            if end > len && len < MAX_WINDOW {
+                let wanted = end.next_power_of_two().min(MAX_WINDOW);
+                *window = SharedMemory::map(fd, 0, to_usize(wanted), true)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_size(&mut self, size: u64) -> Result<(), Errno> {
+        if size > self.size {
+            self.reserve(size)?;
+        }
+        match &mut self.store {
+            Store::Inline(bytes) => bytes.truncate(to_usize(size)),
+            Store::Memory { fd, capacity, mapped, .. } => {
+                if size < self.size {
+                    // Drops the pages behind; what is mapped beyond is not touched any more.
+                    file::ftruncate(fd, size)?;
+                    *capacity = size;
+                } else if *mapped && *capacity != size {
+                    file::ftruncate(fd, size)?;
+                    *capacity = size;
+                }
+                self.blocks = None;
+            }
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    pub(super) fn read(&self, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        if offset >= self.size {
+            return Ok(0);
+        }
+        let len = to_usize(self.size - offset).min(sink.remaining());
+        match &self.store {
+            Store::Inline(bytes) => {
+                let start = to_usize(offset).min(bytes.len());
+                let end = (start + len).min(bytes.len());
+                let mut n = 0;
+                if end > start {
+                    n = sink.put(&bytes[start..end])?;
+                }
+                if n == end - start && n < len {
+                    n += sink.put_zeros(len - n)?;
+                }
+                Ok(n)
+            }
+            Store::Memory { fd, window, .. } => {
+                let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
+                if in_window > 0 {
+                    let n = to_usize(in_window);
+                    return sink.put_shared(&window.slice(to_usize(offset), n)?, 0, n);
+                }
+                if let Some(result) = sink.put_from_host(fd, offset, len) {
+                    return result;
+                }
+                let mut buffer = vec![0; len.min(1 << 20)];
+                let n = file::pread(fd, &mut buffer, offset)?;
+                sink.put(&buffer[..n])
+            }
+        }
+    }
+
+    /// Writes at `offset`; returns how much.
+    pub(super) fn write(&mut self, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        let len = source.remaining();
+        if len == 0 {
+            return Ok(0);
+        }
+        if offset >= MAX_SIZE {
+            return Err(Errno::EFBIG);
+        }
+        let len = to_usize(to_u64(len).min(MAX_SIZE - offset));
+        let end = offset + to_u64(len);
+        self.reserve(end)?;
+        let n = match &mut self.store {
+            Store::Inline(bytes) => {
+                let (start, end) = (to_usize(offset), to_usize(end));
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                source.get(&mut bytes[start..end])?
+            }
+            Store::Memory { fd, window, .. } => {
+                self.blocks = None;
+                let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
+                if in_window > 0 {
+                    let n = to_usize(in_window);
+                    source.get_shared(&window.slice(to_usize(offset), n)?, 0, n)?
+                } else {
+                    let mut buffer = vec![0; len.min(1 << 20)];
+                    let n = source.get(&mut buffer)?;
+                    file::pwrite(fd, &buffer[..n], offset)?
+                }
+            }
+        };
+        self.size = self.size.max(offset + to_u64(n));
+        Ok(n)
+    }
+
+    /// SEEK_DATA or SEEK_HOLE from `offset`, which is inside the file.
+    pub(super) fn seek(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        match &self.store {
+            Store::Inline(bytes) => {
+                let data = !bytes.is_empty();
+                match (data, hole) {
+                    (true, true) => Ok(self.size),
+                    (false, false) => Err(Errno::ENXIO),
+                    _ => Ok(offset),
+                }
+            }
+            Store::Memory { fd, .. } => {
+                let whence = if hole { 4 } else { 3 };
+                let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+                let found = file::lseek(fd, at, whence)?;
+                match hole {
+                    true => Ok(found.min(self.size)),
+                    false if found >= self.size => Err(Errno::ENXIO),
+                    false => Ok(found),
+                }
+            }
+        }
+    }
+
+    /// fallocate(2) with a mode that the caller has checked: 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE or ZERO_RANGE.
+    pub(super) fn allocate(&mut self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let end = offset.checked_add(len).filter(|e| *e <= MAX_SIZE).ok_or(Errno::EFBIG)?;
+        let keep = mode & 1 != 0;
+        let punch = mode & 2 != 0;
+        if punch && offset >= self.size {
+            return Ok(());
+        }
+        let host_end = if keep { end.min(self.size.next_multiple_of(4096)) } else { end };
+        let mapped = matches!(self.store, Store::Memory { mapped: true, .. });
+        self.memory(end)?;
+        if !keep {
+            self.reserve(end)?;
+            if end > self.size {
+                self.set_size(end)?;
+            }
+        }
+        let _ = mapped;
+        let fd = self.memory(end)?.clone();
+        self.blocks = None;
+        if punch {
+            return file::fallocate(&fd, 3, offset, len);
+        }
+        // KEEP_SIZE on the host as well: the memfd may be larger than the file anyway.
+        file::fallocate(&fd, 1, offset, if keep { len } else { host_end - offset })
+    }
+}

@@ -1,0 +1,109 @@
+//! Directories of a tmpfs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bevor_abi::Errno;
+use bevor_core::num::to_u64;
+use bevor_core::vfs::{DirEntry, File, Inode};
+use rustc_hash::FxHashMap;
+
+use super::Node;
+use crate::util::emit_dots;
+
+/// What one entry adds to a directory's size.
+const ENTRY_SIZE: u64 = 20;
+
+/// Entries by name, and in the order of their making so that reading goes on where it stopped.
+#[derive(Default)]
+pub(super) struct Directory {
+    names: FxHashMap<Arc<[u8]>, u64>,
+    entries: BTreeMap<u64, (Arc<[u8]>, Arc<Inode>)>,
+    next: u64,
+}
+
+impl Directory {
+    pub(super) fn get(&self, name: &[u8]) -> Option<Arc<Inode>> {
+        let at = self.names.get(name)?;
+        self.entries.get(at).map(|(_, inode)| Arc::clone(inode))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        (to_u64(self.entries.len()) + 2) * ENTRY_SIZE
+    }
+
+    fn insert(&mut self, name: &[u8], inode: Arc<Inode>) -> Result<(), Errno> {
+        if self.names.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        let name: Arc<[u8]> = Arc::from(name);
+        // 0 and 1 are "." and "..".
+        let at = self.next + 2;
+        self.next += 1;
+        self.names.insert(Arc::clone(&name), at);
+        self.entries.insert(at, (name, inode));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &[u8]) -> Result<(), Errno> {
+        let at = self.names.remove(name).ok_or(Errno::ENOENT)?;
+        self.entries.remove(&at);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Adds a name. A directory's ".." counts as a link here.
+    pub(super) fn insert(&self, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        state.dir()?.insert(name, Arc::clone(inode))?;
+        state.nlink += u32::from(inode.is_dir());
+        state.touch(now);
+        Ok(())
+    }
+
+    /// Takes a name out; `unlink`: the inode loses a link by it.
+    pub(super) fn remove_entry(&self, name: &[u8], victim: &Arc<Inode>, unlink: bool) -> Result<(), Errno> {
+        let now = self.now();
+        {
+            let mut state = self.state.lock();
+            state.dir()?.remove(name)?;
+            state.nlink -= u32::from(victim.is_dir());
+            state.touch(now);
+        }
+        if unlink {
+            let mut state = Node::required(victim)?.state.lock();
+            state.nlink = if victim.is_dir() { 0 } else { state.nlink.saturating_sub(1) };
+            state.ctime = now;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        self.remove_entry(name, victim, true)
+    }
+
+    pub(super) fn read_entries(&self, file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<(), Errno> {
+        if !emit_dots(file, pos, emit) {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        for (at, (name, inode)) in state.dir()?.entries.range(pos.max(2)..) {
+            let entry = DirEntry {
+                name,
+                ino: inode.ino(),
+                kind: inode.kind(),
+                next: at + 1,
+            };
+            if !emit(&entry) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Open files of a tmpfs.
+
+use std::any::Any;
+
+use bevor_abi::Errno;
+use bevor_core::io::{DataSink, DataSource};
+use bevor_core::num::to_u64;
+use bevor_core::vfs::{DirEntry, File, FileOps};
+use bevor_platform::FileMapping;
+
+use super::{Body, Node, seal};
+
+impl Node {
+    fn write_common(&self, at: Option<u64>, source: &mut dyn DataSource) -> Result<(usize, u64), Errno> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let seals = state.seals;
+        let content = state.content()?;
+        let offset = at.unwrap_or_else(|| content.size());
+        if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+            return Err(Errno::EPERM);
+        }
+        if seals & seal::GROW != 0 && offset.saturating_add(to_u64(source.remaining())) > content.size() {
+            return Err(Errno::EPERM);
+        }
+        let n = content.write(offset, source)?;
+        if n > 0 {
+            state.touch(now);
+        }
+        Ok((n, offset + to_u64(n)))
+    }
+}
+
+impl FileOps for Node {
+    fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        let mut state = self.state.lock();
+        let n = state.content()?.read(offset, sink)?;
+        if state.atime <= state.mtime || state.atime <= state.ctime {
+            // relatime
+            state.atime = self.now();
+        }
+        Ok(n)
+    }
+    fn write_at(&self, _file: &File, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        self.write_common(Some(offset), source).map(|(n, _)| n)
+    }
+    fn append(&self, _file: &File, source: &mut dyn DataSource) -> Result<(usize, u64), Errno> {
+        self.write_common(None, source)
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn size(&self, _file: &File) -> Result<u64, Errno> {
+        match &mut self.state.lock().body {
+            Body::File(c) => Ok(c.size()),
+            // As libfs: SEEK_END of a directory is not meaningful.
+            _ => Err(Errno::EINVAL),
+        }
+    }
+    fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {
+        self.state.lock().content()?.seek(offset, hole)
+    }
+    fn readdir(&self, file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<(), Errno> {
+        self.read_entries(file, pos, emit)
+    }
+    fn mapping(&self, _file: &File, write: bool) -> Result<FileMapping, Errno> {
+        let mut state = self.state.lock();
+        if write && state.seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+            return Err(Errno::EPERM);
+        }
+        let fd = state.content().map_err(|_| Errno::ENODEV)?.map()?;
+        Ok(FileMapping {
+            fd,
+            id: self.mapping_id,
+        })
+    }
+    fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        // KEEP_SIZE, PUNCH_HOLE: what tmpfs knows.
+        if mode & !3 != 0 || mode == 2 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let now = self.now();
+        let mut state = self.state.lock();
+        let seals = state.seals;
+        let content = state.content().map_err(|_| Errno::ENODEV)?;
+        if mode & 2 != 0 && seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+            return Err(Errno::EPERM);
+        }
+        if mode == 0 && seals & seal::GROW != 0 && offset.saturating_add(len) > content.size() {
+            return Err(Errno::EPERM);
+        }
+        content.allocate(mode, offset, len)?;
+        state.touch(now);
+        Ok(())
+    }
+    fn truncate(&self, _file: &File, size: u64) -> Result<(), Errno> {
+        self.truncate_to(size)
+    }
+    fn fsync(&self, _file: &File, _data_only: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+    fn seals(&self, file: &File, add: Option<u32>) -> Result<u32, Errno> {
+        let mut state = self.state.lock();
+        state.content().map_err(|_| Errno::EINVAL)?;
+        if let Some(new) = add {
+            if !file.is_writable() {
+                return Err(Errno::EPERM);
+            }
+            if new & !seal::ALL != 0 {
+                return Err(Errno::EINVAL);
+            }
+            if state.seals & seal::SEAL != 0 {
+                return Err(Errno::EPERM);
+            }
+            state.seals |= new;
+        }
+        Ok(state.seals)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,391 @@
+//! tmpfs: files in memory (memfds mapped into the sentry; small ones on the heap).
+
+mod data;
+mod dir;
+mod file;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bevor_abi::Errno;
+use bevor_abi::fs::{Timespec, mode};
+use bevor_core::vfs::{
+    Attr, Caller, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
+};
+use parking_lot::Mutex;
+
+use data::Content;
+use dir::Directory;
+
+/// Longest extended attribute value.
+const XATTR_MAX: usize = 65536;
+
+/// F_SEAL_* (fcntl(2)).
+#[allow(missing_docs)]
+pub mod seal {
+    pub const SEAL: u32 = 1;
+    pub const SHRINK: u32 = 2;
+    pub const GROW: u32 = 4;
+    pub const WRITE: u32 = 8;
+    pub const FUTURE_WRITE: u32 = 0x10;
+    pub const EXEC: u32 = 0x20;
+    pub const ALL: u32 = 0x3f;
+}
+
+/// A file system in memory.
+pub struct TmpFs {
+    vfs: Arc<Vfs>,
+    sb: Arc<SuperBlock>,
+    next_ino: AtomicU64,
+}
+
+impl TmpFs {
+    /// An empty file system; returns its root directory, owned by root with mode `mode`.
+    #[must_use]
+    pub fn new(vfs: &Arc<Vfs>, root_mode: u32) -> Arc<Inode> {
+        let mut sb = SuperBlock::new(vfs.next_dev(), "tmpfs", 0x0102_1994);
+        sb.stats = Box::new(|| FsStats {
+            bsize: 4096,
+            blocks: 1 << 20,
+            bfree: 1 << 20,
+            bavail: 1 << 20,
+            files: 1 << 20,
+            ffree: 1 << 20,
+            namelen: 255,
+        });
+        let fs = Arc::new(Self {
+            vfs: Arc::clone(vfs),
+            sb: Arc::new(sb),
+            next_ino: AtomicU64::new(1),
+        });
+        fs.inode(&NewNode {
+            kind: FileKind::Directory,
+            mode: root_mode,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+        })
+    }
+
+    /// memfd_create(2): an unnamed file. `sealable`: MFD_ALLOW_SEALING.
+    #[must_use]
+    pub fn memfd(vfs: &Arc<Vfs>, name: &[u8], file_mode: u32, sealable: bool, flags: u32, owner: (u32, u32)) -> Arc<File> {
+        let root = Self::new(vfs, 0o700);
+        let Some(node) = Node::of(&root) else {
+            return vfs.anon_file("memfd", file_mode, Arc::new(bevor_core::vfs::file::PathOnly), flags, owner);
+        };
+        let inode = node.fs.inode(&NewNode {
+            kind: FileKind::Regular,
+            mode: file_mode,
+            uid: owner.0,
+            gid: owner.1,
+            rdev: 0,
+        });
+        let ops: Arc<dyn FileOps> = match Node::of(&inode) {
+            Some(node) => {
+                let mut state = node.state.lock();
+                state.nlink = 0;
+                state.seals = if sealable { 0 } else { seal::SEAL };
+                if file_mode & 0o111 == 0 && sealable {
+                    state.seals |= seal::EXEC;
+                }
+                drop(state);
+                Arc::<Node>::clone(node)
+            }
+            None => Arc::new(bevor_core::vfs::file::PathOnly),
+        };
+        let shown = format!("/memfd:{} (deleted)", String::from_utf8_lossy(name));
+        vfs.anon_file_of(&shown, inode, ops, flags)
+    }
+
+    fn inode(self: &Arc<Self>, new: &NewNode) -> Arc<Inode> {
+        self.inode_with(
+            new,
+            match new.kind {
+                FileKind::Regular => Body::File(Content::new()),
+                FileKind::Directory => Body::Dir(Directory::default()),
+                _ => Body::Other,
+            },
+        )
+    }
+
+    fn inode_with(self: &Arc<Self>, new: &NewNode, body: Body) -> Arc<Inode> {
+        let ino = self.next_ino.fetch_add(1, Ordering::Relaxed);
+        let now = self.vfs.now();
+        let node = Arc::new(Node {
+            fs: Arc::clone(self),
+            mapping_id: self.vfs.next_ino() * 2,
+            state: Mutex::new(State {
+                nlink: if new.kind == FileKind::Directory { 2 } else { 1 },
+                rdev: new.rdev,
+                atime: now,
+                mtime: now,
+                ctime: now,
+                btime: now,
+                seals: seal::SEAL,
+                body,
+                xattrs: BTreeMap::new(),
+            }),
+        });
+        Inode::new(
+            Arc::clone(&self.sb),
+            ino,
+            new.kind.to_mode() | new.mode,
+            new.uid,
+            new.gid,
+            Box::new(NodeRef(node)),
+        )
+    }
+}
+
+enum Body {
+    File(Content),
+    Dir(Directory),
+    Link(Vec<u8>),
+    Other,
+}
+
+struct State {
+    nlink: u32,
+    rdev: u64,
+    atime: Timespec,
+    mtime: Timespec,
+    ctime: Timespec,
+    btime: Timespec,
+    seals: u32,
+    body: Body,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl State {
+    fn content(&mut self) -> Result<&mut Content, Errno> {
+        match &mut self.body {
+            Body::File(c) => Ok(c),
+            Body::Dir(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn dir(&mut self) -> Result<&mut Directory, Errno> {
+        match &mut self.body {
+            Body::Dir(d) => Ok(d),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn touch(&mut self, now: Timespec) {
+        self.mtime = now;
+        self.ctime = now;
+    }
+}
+
+/// What an inode of a tmpfs holds. It serves as the operations of open files too, so that opening allocates no more.
+struct Node {
+    fs: Arc<TmpFs>,
+    mapping_id: u64,
+    state: Mutex<State>,
+}
+
+impl Node {
+    fn of(inode: &Inode) -> Option<&Arc<Node>> {
+        inode.ops().as_any().downcast_ref::<NodeRef>().map(|r| &r.0)
+    }
+
+    fn required(inode: &Inode) -> Result<&Arc<Node>, Errno> {
+        Self::of(inode).ok_or(Errno::EXDEV)
+    }
+
+    fn now(&self) -> Timespec {
+        self.fs.vfs.now()
+    }
+
+    fn truncate_to(&self, size: u64) -> Result<(), Errno> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let seals = state.seals;
+        let content = state.content()?;
+        let old = content.size();
+        if size < old && seals & seal::SHRINK != 0 || size > old && seals & seal::GROW != 0 {
+            return Err(Errno::EPERM);
+        }
+        content.set_size(size)?;
+        state.touch(now);
+        Ok(())
+    }
+}
+
+/// The inode's side of a node.
+struct NodeRef(Arc<Node>);
+
+impl InodeOps for NodeRef {
+    fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
+        let mut state = self.0.state.lock();
+        let (size, blocks) = match &mut state.body {
+            Body::File(c) => (c.size(), c.blocks()),
+            Body::Dir(d) => (d.size(), 0),
+            Body::Link(t) => (bevor_core::num::to_u64(t.len()), 0),
+            Body::Other => (0, 0),
+        };
+        Ok(Attr {
+            dev: inode.sb().dev,
+            ino: inode.ino(),
+            mode: inode.kind().to_mode() | inode.mode(),
+            nlink: state.nlink,
+            uid: inode.uid(),
+            gid: inode.gid(),
+            rdev: state.rdev,
+            size,
+            blksize: 4096,
+            blocks,
+            atime: state.atime,
+            mtime: state.mtime,
+            ctime: state.ctime,
+            btime: Some(state.btime),
+        })
+    }
+
+    fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
+        if let Some(size) = set.size {
+            self.0.truncate_to(size)?;
+        }
+        if set.mode.is_some() && self.0.state.lock().seals & seal::EXEC != 0 {
+            let (old, new) = (inode.mode() & 0o111, set.mode.unwrap_or(0) & 0o111);
+            if inode.kind() == FileKind::Regular && old != new {
+                return Err(Errno::EPERM);
+            }
+        }
+        inode.set_perm(
+            set.mode.unwrap_or_else(|| inode.mode()),
+            set.uid.unwrap_or_else(|| inode.uid()),
+            set.gid.unwrap_or_else(|| inode.gid()),
+        );
+        let mut state = self.0.state.lock();
+        state.atime = set.atime.unwrap_or(state.atime);
+        state.mtime = set.mtime.unwrap_or(state.mtime);
+        state.ctime = set.ctime.unwrap_or(state.ctime);
+        Ok(())
+    }
+
+    fn lookup(&self, _dir: &Arc<Inode>, name: &[u8], _caller: &Caller<'_>) -> Result<Arc<Inode>, Errno> {
+        self.0.state.lock().dir()?.get(name).ok_or(Errno::ENOENT)
+    }
+
+    fn create(&self, _dir: &Arc<Inode>, name: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let inode = self.0.fs.inode(new);
+        self.0.insert(name, &inode)?;
+        Ok(inode)
+    }
+
+    fn tmpfile(&self, _dir: &Arc<Inode>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let inode = self.0.fs.inode(new);
+        Node::required(&inode)?.state.lock().nlink = 0;
+        Ok(inode)
+    }
+
+    fn symlink(&self, _dir: &Arc<Inode>, name: &[u8], target: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let inode = self.0.fs.inode_with(new, Body::Link(target.to_vec()));
+        self.0.insert(name, &inode)?;
+        Ok(inode)
+    }
+
+    fn link(&self, _dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        let node = Node::required(inode)?;
+        self.0.insert(name, inode)?;
+        let now = self.0.now();
+        let mut state = node.state.lock();
+        state.nlink += 1;
+        state.ctime = now;
+        Ok(())
+    }
+
+    fn unlink(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        self.0.remove(name, victim)
+    }
+
+    fn rmdir(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        if !Node::required(victim)?.state.lock().dir()?.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.0.remove(name, victim)
+    }
+
+    fn rename(&self, r: &Rename<'_>) -> Result<(), Errno> {
+        let new_dir = Node::required(r.new_dir)?;
+        if let Some(target) = r.target
+            && !r.exchange
+            && target.is_dir()
+            && !Node::required(target)?.state.lock().dir()?.is_empty()
+        {
+            return Err(Errno::ENOTEMPTY);
+        }
+        if let Some(target) = r.target {
+            new_dir.remove_entry(r.new_name, target, !r.exchange)?;
+        }
+        self.0.remove_entry(r.old_name, r.source, false)?;
+        new_dir.insert(r.new_name, r.source)?;
+        if let (Some(target), true) = (r.target, r.exchange) {
+            self.0.insert(r.old_name, target)?;
+        }
+        let now = self.0.now();
+        Node::required(r.source)?.state.lock().ctime = now;
+        Ok(())
+    }
+
+    fn readlink(&self, _inode: &Inode, _caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
+        match &self.0.state.lock().body {
+            Body::Link(target) => Ok(target.clone()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn open(&self, _inode: &Arc<Inode>, _flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
+        Ok(Arc::<Node>::clone(&self.0))
+    }
+
+    fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.0.state.lock().xattrs.get(name).cloned().ok_or(Errno::ENODATA)
+    }
+
+    fn setxattr(&self, _inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        if value.len() > XATTR_MAX {
+            return Err(Errno::E2BIG);
+        }
+        let now = self.0.now();
+        let mut state = self.0.state.lock();
+        let exists = state.xattrs.contains_key(name);
+        match flags {
+            1 if exists => return Err(Errno::EEXIST),
+            2 if !exists => return Err(Errno::ENODATA),
+            _ => {}
+        }
+        state.xattrs.insert(name.to_vec(), value.to_vec());
+        state.ctime = now;
+        Ok(())
+    }
+
+    fn listxattr(&self, _inode: &Inode) -> Result<Vec<u8>, Errno> {
+        let mut out = Vec::new();
+        for name in self.0.state.lock().xattrs.keys() {
+            out.extend_from_slice(name);
+            out.push(0);
+        }
+        Ok(out)
+    }
+
+    fn removexattr(&self, _inode: &Inode, name: &[u8]) -> Result<(), Errno> {
+        let now = self.0.now();
+        let mut state = self.0.state.lock();
+        state.xattrs.remove(name).ok_or(Errno::ENODATA)?;
+        state.ctime = now;
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Mode bits of a directory that everybody may use (/tmp).
+pub const STICKY_WORLD: u32 = mode::ISVTX | 0o777;

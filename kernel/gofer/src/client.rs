@@ -1,0 +1,322 @@
+//! The sentry's side.
+
+use std::os::fd::OwnedFd;
+
+use bevor_abi::Errno;
+use bevor_hostcall::HostFd;
+use parking_lot::Mutex;
+
+use crate::protocol::{
+    Attr, DirEntry, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
+    SpecialKind, StatFs, check_name, decode, encode,
+};
+use crate::transport::Transport;
+
+/// A connection to a gofer. Calls block for one round trip (a few µs) and may be made from any thread; they queue.
+///
+/// Unless said otherwise every method fails with the errno of the host call that it stands for, EBADF for a forgotten node,
+/// EROFS for a change on a read-only mount, EPIPE or EIO when the gofer is gone.
+#[derive(Debug)]
+pub struct Gofer {
+    transport: Transport,
+    buffer: Mutex<Box<[u8]>>,
+}
+
+/// The result of [`Gofer::walk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// The nodes of the leading components that could be resolved. The caller owns them and must [`Gofer::forget`] them.
+    pub nodes: Vec<(NodeId, Attr)>,
+    /// Why the component after the last node could not be resolved; `None` if all were resolved or the last node is not a
+    /// directory (a symbolic link, say, for the caller to follow).
+    pub stopped: Option<Errno>,
+}
+
+fn unexpected() -> Errno {
+    Errno::EPROTO
+}
+
+impl Gofer {
+    /// Speaks over `socket`, the sentry's end of the pair.
+    #[must_use]
+    pub fn new(socket: OwnedFd) -> Self {
+        Self {
+            transport: Transport::new(socket),
+            buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()),
+        }
+    }
+
+    fn call<R>(
+        &self,
+        request: &Request<'_>,
+        take: impl FnOnce(Reply<'_>, Option<OwnedFd>) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let mut buffer = self.buffer.lock();
+        self.transport.send(encode(request, &mut buffer)?, None)?;
+        let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
+        match decode(&buffer[..len])? {
+            Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
+            reply => take(reply, fd),
+        }
+    }
+
+    fn call_node(&self, request: &Request<'_>) -> Result<(NodeId, Attr), Errno> {
+        self.call(request, |reply, _| match reply {
+            Reply::Node(id, attr) => Ok((id, attr)),
+            _ => Err(unexpected()),
+        })
+    }
+
+    fn call_attr(&self, request: &Request<'_>) -> Result<Attr, Errno> {
+        self.call(request, |reply, _| match reply {
+            Reply::Attr(attr) => Ok(attr),
+            _ => Err(unexpected()),
+        })
+    }
+
+    fn call_bytes(&self, request: &Request<'_>) -> Result<Vec<u8>, Errno> {
+        self.call(request, |reply, _| match reply {
+            Reply::Bytes(bytes) => Ok(bytes.to_vec()),
+            _ => Err(unexpected()),
+        })
+    }
+
+    fn call_done(&self, request: &Request<'_>) -> Result<(), Errno> {
+        self.call(request, |reply, _| match reply {
+            Reply::Done => Ok(()),
+            _ => Err(unexpected()),
+        })
+    }
+
+    fn call_fd(&self, request: &Request<'_>) -> Result<HostFd, Errno> {
+        self.call(request, |reply, fd| match (reply, fd) {
+            (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// The root of mount number `mount` of the configuration.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such mount.
+    pub fn attach(&self, mount: u32) -> Result<(NodeId, Attr), Errno> {
+        self.call_node(&Request::Attach(mount))
+    }
+
+    /// Resolves `names` one after another from the directory `parent`, in one round trip. Stops at the first component that
+    /// is missing, is not a directory or is a symbolic link. "." and ".." are the caller's business (EINVAL).
+    ///
+    /// # Errors
+    /// EINVAL or ENAMETOOLONG for a bad name or more than [`MAX_WALK`] of them; a component that cannot be resolved is
+    /// reported in the result.
+    pub fn walk(&self, parent: NodeId, names: &[&[u8]]) -> Result<Walked, Errno> {
+        if names.len() > MAX_WALK {
+            return Err(Errno::EINVAL);
+        }
+        for name in names {
+            check_name(name)?;
+        }
+        self.call(&Request::Walk(parent, names.to_vec()), |reply, _| match reply {
+            Reply::Walk(nodes, code) => Ok(Walked {
+                nodes,
+                stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) },
+            }),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// Opens a regular file or a directory. The descriptor is close-on-exec and O_NONBLOCK.
+    ///
+    /// # Errors
+    /// ENXIO for any other type of file; EISDIR for writing a directory.
+    pub fn open(&self, node: NodeId, flags: OpenFlags) -> Result<HostFd, Errno> {
+        self.call_fd(&Request::Open(node, flags.bits()))
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    /// EINVAL if `node` is not one.
+    pub fn readlink(&self, node: NodeId) -> Result<Vec<u8>, Errno> {
+        self.call_bytes(&Request::ReadLink(node))
+    }
+
+    /// All entries of a directory, without "." and "..".
+    ///
+    /// # Errors
+    /// ENOTDIR if `node` is not a directory.
+    pub fn readdir(&self, node: NodeId) -> Result<Vec<DirEntry>, Errno> {
+        let mut all = Vec::new();
+        let mut cookie = 0;
+        loop {
+            cookie = self.call(&Request::ReadDir(node, cookie), |reply, _| match reply {
+                Reply::Dir(mut part, next) => {
+                    all.append(&mut part);
+                    Ok(next)
+                }
+                _ => Err(unexpected()),
+            })?;
+            if cookie == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Fresh attributes.
+    ///
+    /// # Errors
+    /// As statx(2).
+    pub fn getattr(&self, node: NodeId) -> Result<Attr, Errno> {
+        self.call_attr(&Request::GetAttr(node))
+    }
+
+    /// Changes attributes and returns the new ones.
+    ///
+    /// # Errors
+    /// As truncate(2), chown(2), chmod(2), utimensat(2); EOPNOTSUPP for the mode of a symbolic link.
+    pub fn setattr(&self, node: NodeId, set: SetAttr) -> Result<Attr, Errno> {
+        self.call_attr(&Request::SetAttr(node, set))
+    }
+
+    /// Creates a regular file (with `OpenFlags::EXCL` it must not exist) and opens it.
+    ///
+    /// # Errors
+    /// As open(2) with O_CREAT; ELOOP if the name is a symbolic link.
+    pub fn create(
+        &self,
+        parent: NodeId,
+        name: &[u8],
+        flags: OpenFlags,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(NodeId, Attr, HostFd), Errno> {
+        check_name(name)?;
+        self.call(
+            &Request::Create(parent, name, flags.bits(), mode, owner),
+            |reply, fd| match (reply, fd) {
+                (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
+                _ => Err(unexpected()),
+            },
+        )
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn mkdir(&self, parent: NodeId, name: &[u8], mode: u32, owner: Owner) -> Result<(NodeId, Attr), Errno> {
+        check_name(name)?;
+        self.call_node(&Request::MkDir(parent, name, mode, owner))
+    }
+
+    /// Removes a name; `dir` as AT_REMOVEDIR.
+    ///
+    /// # Errors
+    /// As unlinkat(2).
+    pub fn unlink(&self, parent: NodeId, name: &[u8], dir: bool) -> Result<(), Errno> {
+        check_name(name)?;
+        self.call_done(&Request::Unlink(parent, name, dir))
+    }
+
+    /// Renames within one mount.
+    ///
+    /// # Errors
+    /// As renameat2(2); EXDEV between mounts.
+    pub fn rename(
+        &self,
+        old_parent: NodeId,
+        old_name: &[u8],
+        new_parent: NodeId,
+        new_name: &[u8],
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        check_name(old_name)?;
+        check_name(new_name)?;
+        self.call_done(&Request::Rename(old_parent, old_name, new_parent, new_name, flags.bits()))
+    }
+
+    /// Links `node` under a further name; returns its attributes.
+    ///
+    /// # Errors
+    /// As linkat(2); EXDEV between mounts.
+    pub fn link(&self, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Attr, Errno> {
+        check_name(name)?;
+        self.call_attr(&Request::Link(node, parent, name))
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// As symlinkat(2).
+    pub fn symlink(&self, parent: NodeId, name: &[u8], target: &[u8], owner: Owner) -> Result<(NodeId, Attr), Errno> {
+        check_name(name)?;
+        self.call_node(&Request::SymLink(parent, name, target, owner))
+    }
+
+    /// Makes a regular file, FIFO or socket without opening it.
+    ///
+    /// # Errors
+    /// As mknodat(2).
+    pub fn mknod(
+        &self,
+        parent: NodeId,
+        name: &[u8],
+        kind: SpecialKind,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<(NodeId, Attr), Errno> {
+        check_name(name)?;
+        self.call_node(&Request::MkNod(parent, name, kind, mode, owner))
+    }
+
+    /// Figures of the file system that holds `node`.
+    ///
+    /// # Errors
+    /// As fstatfs(2).
+    pub fn statfs(&self, node: NodeId) -> Result<StatFs, Errno> {
+        self.call(&Request::StatFs(node), |reply, _| match reply {
+            Reply::StatFs(figures) => Ok(figures),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    /// ENODATA, EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
+    pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.call_bytes(&Request::GetXattr(node, name))
+    }
+
+    /// Names of the extended attributes.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
+    pub fn listxattr(&self, node: NodeId) -> Result<Vec<Vec<u8>>, Errno> {
+        let list = self.call_bytes(&Request::ListXattr(node))?;
+        Ok(list
+            .split(|&b| b == 0)
+            .filter(|name| !name.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect())
+    }
+
+    /// Gives nodes back. Never fails: a lost gofer shows in the next call.
+    pub fn forget(&self, nodes: &[NodeId]) {
+        for part in nodes.chunks(MAX_FORGET) {
+            let mut buffer = self.buffer.lock();
+            if let Ok(packet) = encode(&Request::Forget(part.to_vec()), &mut buffer) {
+                // Nothing to be done about a gofer that is gone.
+                let _ = self.transport.send(packet, None);
+            }
+        }
+    }
+
+    /// Opens a /proc file of the stub process `pid` (in the sandbox's pid namespace).
+    ///
+    /// # Errors
+    /// ENOSYS where no proc file system could be mounted for the sandbox; ESRCH or ENOENT if there is no such process.
+    pub fn proc_open(&self, pid: i32, what: ProcFile) -> Result<HostFd, Errno> {
+        self.call_fd(&Request::ProcOpen(pid, what))
+    }
+}

@@ -1,0 +1,195 @@
+//! The gofer process: what it gives up before it serves, and how the sentry hands it a view of the sandbox's processes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use bevor_abi::Errno;
+use bevor_hostcall::confine::{CapabilitySet, clone_tree, empty_root, limit_capabilities, no_new_privileges};
+use bevor_hostcall::process::{Namespaces, unshare};
+use bevor_hostcall::seccomp::{AllowList, FilterError};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
+
+use crate::server::{MountSource, Server, open_own_fds};
+use crate::transport::{Transport, errno};
+
+/// A host file or directory to serve; its number is its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountConfig {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Whether changes are refused.
+    pub read_only: bool,
+}
+
+/// What stopped a gofer from starting or serving.
+#[derive(Debug)]
+pub struct GoferError {
+    step: &'static str,
+    cause: String,
+}
+
+impl std::fmt::Display for GoferError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "gofer: {}: {}", self.step, self.cause)
+    }
+}
+
+impl std::error::Error for GoferError {}
+
+fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError {
+    move |e| GoferError {
+        step,
+        cause: e.to_string(),
+    }
+}
+
+/// Confines this process and serves `mounts` on `socket` until the sentry closes its end.
+///
+/// As root the process gets a mount namespace with an empty root, holds copies of the mounts as descriptors only, and keeps
+/// the capabilities that file access needs. An ordinary user's gofer holds descriptors of the host's own mounts and no
+/// capability. Both then get a seccomp filter.
+///
+/// # Errors
+/// Says which step failed.
+pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
+    let root = rustix::process::geteuid().is_root();
+    // The standard hook looks at the file system, which the filter forbids.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
+    let own_fds = open_own_fds().map_err(at("open /proc/self/fd"))?;
+    rustix::process::umask(Mode::empty());
+    raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
+    let sources = if root {
+        isolated(mounts).map_err(at("make a mount namespace"))?
+    } else {
+        shared(mounts).map_err(at("open the mounts"))?
+    };
+    let proc = receive_proc(&socket).map_err(at("hear from the sentry"))?;
+    limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
+    no_new_privileges().map_err(at("give up privileges"))?;
+    let mut server = Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?;
+    filter()
+        .and_then(AllowList::install)
+        .map_err(at("install the seccomp filter"))?;
+    server.serve(socket).map_err(at("serve the sentry"))
+}
+
+/// What access to any user's files takes.
+fn file_capabilities() -> CapabilitySet {
+    CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::DAC_READ_SEARCH
+        | CapabilitySet::FOWNER
+        | CapabilitySet::FSETID
+}
+
+fn isolated(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
+    unshare(Namespaces::MOUNT)?;
+    let sources = mounts
+        .iter()
+        .map(|mount| {
+            Ok(MountSource {
+                fd: clone_tree(&mount.source, mount.read_only)?,
+                read_only: mount.read_only,
+            })
+        })
+        .collect::<Result<_, Errno>>()?;
+    empty_root()?;
+    Ok(sources)
+}
+
+fn shared(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
+    mounts
+        .iter()
+        .map(|mount| {
+            Ok(MountSource {
+                fd: rustix::fs::open(&mount.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?,
+                read_only: mount.read_only,
+            })
+        })
+        .collect()
+}
+
+fn raise_descriptor_limit() -> Result<(), Errno> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )
+    .map_err(errno)
+}
+
+/// The sentry's first packet, before any request: with a descriptor of the sandbox's proc file system if there is one.
+const HELLO: &[u8] = b"bevor";
+
+/// Sends the first packet; the sentry's part of the handshake. Must come before the first call on a [`crate::Gofer`].
+///
+/// # Errors
+/// EPIPE if the gofer is gone.
+pub fn send_proc(socket: &OwnedFd, proc: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(socket, 0).map_err(errno)?;
+    Transport::new(socket).send(HELLO, proc)
+}
+
+fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0).map_err(errno)?;
+    let mut packet = [0; 16];
+    match Transport::new(socket).receive(&mut packet)? {
+        Some((len, proc)) if &packet[..len] == HELLO => Ok(proc),
+        Some(_) => Err(Errno::EPROTO),
+        None => Err(Errno::EPIPE),
+    }
+}
+
+/// The host calls that serving takes.
+fn filter() -> Result<AllowList, FilterError> {
+    AllowList::default()
+        .allow(&[
+            // The connection.
+            libc::SYS_recvmsg,
+            libc::SYS_sendmsg,
+            libc::SYS_close,
+            // Looking up and opening.
+            libc::SYS_openat2,
+            libc::SYS_openat,
+            libc::SYS_statx,
+            libc::SYS_fstatfs,
+            libc::SYS_readlinkat,
+            libc::SYS_getdents64,
+            libc::SYS_lseek,
+            libc::SYS_getxattr,
+            libc::SYS_listxattr,
+            // Changing.
+            libc::SYS_mkdirat,
+            libc::SYS_unlinkat,
+            libc::SYS_renameat2,
+            libc::SYS_linkat,
+            libc::SYS_symlinkat,
+            libc::SYS_fchmodat,
+            libc::SYS_fchownat,
+            libc::SYS_utimensat,
+            libc::SYS_ftruncate,
+            // The process itself: heap, its end, a panic's message.
+            libc::SYS_brk,
+            libc::SYS_munmap,
+            libc::SYS_mremap,
+            libc::SYS_write,
+            libc::SYS_futex,
+            libc::SYS_restart_syscall,
+            libc::SYS_rt_sigreturn,
+            libc::SYS_exit_group,
+        ])
+        .allow_without(libc::SYS_mmap, 2, 4)?
+        .allow_values(libc::SYS_madvise, 2, &[4])?
+        // Debug builds of the standard library ask with F_GETFD whether what they close was open.
+        .allow_values(
+            libc::SYS_fcntl,
+            1,
+            &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()],
+        )?
+        // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
+        .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
+}

@@ -1,0 +1,360 @@
+//! The gofer's side: one loop, one request at a time.
+
+mod host;
+mod nodes;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use bevor_abi::Errno;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::protocol::{
+    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
+    SpecialKind, check_name, decode, encode,
+};
+use crate::transport::{Transport, errno};
+use nodes::{Node, Nodes};
+
+/// Longest target of a symbolic link (PATH_MAX without its NUL).
+const TARGET_MAX: usize = 4095;
+
+/// A host file or directory that the server gives access to.
+#[derive(Debug)]
+pub struct MountSource {
+    /// `O_PATH` descriptor of its root.
+    pub fd: OwnedFd,
+    /// Whether changes are refused.
+    pub read_only: bool,
+}
+
+/// What a request leads to: a reply without the parts that need the server's buffers.
+enum Outcome {
+    Reply(Reply<'static>, Option<OwnedFd>),
+    Bytes(Vec<u8>),
+    Silent,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    mounts: Vec<MountSource>,
+    nodes: Nodes,
+    /// Root of a proc file system of the sandbox's pid namespace.
+    proc: Option<OwnedFd>,
+}
+
+impl Server {
+    /// A server for `mounts`. `own_fds` is the process's own /proc/self/fd, which becomes the current directory; `proc` the
+    /// root of a proc file system of the sandbox's pid namespace.
+    ///
+    /// # Errors
+    /// The errno of fchdir(2).
+    pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
+        rustix::process::fchdir(own_fds).map_err(errno)?;
+        Ok(Self {
+            mounts,
+            nodes: Nodes::default(),
+            proc,
+        })
+    }
+
+    /// Serves `socket` until the sentry closes its end.
+    ///
+    /// # Errors
+    /// EPROTO for a malformed message (the connection is given up), or the errno of a socket call.
+    pub fn serve(&mut self, socket: OwnedFd) -> Result<(), Errno> {
+        let transport = Transport::new(socket);
+        let mut packet = vec![0; MAX_MESSAGE];
+        let mut answer = vec![0; MAX_MESSAGE];
+        while let Some((len, _unexpected)) = transport.receive(&mut packet)? {
+            let request = decode(&packet[..len])?;
+            let (message, fd) = match self.handle(request) {
+                Ok(Outcome::Reply(reply, fd)) => (encode(&reply, &mut answer)?, fd),
+                Ok(Outcome::Bytes(bytes)) => (encode(&Reply::Bytes(&bytes), &mut answer)?, None),
+                Ok(Outcome::Silent) => continue,
+                Err(e) => {
+                    let code = u16::try_from(e.code()).unwrap_or(5);
+                    (encode(&Reply::Err(code), &mut answer)?, None)
+                }
+            };
+            transport.send(message, fd.as_ref().map(AsFd::as_fd))?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, request: Request<'_>) -> Result<Outcome, Errno> {
+        let reply = match request {
+            Request::Attach(mount) => return self.attach(mount),
+            Request::Walk(parent, names) => self.walk(parent, &names)?,
+            Request::Open(node, flags) => return self.open(node, flags),
+            Request::ReadLink(node) => return host::readlink(self.nodes.get(node)?.fd.as_fd()).map(Outcome::Bytes),
+            Request::ReadDir(node, cookie) => self.readdir(node, cookie)?,
+            Request::GetAttr(node) => Reply::Attr(host::attr(self.nodes.get(node)?.fd.as_fd())?),
+            Request::SetAttr(node, set) => self.setattr(node, &set)?,
+            Request::Create(parent, name, flags, mode, owner) => return self.create(parent, name, flags, mode, owner),
+            Request::MkDir(parent, name, mode, owner) => self.mkdir(parent, name, mode, owner)?,
+            Request::Unlink(parent, name, dir) => self.unlink(parent, name, dir)?,
+            Request::Rename(from, old, to, new, flags) => self.rename((from, old), (to, new), flags)?,
+            Request::Link(node, parent, name) => self.link(node, parent, name)?,
+            Request::SymLink(parent, name, target, owner) => self.symlink(parent, name, target, owner)?,
+            Request::MkNod(parent, name, kind, mode, owner) => self.mknod(parent, name, kind, mode, owner)?,
+            Request::StatFs(node) => Reply::StatFs(host::statfs(self.nodes.get(node)?.fd.as_fd())?),
+            Request::GetXattr(node, name) => {
+                let node = self.visible(node)?;
+                return host::getxattr(node.fd.as_fd(), xattr_name(name)?).map(Outcome::Bytes);
+            }
+            Request::ListXattr(node) => return host::listxattr(self.visible(node)?.fd.as_fd()).map(Outcome::Bytes),
+            Request::Forget(nodes) => {
+                nodes.iter().take(MAX_FORGET).for_each(|&node| self.nodes.remove(node));
+                return Ok(Outcome::Silent);
+            }
+            Request::ProcOpen(pid, what) => return self.proc_open(pid, what),
+        };
+        Ok(Outcome::Reply(reply, None))
+    }
+
+    /// A node that is not on a pseudo file system.
+    fn visible(&self, id: NodeId) -> Result<&Node, Errno> {
+        let node = self.nodes.get(id)?;
+        if node.hidden { Err(Errno::EOPNOTSUPP) } else { Ok(node) }
+    }
+
+    /// A node that may be changed.
+    fn writable(&self, id: NodeId) -> Result<&Node, Errno> {
+        let node = self.nodes.get(id)?;
+        if node.hidden || self.mounts.get(node.mount).is_none_or(|m| m.read_only) {
+            return Err(Errno::EROFS);
+        }
+        Ok(node)
+    }
+
+    /// Descriptor and mount of a directory in which `name` may be made or removed.
+    fn writable_parent(&self, id: NodeId, name: &[u8]) -> Result<(BorrowedFd<'_>, usize), Errno> {
+        check_name(name)?;
+        let node = self.writable(id)?;
+        Ok((node.fd.as_fd(), node.mount))
+    }
+
+    fn add(&mut self, fd: OwnedFd, mount: usize, attr: Attr, hidden: bool) -> Result<(NodeId, Attr), Errno> {
+        let id = self.nodes.insert(Node::new(fd, mount, &attr, hidden))?;
+        Ok((id, attr))
+    }
+
+    fn attach(&mut self, mount: u32) -> Result<Outcome, Errno> {
+        let index = usize::try_from(mount).map_err(|_| Errno::ENODEV)?;
+        let source = self.mounts.get(index).ok_or(Errno::ENODEV)?;
+        let fd = rustix::io::fcntl_dupfd_cloexec(&source.fd, 0).map_err(errno)?;
+        let attr = host::attr(fd.as_fd())?;
+        let hidden = host::is_pseudo(fd.as_fd())?;
+        let (id, attr) = self.add(fd, index, attr, hidden)?;
+        Ok(Outcome::Reply(Reply::Node(id, attr), None))
+    }
+
+    fn walk(&mut self, parent: NodeId, names: &[&[u8]]) -> Result<Reply<'static>, Errno> {
+        if names.len() > MAX_WALK {
+            return Err(Errno::EINVAL);
+        }
+        let mut found: Vec<(NodeId, Attr)> = Vec::with_capacity(names.len());
+        let mut at = parent;
+        for name in names {
+            match self.step(at, name) {
+                Ok((id, attr)) => {
+                    found.push((id, attr));
+                    at = id;
+                    if !attr.is_dir() {
+                        break;
+                    }
+                }
+                Err(e) => return Ok(Reply::Walk(found, u16::try_from(e.code()).unwrap_or(5))),
+            }
+        }
+        Ok(Reply::Walk(found, 0))
+    }
+
+    fn step(&mut self, parent: NodeId, name: &[u8]) -> Result<(NodeId, Attr), Errno> {
+        check_name(name)?;
+        let dir = self.nodes.get(parent)?;
+        if dir.file_type != 0o040_000 {
+            return Err(Errno::ENOTDIR);
+        }
+        if dir.hidden {
+            return Err(Errno::ENOENT);
+        }
+        let fd = host::child(dir.fd.as_fd(), name)?;
+        let attr = host::attr(fd.as_fd())?;
+        let (mount, dev) = (dir.mount, dir.dev);
+        let hidden = attr.dev != dev && host::is_pseudo(fd.as_fd())?;
+        self.add(fd, mount, attr, hidden)
+    }
+
+    fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
+        let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        let node = if flags.writes() {
+            self.writable(id)?
+        } else {
+            self.visible(id)?
+        };
+        let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
+        Ok(Outcome::Reply(Reply::Fd, Some(fd)))
+    }
+
+    fn readdir(&self, id: NodeId, cookie: u64) -> Result<Reply<'static>, Errno> {
+        let node = self.nodes.get(id)?;
+        if node.file_type != 0o040_000 {
+            return Err(Errno::ENOTDIR);
+        }
+        if node.hidden {
+            return Ok(Reply::Dir(Vec::new(), 0));
+        }
+        let (entries, next) = host::readdir(node.fd.as_fd(), cookie)?;
+        Ok(Reply::Dir(entries, next))
+    }
+
+    fn setattr(&self, id: NodeId, set: &SetAttr) -> Result<Reply<'static>, Errno> {
+        let node = self.writable(id)?;
+        host::setattr(node.fd.as_fd(), node.file_type, set)?;
+        Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
+    }
+
+    fn create(&mut self, parent: NodeId, name: &[u8], flags: u32, mode: u32, owner: Owner) -> Result<Outcome, Errno> {
+        let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        let (dir, mount) = self.writable_parent(parent, name)?;
+        // The file is made empty and exclusively, then looked up and opened as any other.
+        let made = rustix::fs::openat2(
+            dir,
+            name,
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::from_raw_mode(mode & 0o7777),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+        );
+        let is_new = match made {
+            Ok(_) => true,
+            Err(rustix::io::Errno::EXIST) if !flags.contains(OpenFlags::EXCL) => false,
+            Err(e) => return Err(errno(e)),
+        };
+        let path = host::child(dir, name)?;
+        let attr = if is_new {
+            host::own_new(path.as_fd(), owner, Some(mode))?
+        } else {
+            host::attr(path.as_fd())?
+        };
+        let file = host::reopen(path.as_fd(), attr.file_type(), flags - OpenFlags::EXCL)?;
+        let (id, attr) = self.add(path, mount, attr, false)?;
+        Ok(Outcome::Reply(Reply::Node(id, attr), Some(file)))
+    }
+
+    /// Looks up what was just made and gives it to its owner.
+    fn made(&mut self, parent: NodeId, name: &[u8], owner: Owner, mode: Option<u32>) -> Result<Reply<'static>, Errno> {
+        let (dir, mount) = self.writable_parent(parent, name)?;
+        let fd = host::child(dir, name)?;
+        let attr = host::own_new(fd.as_fd(), owner, mode)?;
+        let (id, attr) = self.add(fd, mount, attr, false)?;
+        Ok(Reply::Node(id, attr))
+    }
+
+    fn mkdir(&mut self, parent: NodeId, name: &[u8], mode: u32, owner: Owner) -> Result<Reply<'static>, Errno> {
+        let (dir, _) = self.writable_parent(parent, name)?;
+        rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode & 0o7777)).map_err(errno)?;
+        self.made(parent, name, owner, None)
+    }
+
+    fn unlink(&self, parent: NodeId, name: &[u8], dir: bool) -> Result<Reply<'static>, Errno> {
+        let (fd, _) = self.writable_parent(parent, name)?;
+        let flags = if dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        rustix::fs::unlinkat(fd, name, flags).map_err(errno)?;
+        Ok(Reply::Done)
+    }
+
+    fn rename(&self, old: (NodeId, &[u8]), new: (NodeId, &[u8]), flags: u32) -> Result<Reply<'static>, Errno> {
+        let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        let (from, from_mount) = self.writable_parent(old.0, old.1)?;
+        let (to, to_mount) = self.writable_parent(new.0, new.1)?;
+        if from_mount != to_mount {
+            return Err(Errno::EXDEV);
+        }
+        let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
+        rustix::fs::renameat_with(from, old.1, to, new.1, flags).map_err(errno)?;
+        Ok(Reply::Done)
+    }
+
+    fn link(&self, id: NodeId, parent: NodeId, name: &[u8]) -> Result<Reply<'static>, Errno> {
+        let node = self.writable(id)?;
+        let (dir, mount) = self.writable_parent(parent, name)?;
+        if node.mount != mount {
+            return Err(Errno::EXDEV);
+        }
+        host::link(node.fd.as_fd(), dir, name)?;
+        Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
+    }
+
+    fn symlink(&mut self, parent: NodeId, name: &[u8], target: &[u8], owner: Owner) -> Result<Reply<'static>, Errno> {
+        if target.len() > TARGET_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let (dir, _) = self.writable_parent(parent, name)?;
+        rustix::fs::symlinkat(target, dir, name).map_err(errno)?;
+        self.made(parent, name, owner, None)
+    }
+
+    fn mknod(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        kind: SpecialKind,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Reply<'static>, Errno> {
+        let (dir, _) = self.writable_parent(parent, name)?;
+        let kind = match kind {
+            SpecialKind::Regular => FileType::RegularFile,
+            SpecialKind::Fifo => FileType::Fifo,
+            SpecialKind::Socket => FileType::Socket,
+        };
+        rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode & 0o7777), 0).map_err(errno)?;
+        self.made(parent, name, owner, None)
+    }
+
+    fn proc_open(&self, pid: i32, what: ProcFile) -> Result<Outcome, Errno> {
+        let proc = self.proc.as_ref().ok_or(Errno::ENOSYS)?;
+        // Process 1 is the sentry itself, which is nobody's to look into.
+        if pid <= 1 {
+            return Err(Errno::ESRCH);
+        }
+        let (file, flags) = match what {
+            ProcFile::Mem => ("mem", OFlags::RDWR),
+            ProcFile::Maps => ("maps", OFlags::RDONLY),
+            ProcFile::Smaps => ("smaps", OFlags::RDONLY),
+            ProcFile::Stat => ("stat", OFlags::RDONLY),
+        };
+        let fd = rustix::fs::openat2(
+            proc,
+            format!("{pid}/{file}"),
+            flags | OFlags::CLOEXEC | OFlags::NOCTTY,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+        )
+        .map_err(errno)?;
+        Ok(Outcome::Reply(Reply::Fd, Some(fd)))
+    }
+}
+
+fn xattr_name(name: &[u8]) -> Result<&[u8], Errno> {
+    if name.is_empty() || name.len() > 255 || name.contains(&0) {
+        return Err(Errno::ERANGE);
+    }
+    Ok(name)
+}
+
+/// The process's own /proc/self/fd, for [`Server::new`].
+///
+/// # Errors
+/// The errno of open(2); ENOENT if /proc is not mounted.
+pub fn open_own_fds() -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(
+        CWD,
+        "/proc/self/fd",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(errno)
+}

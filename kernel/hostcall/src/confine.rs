@@ -1,0 +1,128 @@
+//! Taking away what a process doesn't need: its root directory, capabilities, privileges to come.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use bevor_abi::Errno;
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+};
+pub use rustix::thread::CapabilitySet;
+use rustix::thread::CapabilitySets;
+
+use crate::fd::check;
+
+fn errno(e: rustix::io::Errno) -> Errno {
+    Errno::from_code(e.raw_os_error()).unwrap_or(Errno::EIO)
+}
+
+/// A detached copy of the mounts at and below `path`, read-only if `read_only`. Needs CAP_SYS_ADMIN over the mount namespace.
+///
+/// # Errors
+/// ENOENT, EPERM, and others of open_tree(2) and mount_setattr(2).
+pub fn clone_tree(path: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, path, flags).map_err(errno)?;
+    // Changes of the host's mounts reach the copy no more. Device nodes are of no use to anyone who holds it.
+    set_tree_attributes(&tree, read_only)?;
+    Ok(tree)
+}
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
+    const RDONLY: u64 = 0x1;
+    const NOSUID: u64 = 0x2;
+    const NODEV: u64 = 0x4;
+    const MS_PRIVATE: u64 = 1 << 18;
+    let attributes =
+        MountAttr { set: NOSUID | NODEV | if read_only { RDONLY } else { 0 }, clear: 0, propagation: MS_PRIVATE, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: an empty NUL-terminated path and a structure of the size that is passed.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// A detached proc file system of the calling process's pid namespace. Needs CAP_SYS_ADMIN over that namespace.
+///
+/// # Errors
+/// EPERM where the host's own /proc is partly covered (in most containers).
+pub fn detached_proc() -> Result<OwnedFd, Errno> {
+    let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
+    fsconfig_create(fs.as_fd()).map_err(errno)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(errno)
+}
+
+/// Makes an empty read-only directory the root and the current directory, and lets go of every mount. Needs a mount namespace
+/// of one's own.
+///
+/// # Errors
+/// The errno of the mount call that failed.
+pub fn empty_root() -> Result<(), Errno> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(errno)?;
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
+    fsconfig_create(fs.as_fd()).map_err(errno)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let root = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(errno)?;
+    move_mount(root.as_fd(), "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)?;
+    rustix::process::fchdir(&root).map_err(errno)?;
+    rustix::process::pivot_root(".", ".").map_err(errno)?;
+    // The old root lies on top of the new one now.
+    unmount(".", UnmountFlags::DETACH).map_err(errno)?;
+    rustix::process::chdir("/").map_err(errno)
+}
+
+/// Keeps only `keep` of the capabilities, in every set, for good.
+///
+/// # Errors
+/// EPERM if `keep` has some that the process lacks.
+pub fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
+    rustix::thread::clear_ambient_capability_set().map_err(errno)?;
+    let held = rustix::thread::capabilities(None).map_err(errno)?;
+    if held.effective.contains(CapabilitySet::SETPCAP) {
+        for number in 0..64 {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            if keep.contains(one) {
+                continue;
+            }
+            match rustix::thread::remove_capability_from_bounding_set(one) {
+                Ok(()) => {}
+                // The host knows no capability of this number or beyond.
+                Err(rustix::io::Errno::INVAL) => break,
+                Err(e) => return Err(errno(e)),
+            }
+        }
+    }
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).map_err(errno)
+}
+
+/// No execve(2) grants privileges any more.
+///
+/// # Errors
+/// None in practice.
+pub fn no_new_privileges() -> Result<(), Errno> {
+    rustix::thread::set_no_new_privs(true).map_err(errno)
+}

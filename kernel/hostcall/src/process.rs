@@ -1,0 +1,126 @@
+//! Host processes: forking (into new namespaces), closing what they inherit, ending.
+
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bevor_abi::Errno;
+use bitflags::bitflags;
+
+use crate::fd::check;
+
+bitflags! {
+    /// Namespaces that a new process gets of its own (namespaces(7)).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Namespaces: i32 {
+        /// User and group ids, capabilities.
+        const USER = libc::CLONE_NEWUSER;
+        /// Process ids; the new process is number 1.
+        const PID = libc::CLONE_NEWPID;
+        /// Mounts.
+        const MOUNT = libc::CLONE_NEWNS;
+        /// Network stack.
+        const NET = libc::CLONE_NEWNET;
+        /// System V IPC and POSIX message queues.
+        const IPC = libc::CLONE_NEWIPC;
+        /// Host name.
+        const UTS = libc::CLONE_NEWUTS;
+        /// View of the cgroup hierarchy.
+        const CGROUP = libc::CLONE_NEWCGROUP;
+    }
+}
+
+/// Forks; the child runs `body` and ends with its result as exit status (101 if it panics). Returns the child's pid.
+///
+/// Only for a process with one thread: the child has a copy of this thread alone, so a lock that another thread holds would
+/// stay locked there.
+///
+/// # Errors
+/// The errno of clone(2): EPERM or ENOSPC where namespaces are refused, EAGAIN at a process limit.
+pub fn spawn(namespaces: Namespaces, body: impl FnOnce() -> i32) -> Result<i32, Errno> {
+    let flags = i64::from(namespaces.bits()) | i64::from(libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with a null stack this is fork(2) into namespaces: the child goes on, on a copy of this
+    // stack, in a copy of this memory. The process has one thread (the caller's duty), so no lock is held by a lost thread.
+    // libc's cached thread id of the child's main thread stays the parent's; libc asks the kernel where it matters (raise).
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    if pid != 0 {
+        return i32::try_from(pid).map_err(|_| Errno::EAGAIN);
+    }
+    let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+    exit_now(status)
+}
+
+/// Moves this process into new namespaces (for PID: its children). Only for a process with one thread.
+///
+/// # Errors
+/// The errno of unshare(2).
+pub fn unshare(namespaces: Namespaces) -> Result<(), Errno> {
+    // SAFETY: only the process's view of the system changes. Descriptors and memory stay as they are.
+    check(i64::from(unsafe { libc::unshare(namespaces.bits()) })).map(drop)
+}
+
+/// Ends the process at once: no destructors, no atexit handlers (they belong to the process this one was forked from).
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: always defined; does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Closes every descriptor but those in `keep`, whoever opened it.
+///
+/// Only for a process that has just been forked and gives up everything else it inherited: an `OwnedFd` of the parent that
+/// is not in `keep` must not be used or dropped any more.
+///
+/// # Errors
+/// The errno of close_range(2).
+pub fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).collect();
+    keep.sort_unstable();
+    let mut first = 0;
+    let close = |from: u32, to: u32| {
+        // SAFETY: closes descriptors only; the caller has given them up.
+        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })
+    };
+    for fd in keep {
+        if fd > first {
+            close(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close(first, u32::MAX).map(drop)
+}
+
+/// The signals that this process ignores, bit `n - 1` for signal `n`.
+#[must_use]
+pub fn ignored_signals() -> u64 {
+    let mut ignored = 0;
+    for signal in 1..=64 {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: a null new action only asks; the old one is written to our own memory.
+        let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+        // SAFETY: zeroed memory is a valid sigaction, and the call has filled it if it succeeded.
+        if result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN {
+            ignored |= 1 << (signal - 1);
+        }
+    }
+    ignored
+}
+
+/// Blocks the signals of `mask` (bit `n - 1` for signal `n`) in this thread, exactly; returns the mask until now.
+///
+/// # Errors
+/// None in practice.
+pub fn set_signal_mask(mask: u64) -> Result<u64, Errno> {
+    let mut old = 0_u64;
+    // SAFETY: both sets are 8 bytes of our own, as the size argument says.
+    check(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, &raw mut old, 8) })?;
+    Ok(old)
+}
+
+/// Waits for one of the signals of `set`, which must be blocked; returns its number.
+///
+/// # Errors
+/// EINTR.
+pub fn wait_signal(set: u64) -> Result<i32, Errno> {
+    // SAFETY: the set is 8 bytes of our own, as the size argument says; no siginfo or timeout is passed.
+    let signal = check(unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, 0, 0, 8) })?;
+    i32::try_from(signal).map_err(|_| Errno::EINVAL)
+}

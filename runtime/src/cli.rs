@@ -1,0 +1,127 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::sandbox;
+use crate::spec::Spec;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  N      the command's own exit status
+  128+N  the command was killed by signal N
+  125    Bevor itself failed, or was used wrongly (one line on stderr says how)
+  126    the command was found but cannot be executed
+  127    the command was not found";
+
+#[derive(Debug, Parser)]
+#[command(name = "bevor", version, about = "Runs programs in a userspace Linux kernel", after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command over the host's files; what it writes stays in memory
+    Do(Box<DoArgs>),
+    /// Run a check inside a confined sentry instead of a kernel
+    #[cfg(feature = "test-faults")]
+    #[command(name = "selftest-confinement", hide = true)]
+    Selftest {
+        /// What the pretended kernel does
+        action: crate::selftest::Action,
+        /// Writable directory for the check
+        directory: Option<OsString>,
+    },
+}
+
+/// Arguments of `bevor do`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct DoArgs {
+    /// Show the host's SRC at DST, writable unless :ro is added (may be repeated)
+    #[arg(long, value_name = "SRC:DST[:ro]")]
+    pub(crate) bind: Vec<OsString>,
+    /// Directory on the host that becomes the root; never written
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Set or change an environment variable (may be repeated)
+    #[arg(long, value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+    /// Working directory inside [default: the present one, or / if the root has no such directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// Log every system call
+    #[arg(long)]
+    pub(crate) strace: bool,
+    /// Write the log to FILE instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) debug_log: Option<PathBuf>,
+    /// Answer simple calls without asking the kernel process
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) local_calls: Switch,
+    /// A number that the kernel repeats in its log, as proof of where a program ran
+    #[arg(long, value_name = "N")]
+    pub(crate) boot_nonce: Option<u64>,
+    /// Make a system call lie (noop-success, wrong-errno, drop-flags, short-count, effect-skipped)
+    #[cfg(feature = "test-faults")]
+    #[arg(long, value_name = "CALL:KIND")]
+    pub(crate) fault: Option<String>,
+    /// Wake blocked calls at random
+    #[arg(long, value_name = "SEED")]
+    pub(crate) torture: Option<u64>,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A switch on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+/// Parses the command line and does what it says; the exit status.
+pub(crate) fn run() -> Result<u8, Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    match cli.command {
+        Command::Do(args) => {
+            let spec = Spec::new(*args)?;
+            sandbox::run(&spec, crate::boot::Bevor)
+        }
+        #[cfg(feature = "test-faults")]
+        Command::Selftest { action, directory } => {
+            sandbox::run(&Spec::for_selftest(directory)?, crate::selftest::Selftest(action))
+        }
+    }
+}
+
+/// Help and version go to stdout; anything else is one line.
+fn usage(e: &clap::Error) -> Result<u8, Failure> {
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed stdout is no reason to fail.
+            let _ = e.print();
+            Ok(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = e.print();
+            Ok(OWN_FAILURE)
+        }
+        _ => {
+            let text = e.to_string();
+            let first = text.lines().next().unwrap_or("bad usage").trim_start_matches("error: ");
+            Err(Failure::new(format_args!("{first}; try 'bevor --help'")))
+        }
+    }
+}
