@@ -143,7 +143,7 @@ impl FdTable {
             slots.list[at].replace(Slot { file, cloexec })
         };
         if let Some(slot) = previous {
-            self.closed(&slot.file).ok();
+            self.after_remove(&slot.file).ok();
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl FdTable {
     /// EBADF; what flushing the file reports.
     pub fn close(&self, fd: Fd) -> Result<(), Errno> {
         let file = self.remove(fd)?;
-        self.closed(&file)
+        self.after_remove(&file)
     }
 
     /// The identity that owns the table's POSIX locks.
@@ -172,8 +172,11 @@ impl FdTable {
         LockOwner::Posix(std::ptr::from_ref(self).addr())
     }
 
-    /// A descriptor of `file` is gone: POSIX locks go with any of them.
-    fn closed(&self, file: &File) -> Result<(), Errno> {
+    /// What close(2) does once a descriptor of `file` is gone: POSIX locks go with any of them.
+    ///
+    /// # Errors
+    /// What flushing the file reports.
+    pub fn after_remove(&self, file: &File) -> Result<(), Errno> {
         if file.is_path() {
             return Ok(());
         }
@@ -200,7 +203,7 @@ impl FdTable {
             }
         }
         for slot in gone {
-            self.closed(&slot.file).ok();
+            self.after_remove(&slot.file).ok();
         }
     }
 
@@ -249,7 +252,7 @@ impl FdTable {
             }
         }
         for slot in gone {
-            self.closed(&slot.file).ok();
+            self.after_remove(&slot.file).ok();
         }
     }
 

@@ -8,3 +8,10 @@ pub mod resource;
 pub mod signal;
 pub mod system;
 pub mod time;
+//! System call handlers, by subject. The table in `crate::table` says which number each one has.
+
+pub mod fdctl;
+pub mod hooks;
+pub mod io;
+pub mod open;
+pub mod stat;

@@ -1,0 +1,340 @@
+//! dup(2), fcntl(2), flock(2), ioctl(2).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bevor_abi::fs::o;
+use bevor_abi::{Errno, Fd, UserAddr};
+use bevor_core::context::SyscallContext;
+use bevor_core::creds::Capability;
+use bevor_core::error::{Restart, SyscallResult};
+use bevor_core::num::{to_u64, to_usize};
+use bevor_core::pipe::PipeEnd;
+use bevor_core::vfs::file::fd_result;
+use bevor_core::vfs::locks::{LockOwner, RangeLock};
+use bevor_core::vfs::{File, FileKind};
+use bevor_core::wait::PollEvents;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::hooks;
+
+/// dup(2).
+pub fn dup(ctx: &mut SyscallContext<'_>, fd: Fd) -> SyscallResult {
+    let file = ctx.file_any(fd)?;
+    super::open::install(ctx, file, false)
+}
+
+fn dup_checked(ctx: &SyscallContext<'_>, old: Fd, new: Fd, cloexec: bool) -> SyscallResult {
+    ctx.files().dup_to(old, new, cloexec, hooks::nofile_limit(ctx))?;
+    Ok(fd_result(new))
+}
+
+/// dup2(2).
+pub fn dup2(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd) -> SyscallResult {
+    if old == new {
+        ctx.file_any(old)?;
+        return Ok(fd_result(new));
+    }
+    dup_checked(ctx, old, new, false)
+}
+
+/// dup3(2).
+pub fn dup3(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd, flags: u32) -> SyscallResult {
+    if flags & !o::CLOEXEC != 0 || old == new {
+        return Err(Errno::EINVAL.into());
+    }
+    dup_checked(ctx, old, new, flags != 0)
+}
+
+#[allow(missing_docs)]
+mod f {
+    pub(super) const DUPFD: u32 = 0;
+    pub(super) const GETFD: u32 = 1;
+    pub(super) const SETFD: u32 = 2;
+    pub(super) const GETFL: u32 = 3;
+    pub(super) const SETFL: u32 = 4;
+    pub(super) const GETLK: u32 = 5;
+    pub(super) const SETLK: u32 = 6;
+    pub(super) const SETLKW: u32 = 7;
+    pub(super) const SETOWN: u32 = 8;
+    pub(super) const GETOWN: u32 = 9;
+    pub(super) const SETSIG: u32 = 10;
+    pub(super) const GETSIG: u32 = 11;
+    pub(super) const SETOWN_EX: u32 = 15;
+    pub(super) const GETOWN_EX: u32 = 16;
+    pub(super) const OFD_GETLK: u32 = 36;
+    pub(super) const OFD_SETLK: u32 = 37;
+    pub(super) const OFD_SETLKW: u32 = 38;
+    pub(super) const SETLEASE: u32 = 1024;
+    pub(super) const GETLEASE: u32 = 1025;
+    pub(super) const DUPFD_QUERY: u32 = 1027;
+    pub(super) const DUPFD_CLOEXEC: u32 = 1030;
+    pub(super) const SETPIPE_SZ: u32 = 1031;
+    pub(super) const GETPIPE_SZ: u32 = 1032;
+    pub(super) const ADD_SEALS: u32 = 1033;
+    pub(super) const GET_SEALS: u32 = 1034;
+}
+
+fn low(arg: u64) -> u32 {
+    <u32 as bevor_abi::FromArg>::from_arg(arg)
+}
+
+/// fcntl(2).
+pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> SyscallResult {
+    let file = ctx.file_any(fd)?;
+    if file.is_path() && !matches!(cmd, f::DUPFD | f::DUPFD_CLOEXEC | f::DUPFD_QUERY | f::GETFD | f::SETFD | f::GETFL) {
+        return Err(Errno::EBADF.into());
+    }
+    match cmd {
+        f::DUPFD | f::DUPFD_CLOEXEC => {
+            let limit = hooks::nofile_limit(ctx);
+            if u64::from(low(arg)) >= limit {
+                return Err(Errno::EINVAL.into());
+            }
+            let fd = ctx.files().alloc(file, cmd == f::DUPFD_CLOEXEC, low(arg), limit)?;
+            Ok(fd_result(fd))
+        }
+        f::DUPFD_QUERY => {
+            let other = ctx.file_any(<Fd as bevor_abi::FromArg>::from_arg(arg))?;
+            Ok(u64::from(Arc::ptr_eq(&file, &other)))
+        }
+        f::GETFD => Ok(u64::from(ctx.files().cloexec(fd)?)),
+        f::SETFD => {
+            ctx.files().set_cloexec(fd, arg & 1 != 0)?;
+            Ok(0)
+        }
+        // O_LARGEFILE is always on for a 64-bit kernel's open(2), but not for anonymous files.
+        f::GETFL => Ok(u64::from(file.flags())),
+        f::SETFL => {
+            set_flags(ctx, &file, low(arg))?;
+            Ok(0)
+        }
+        f::GETLK | f::OFD_GETLK => get_lock(ctx, &file, UserAddr(arg), cmd == f::OFD_GETLK),
+        f::SETLK | f::SETLKW => set_lock(ctx, &file, UserAddr(arg), false, cmd == f::SETLKW),
+        f::OFD_SETLK | f::OFD_SETLKW => set_lock(ctx, &file, UserAddr(arg), true, cmd == f::OFD_SETLKW),
+        f::SETPIPE_SZ => {
+            let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
+            let privileged = ctx.creds().capable(Capability::SysResource);
+            Ok(to_u64(end.pipe().set_capacity(to_usize(u64::from(low(arg))), privileged)?))
+        }
+        f::GETPIPE_SZ => Ok(to_u64(file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.pipe().capacity())),
+        f::ADD_SEALS => {
+            file.ops().seals(&file, Some(low(arg)))?;
+            Ok(0)
+        }
+        f::GET_SEALS => Ok(u64::from(file.ops().seals(&file, None)?)),
+        // Leases: none is ever held.
+        f::GETLEASE => Ok(2),
+        f::SETLEASE => Err(Errno::EINVAL.into()),
+        _ => owner_call(ctx, &file, cmd, arg),
+    }
+}
+
+fn set_flags(ctx: &SyscallContext<'_>, file: &File, new: u32) -> Result<(), Errno> {
+    let changed = (file.flags() ^ new) & o::NOATIME;
+    if new & o::NOATIME != 0 && changed != 0 && !file.inode().owner_or_capable(&ctx.creds()) {
+        return Err(Errno::EPERM);
+    }
+    file.set_flags(o::SETFL, new)
+}
+
+/// F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG and the _EX forms.
+fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> SyscallResult {
+    let signed = low(arg).cast_signed();
+    match cmd {
+        f::SETOWN => {
+            if signed == i32::MIN {
+                return Err(Errno::EINVAL.into());
+            }
+            file.owner.store(signed, Ordering::Relaxed);
+        }
+        f::GETOWN => {
+            let owner = i64::from(file.owner.load(Ordering::Relaxed));
+            return Ok(owner.cast_unsigned());
+        }
+        f::SETSIG => {
+            if !(0..=64).contains(&signed) {
+                return Err(Errno::EINVAL.into());
+            }
+            file.sig.store(signed, Ordering::Relaxed);
+        }
+        f::GETSIG => return Ok(u64::from(file.sig.load(Ordering::Relaxed).cast_unsigned())),
+        f::SETOWN_EX => {
+            let [kind, pid]: [i32; 2] = ctx.copy_in_value(UserAddr(arg))?;
+            let owner = match kind {
+                0 | 1 => pid,
+                2 => pid.checked_neg().ok_or(Errno::EINVAL)?,
+                _ => return Err(Errno::EINVAL.into()),
+            };
+            file.owner.store(owner, Ordering::Relaxed);
+        }
+        f::GETOWN_EX => {
+            let owner = file.owner.load(Ordering::Relaxed);
+            let out = if owner < 0 { [2, -owner] } else { [1, owner] };
+            ctx.copy_out_value(UserAddr(arg), &out)?;
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(0)
+}
+
+/// `struct flock`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    pad: u32,
+    start: i64,
+    len: i64,
+    pid: i32,
+    pad2: u32,
+}
+
+const RDLCK: i16 = 0;
+const WRLCK: i16 = 1;
+const UNLCK: i16 = 2;
+
+fn range(file: &File, lock: &Flock) -> Result<(u64, u64), Errno> {
+    let base = match lock.whence {
+        0 => 0,
+        1 => i64::try_from(*file.position()).map_err(|_| Errno::EOVERFLOW)?,
+        2 => i64::try_from(file.ops().size(file)?).map_err(|_| Errno::EOVERFLOW)?,
+        _ => return Err(Errno::EINVAL),
+    };
+    let mut start = base.checked_add(lock.start).ok_or(Errno::EOVERFLOW)?;
+    let mut end = None;
+    if lock.len > 0 {
+        end = Some(start.checked_add(lock.len).ok_or(Errno::EOVERFLOW)?);
+    } else if lock.len < 0 {
+        end = Some(start);
+        start = start.checked_add(lock.len).ok_or(Errno::EINVAL)?;
+    }
+    let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
+    Ok((start, end.map_or(u64::MAX, i64::cast_unsigned)))
+}
+
+fn owner_of(ctx: &SyscallContext<'_>, file: &File, ofd: bool) -> LockOwner {
+    if ofd { LockOwner::File(file.id()) } else { ctx.files().lock_owner() }
+}
+
+fn get_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool) -> SyscallResult {
+    let mut lock: Flock = ctx.copy_in_value(addr)?;
+    if !matches!(lock.kind, RDLCK | WRLCK) || (ofd && lock.pid != 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    let (start, end) = range(file, &lock)?;
+    let wanted = RangeLock {
+        owner: owner_of(ctx, file, ofd),
+        pid: 0,
+        exclusive: lock.kind == WRLCK,
+        start,
+        end,
+    };
+    match file.inode().existing_locks().and_then(|l| l.test(&wanted)) {
+        None => lock.kind = UNLCK,
+        Some(held) => {
+            lock.kind = if held.exclusive { WRLCK } else { RDLCK };
+            lock.whence = 0;
+            lock.start = held.start.cast_signed();
+            lock.len = if held.end == u64::MAX { 0 } else { (held.end - held.start).cast_signed() };
+            lock.pid = held.pid;
+        }
+    }
+    ctx.copy_out_value(addr, &lock)?;
+    Ok(0)
+}
+
+fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool, wait: bool) -> SyscallResult {
+    let lock: Flock = ctx.copy_in_value(addr)?;
+    if ofd && lock.pid != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (start, end) = range(file, &lock)?;
+    let owner = owner_of(ctx, file, ofd);
+    let exclusive = match lock.kind {
+        RDLCK if !file.is_readable() => return Err(Errno::EBADF.into()),
+        WRLCK if !file.is_writable() => return Err(Errno::EBADF.into()),
+        RDLCK => false,
+        WRLCK => true,
+        UNLCK => {
+            if let Some(locks) = file.inode().existing_locks() {
+                locks.unlock(owner, start, end);
+            }
+            return Ok(0);
+        }
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let wanted = RangeLock {
+        owner,
+        pid: if ofd { -1 } else { hooks::ids(ctx).0 },
+        exclusive,
+        start,
+        end,
+    };
+    let locks = file.inode().locks();
+    match locks.set(&wanted) {
+        Ok(()) => Ok(0),
+        Err(Errno::EAGAIN) if wait => Err(ctx.block_on(&[(locks.queue(), PollEvents::IN)], None, Restart::IfSaRestart)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// flock(2).
+pub fn flock(ctx: &mut SyscallContext<'_>, fd: Fd, operation: u32) -> SyscallResult {
+    let nonblocking = operation & 4 != 0;
+    let exclusive = match operation & !4 {
+        1 => Some(false),
+        2 => Some(true),
+        8 => None,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let file = ctx.file(fd)?;
+    let Some(exclusive) = exclusive else {
+        if let Some(locks) = file.inode().existing_locks() {
+            locks.funlock(file.id());
+        }
+        return Ok(0);
+    };
+    let locks = file.inode().locks();
+    match locks.flock(file.id(), exclusive) {
+        Ok(()) => Ok(0),
+        Err(Errno::EAGAIN) if !nonblocking => Err(ctx.block_on(&[(locks.queue(), PollEvents::IN)], None, Restart::IfSaRestart)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// ioctl(2).
+pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> SyscallResult {
+    let file = ctx.file(fd)?;
+    match request {
+        // FIOCLEX, FIONCLEX
+        0x5451 | 0x5450 => {
+            ctx.files().set_cloexec(fd, request == 0x5451)?;
+            Ok(0)
+        }
+        // FIONBIO, FIOASYNC
+        0x5421 | 0x5452 => {
+            let on: i32 = ctx.copy_in_value(UserAddr(arg))?;
+            let bit = if request == 0x5421 { o::NONBLOCK } else { o::ASYNC };
+            file.set_flags(bit, if on != 0 { bit } else { 0 })?;
+            Ok(0)
+        }
+        // FIOQSIZE
+        0x5460 if matches!(file.inode().kind(), FileKind::Regular | FileKind::Directory | FileKind::Symlink) => {
+            let size = file.inode().attr()?.size.cast_signed();
+            ctx.copy_out_value(UserAddr(arg), &size)?;
+            Ok(0)
+        }
+        // FIONREAD of a regular file: what is left.
+        0x541b if file.inode().kind() == FileKind::Regular => {
+            let left = file.ops().size(&file)?.saturating_sub(*file.position());
+            ctx.copy_out_value(UserAddr(arg), &i32::try_from(left).unwrap_or(i32::MAX))?;
+            Ok(0)
+        }
+        _ => {
+            let ops = Arc::clone(file.ops());
+            ops.ioctl(&file, ctx, request, arg)
+        }
+    }
+}

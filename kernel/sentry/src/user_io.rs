@@ -1,0 +1,235 @@
+//! File data in application memory: [`UserSink`] and [`UserSource`].
+//!
+//! A source copies everything in before the file is asked; a sink collects and copies out after the file has let go of its locks.
+
+use bevor_abi::fs::IoVec;
+use bevor_abi::{Errno, UserAddr};
+use bevor_core::context::SyscallContext;
+use bevor_core::io::{DataSink, DataSource};
+use bevor_core::num::{to_u64, to_usize};
+use bevor_hostcall::{HostFd, SharedSlice, file};
+use bevor_platform::Thread;
+use smallvec::SmallVec;
+
+/// The most that one read or write moves (MAX_RW_COUNT).
+pub const MAX_RW: usize = 0x7fff_f000;
+/// How much is moved in one step.
+pub const CHUNK: usize = 1 << 20;
+/// UIO_MAXIOV.
+const MAX_IOV: usize = 1024;
+
+/// Buffers of an application, in order.
+pub type IoVecs = SmallVec<[IoVec; 4]>;
+
+/// One buffer.
+///
+/// # Errors
+/// EFAULT if it is not inside application memory.
+pub fn single(addr: UserAddr, len: usize) -> Result<IoVecs, Errno> {
+    let len = len.min(MAX_RW);
+    addr.add(to_u64(len))?;
+    let mut iov = IoVecs::new();
+    iov.push(IoVec {
+        base: addr.0,
+        len: to_u64(len),
+    });
+    Ok(iov)
+}
+
+/// Copies an iovec array in (readv(2)) and cuts the total to [`MAX_RW`].
+///
+/// # Errors
+/// EINVAL for too many or a negative length; EFAULT.
+pub fn copy_in_iovecs(ctx: &SyscallContext<'_>, addr: UserAddr, count: usize) -> Result<IoVecs, Errno> {
+    if count > MAX_IOV {
+        return Err(Errno::EINVAL);
+    }
+    let mut iov = IoVecs::new();
+    let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
+    bytes.resize(count * 16, 0);
+    if count > 0 {
+        ctx.copy_in(addr, &mut bytes)?;
+    }
+    let mut left = to_u64(MAX_RW);
+    for entry in bytes.chunks_exact(16) {
+        let (base, len) = entry.split_at(8);
+        let base = base.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let len = len.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        if len > i64::MAX.cast_unsigned() {
+            return Err(Errno::EINVAL);
+        }
+        UserAddr(base).add(len)?;
+        let len = len.min(left);
+        left -= len;
+        iov.push(IoVec { base, len });
+    }
+    Ok(iov)
+}
+
+/// Bytes in all.
+#[must_use]
+pub fn total(iov: &[IoVec]) -> usize {
+    iov.iter().map(|v| to_usize(v.len)).sum()
+}
+
+/// Walks the parts of `iov` from byte `skip` on, `len` bytes in all, until `f` returns false.
+fn parts(iov: &[IoVec], mut skip: u64, mut len: usize, mut f: impl FnMut(u64, usize) -> bool) {
+    for v in iov {
+        if len == 0 {
+            return;
+        }
+        if skip >= v.len {
+            skip -= v.len;
+            continue;
+        }
+        let n = to_usize(v.len - skip).min(len);
+        if !f(v.base + skip, n) {
+            return;
+        }
+        len -= n;
+        skip = 0;
+    }
+}
+
+/// Collects data for application memory.
+pub struct UserSink<'a> {
+    thread: &'a dyn Thread,
+    iov: &'a [IoVec],
+    skip: usize,
+    room: usize,
+    buffer: SmallVec<[u8; 512]>,
+    /// Bytes that stand in the reply already.
+    direct: usize,
+}
+
+impl<'a> UserSink<'a> {
+    /// A sink for up to `len` bytes from byte `skip` of `iov` on.
+    #[must_use]
+    pub fn new(thread: &'a dyn Thread, iov: &'a [IoVec], skip: usize, len: usize) -> Self {
+        Self {
+            thread,
+            iov,
+            skip,
+            room: len.min(total(iov).saturating_sub(skip)),
+            buffer: SmallVec::new(),
+            direct: 0,
+        }
+    }
+
+    /// Copies out what was collected; returns how much arrived. Call it with no lock held.
+    ///
+    /// # Errors
+    /// EFAULT if there was data and none of it arrived.
+    pub fn finish(self) -> Result<usize, Errno> {
+        let len = self.buffer.len();
+        if len == 0 {
+            return Ok(self.direct);
+        }
+        let mut at = 0;
+        let single = self.skip == 0 && self.iov.len() == 1;
+        if single && let Some(reply) = self.thread.reply_buffer(self.iov[0].base, len) {
+            reply.write(0, &self.buffer);
+            return Ok(len);
+        }
+        parts(self.iov, to_u64(self.skip), len, |addr, n| {
+            let done = self.thread.write_memory(addr, &self.buffer[at..at + n]);
+            at += done;
+            done == n
+        });
+        if at == 0 { Err(Errno::EFAULT) } else { Ok(at) }
+    }
+}
+
+impl DataSink for UserSink<'_> {
+    fn remaining(&self) -> usize {
+        self.room
+    }
+    fn put(&mut self, src: &[u8]) -> Result<usize, Errno> {
+        let n = src.len().min(self.room);
+        self.buffer.extend_from_slice(&src[..n]);
+        self.room -= n;
+        Ok(n)
+    }
+    fn put_zeros(&mut self, len: usize) -> Result<usize, Errno> {
+        let n = len.min(self.room);
+        self.buffer.resize(self.buffer.len() + n, 0);
+        self.room -= n;
+        Ok(n)
+    }
+    fn put_shared(&mut self, src: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno> {
+        let n = len.min(self.room);
+        // Everything at once: straight into the reply.
+        if n == self.room
+            && self.buffer.is_empty()
+            && self.skip == 0
+            && self.iov.len() == 1
+            && let Some(reply) = self.thread.reply_buffer(self.iov[0].base, n)
+        {
+            reply.copy_from(0, src, offset, n);
+            self.direct = n;
+            self.room = 0;
+            return Ok(n);
+        }
+        let at = self.buffer.len();
+        self.buffer.resize(at + n, 0);
+        src.read(offset, &mut self.buffer[at..]);
+        self.room -= n;
+        Ok(n)
+    }
+    fn put_from_host(&mut self, fd: &HostFd, offset: u64, len: usize) -> Option<Result<usize, Errno>> {
+        let n = len.min(self.room);
+        let at = self.buffer.len();
+        self.buffer.resize(at + n, 0);
+        let got = file::pread(fd, &mut self.buffer[at..], offset);
+        self.buffer.truncate(at + *got.as_ref().unwrap_or(&0));
+        self.room -= got.as_ref().unwrap_or(&0);
+        Some(got)
+    }
+}
+
+/// Data from application memory, copied in completely.
+pub struct UserSource {
+    data: SmallVec<[u8; 512]>,
+    at: usize,
+}
+
+impl UserSource {
+    /// Copies up to `len` bytes in, from byte `skip` of `iov` on; fewer if memory ends on the way.
+    ///
+    /// # Errors
+    /// EFAULT if nothing could be read.
+    pub fn gather(thread: &dyn Thread, iov: &[IoVec], skip: usize, len: usize) -> Result<Self, Errno> {
+        let mut data: SmallVec<[u8; 512]> = SmallVec::new();
+        let want = len.min(total(iov).saturating_sub(skip));
+        data.resize(want, 0);
+        let mut got = 0;
+        parts(iov, to_u64(skip), want, |addr, n| {
+            let read = thread.read_memory(addr, &mut data[got..got + n]);
+            got += read;
+            read == n
+        });
+        if got == 0 && want > 0 {
+            return Err(Errno::EFAULT);
+        }
+        data.truncate(got);
+        Ok(Self { data, at: 0 })
+    }
+}
+
+impl DataSource for UserSource {
+    fn remaining(&self) -> usize {
+        self.data.len() - self.at
+    }
+    fn get(&mut self, dst: &mut [u8]) -> Result<usize, Errno> {
+        let n = dst.len().min(self.remaining());
+        dst[..n].copy_from_slice(&self.data[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+    fn get_shared(&mut self, dst: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno> {
+        let n = len.min(self.remaining());
+        dst.write(offset, &self.data[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
