@@ -8,10 +8,8 @@
 
 use std::sync::Arc;
 
-use bevor_abi::{Errno, UserAddr};
-use bevor_platform::{CloneOp, Reply, Thread};
 use bevor_abi::{Errno, Fd, UserAddr};
-use bevor_platform::Thread;
+use bevor_platform::{CloneOp, Reply, Thread};
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -64,11 +62,7 @@ impl Sleep {
         self.deadline == other.deadline
             && self.killable == other.killable
             && self.queues.len() == other.queues.len()
-            && self
-                .queues
-                .iter()
-                .zip(&other.queues)
-                .all(|((a, x), (b, y))| x == y && a.same_as(b))
+            && self.queues.iter().zip(&other.queues).all(|((a, x), (b, y))| x == y && a.same_as(b))
     }
 }
 
@@ -119,17 +113,7 @@ impl<'a> SyscallContext<'a> {
         progress: &'a mut Progress,
         wakeup: Wakeup,
     ) -> Self {
-        Self {
-            task,
-            thread,
-            timers,
-            progress,
-            wakeup,
-            sleep: Sleep::default(),
-            action: None,
-            raise: None,
-            temporary_mask: None,
-        }
+        Self { task, thread, timers, progress, wakeup, sleep: Sleep::default(), action: None, raise: None, temporary_mask: None }
     }
 }
 

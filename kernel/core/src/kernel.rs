@@ -94,10 +94,7 @@ impl Kernel {
             syscalls,
             tree: RankedMutex::new(Rank::Tree, TaskTree::default()),
             log,
-            uts: Mutex::new(UtsNames {
-                nodename: b"bevor".to_vec(),
-                domainname: b"(none)".to_vec(),
-            }),
+            uts: Mutex::new(UtsNames { nodename: b"bevor".to_vec(), domainname: b"(none)".to_vec() }),
             options,
             boot_time,
             ready: Mutex::new(VecDeque::new()),

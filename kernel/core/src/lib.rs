@@ -15,9 +15,8 @@ pub mod loader;
 pub mod lock;
 pub mod log;
 pub mod num;
-pub mod signal;
-pub mod num;
 pub mod pipe;
+pub mod signal;
 pub mod socket;
 pub mod task;
 #[cfg(test)]

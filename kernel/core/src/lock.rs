@@ -45,10 +45,7 @@ pub struct RankedMutex<T> {
 impl<T> RankedMutex<T> {
     /// An unlocked mutex.
     pub const fn new(rank: Rank, value: T) -> Self {
-        Self {
-            rank,
-            inner: Mutex::new(value),
-        }
+        Self { rank, inner: Mutex::new(value) }
     }
 
     /// Locks.
@@ -58,17 +55,10 @@ impl<T> RankedMutex<T> {
     pub fn lock(&self) -> RankedGuard<'_, T> {
         #[cfg(debug_assertions)]
         HELD.with_borrow_mut(|held| {
-            assert!(
-                held.last().is_none_or(|last| *last < self.rank),
-                "lock order: {:?} while holding {held:?}",
-                self.rank
-            );
+            assert!(held.last().is_none_or(|last| *last < self.rank), "lock order: {:?} while holding {held:?}", self.rank);
             held.push(self.rank);
         });
-        RankedGuard {
-            rank: self.rank,
-            inner: self.inner.lock(),
-        }
+        RankedGuard { rank: self.rank, inner: self.inner.lock() }
     }
 }
 

@@ -30,10 +30,7 @@ impl KernelLog {
     /// An empty log; lines are stamped relative to `boot`.
     #[must_use]
     pub fn new(boot: Instant) -> Self {
-        Self {
-            boot,
-            ring: Mutex::new(Ring::default()),
-        }
+        Self { boot, ring: Mutex::new(Ring::default()) }
     }
 
     /// Appends a line (without newline).

@@ -85,10 +85,5 @@ pub fn sysinfo() -> SysInfo {
     // SAFETY: the call writes one sysinfo to the given place.
     unsafe { libc::sysinfo(&raw mut info) };
     let unit = u64::from(info.mem_unit.max(1));
-    SysInfo {
-        loads: info.loads,
-        total: info.totalram * unit,
-        free: info.freeram * unit,
-        buffer: info.bufferram * unit,
-    }
+    SysInfo { loads: info.loads, total: info.totalram * unit, free: info.freeram * unit, buffer: info.bufferram * unit }
 }

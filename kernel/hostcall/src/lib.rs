@@ -4,11 +4,10 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
-pub mod fd;
-pub mod host;
 pub mod confine;
 pub mod fd;
 pub mod file;
+pub mod host;
 pub mod process;
 pub mod seccomp;
 pub mod shared;

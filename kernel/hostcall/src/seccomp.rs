@@ -47,10 +47,7 @@ impl AllowList {
     pub fn allow_values(mut self, call: i64, index: u8, values: &[u32]) -> Result<Self, FilterError> {
         for &value in values {
             let condition = Condition::new(index, Len::Dword, Op::Eq, u64::from(value)).map_err(failed)?;
-            self.calls
-                .entry(call)
-                .or_default()
-                .push(SeccompRule::new(vec![condition]).map_err(failed)?);
+            self.calls.entry(call).or_default().push(SeccompRule::new(vec![condition]).map_err(failed)?);
         }
         Ok(self)
     }
@@ -61,10 +58,7 @@ impl AllowList {
     /// For an argument index beyond 5.
     pub fn allow_without(mut self, call: i64, index: u8, mask: u32) -> Result<Self, FilterError> {
         let condition = Condition::new(index, Len::Dword, Op::MaskedEq(u64::from(mask)), 0).map_err(failed)?;
-        self.calls
-            .entry(call)
-            .or_default()
-            .push(SeccompRule::new(vec![condition]).map_err(failed)?);
+        self.calls.entry(call).or_default().push(SeccompRule::new(vec![condition]).map_err(failed)?);
         Ok(self)
     }
 

@@ -79,19 +79,13 @@ struct Segment {
 }
 
 fn u16_at(b: &[u8], at: usize) -> u16 {
-    b.get(at..at + 2)
-        .and_then(|s| s.try_into().ok())
-        .map_or(0, u16::from_le_bytes)
+    b.get(at..at + 2).and_then(|s| s.try_into().ok()).map_or(0, u16::from_le_bytes)
 }
 fn u32_at(b: &[u8], at: usize) -> u32 {
-    b.get(at..at + 4)
-        .and_then(|s| s.try_into().ok())
-        .map_or(0, u32::from_le_bytes)
+    b.get(at..at + 4).and_then(|s| s.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 fn u64_at(b: &[u8], at: usize) -> u64 {
-    b.get(at..at + 8)
-        .and_then(|s| s.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
+    b.get(at..at + 8).and_then(|s| s.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 fn page_down(x: u64) -> u64 {
@@ -118,12 +112,7 @@ fn read_header(file: &dyn ExecFile) -> Result<Option<(Header, u16)>, Errno> {
     if !matches!(kind, ET_EXEC | ET_DYN) || u16_at(&head, 18) != EM_X86_64 {
         return Ok(None);
     }
-    let header = Header {
-        kind,
-        entry: u64_at(&head, 24),
-        phoff: u64_at(&head, 32),
-        phnum: u16_at(&head, 56),
-    };
+    let header = Header { kind, entry: u64_at(&head, 24), phoff: u64_at(&head, 32), phnum: u16_at(&head, 56) };
     Ok(Some((header, u16_at(&head, 54))))
 }
 
@@ -218,11 +207,7 @@ impl Placed<'_> {
         let fixed = if first { MAP_FIXED_NOREPLACE } else { MAP_FIXED };
         let mut anonymous_from = page_down(start);
         if s.filesz > 0 {
-            let offset = s
-                .offset
-                .checked_sub(shift)
-                .filter(|o| o % PAGE == 0)
-                .ok_or(LoadError::Fatal)?;
+            let offset = s.offset.checked_sub(shift).filter(|o| o % PAGE == 0).ok_or(LoadError::Fatal)?;
             let mapped_end = page_up(file_end).ok_or(LoadError::Fatal)?;
             ops.push(ImageOp::Mmap(MmapOp {
                 addr: page_down(start),
@@ -233,10 +218,7 @@ impl Placed<'_> {
                 offset,
             }));
             if s.memsz > s.filesz && prot & PROT_WRITE != 0 && file_end < mapped_end {
-                ops.push(ImageOp::Zero {
-                    addr: file_end,
-                    len: mapped_end - file_end,
-                });
+                ops.push(ImageOp::Zero { addr: file_end, len: mapped_end - file_end });
             }
             anonymous_from = mapped_end;
         }
@@ -256,11 +238,7 @@ impl Placed<'_> {
 
 /// A page-aligned random offset below `range`.
 fn jitter(request: &LoadRequest<'_>, index: usize, range: u64) -> u64 {
-    if request.no_randomize {
-        0
-    } else {
-        page_down(random_u64(&request.random, index) % range)
-    }
+    if request.no_randomize { 0 } else { page_down(random_u64(&request.random, index) % range) }
 }
 
 fn bias_for(base: u64, low: u64, align: u64) -> u64 {
@@ -286,42 +264,25 @@ pub fn plan(file: &dyn ExecFile, request: &LoadRequest<'_>) -> Result<Plan, Load
     };
     let (low, len, align) = span(&segments).ok_or(LoadError::Fatal)?;
     let mut plan = Plan {
-        exec_stack: segments
-            .iter()
-            .rfind(|s| s.kind == PT_GNU_STACK)
-            .is_some_and(|s| s.flags & PF_X != 0),
+        exec_stack: segments.iter().rfind(|s| s.kind == PT_GNU_STACK).is_some_and(|s| s.flags & PF_X != 0),
         phnum: u64::from(header.phnum),
         ..Plan::default()
     };
     let (bias, limit) = match (header.kind, &interpreter) {
         (ET_EXEC, _) => (0, (MIN_ADDR, IMAGE_TOP)),
-        (_, Some(_)) => (
-            bias_for(PIE_BASE + jitter(request, 0, 1 << 40), low, align),
-            (MIN_ADDR, IMAGE_TOP),
-        ),
-        (_, None) => (
-            bias_for(INTERP_BASE + jitter(request, 0, 1 << 38), low, align),
-            (INTERP_BASE, INTERP_TOP),
-        ),
+        (_, Some(_)) => (bias_for(PIE_BASE + jitter(request, 0, 1 << 40), low, align), (MIN_ADDR, IMAGE_TOP)),
+        (_, None) => (bias_for(INTERP_BASE + jitter(request, 0, 1 << 38), low, align), (INTERP_BASE, INTERP_TOP)),
     };
     if len > limit.1 - limit.0 {
         return Err(LoadError::Fatal);
     }
-    let placed = Placed {
-        segments: &segments,
-        bias,
-        limit,
-    };
+    let placed = Placed { segments: &segments, bias, limit };
     let end = placed.map(&mapping, &mut plan.ops)?;
     plan.program_entry = bias.wrapping_add(header.entry);
     plan.entry = plan.program_entry;
     plan.phdr = phdr_address(&segments, &header, bias);
     // A static PIE's break would run into other mappings up there: it starts where a PIE would lie (Linux does so too).
-    let brk_base = if header.kind == ET_DYN && interpreter.is_none() {
-        PIE_BASE
-    } else {
-        end
-    };
+    let brk_base = if header.kind == ET_DYN && interpreter.is_none() { PIE_BASE } else { end };
     plan.brk = page_up(brk_base).ok_or(LoadError::Fatal)? + jitter(request, 2, 0x200_0000);
     if let Some((file, header, segments)) = interpreter {
         plan_interpreter(&**file, &header, &segments, request, &mut plan)?;
@@ -344,11 +305,7 @@ fn plan_interpreter(
         ET_EXEC => 0,
         _ => bias_for(INTERP_BASE + jitter(request, 1, 1 << 39), low, align),
     };
-    let limit = if bias == 0 {
-        (MIN_ADDR, IMAGE_TOP)
-    } else {
-        (INTERP_BASE, INTERP_TOP)
-    };
+    let limit = if bias == 0 { (MIN_ADDR, IMAGE_TOP) } else { (INTERP_BASE, INTERP_TOP) };
     let mapping = file.mapping().map_err(|_| LoadError::Fatal)?;
     Placed { segments, bias, limit }.map(&mapping, &mut plan.ops)?;
     plan.base = bias;

@@ -160,16 +160,8 @@ pub fn load(mut file: Arc<dyn ExecFile>, mut request: LoadRequest<'_>) -> Result
     let mut ops = plan.ops;
     ops.push(built.write);
     Ok(Loaded {
-        image: ExecImage {
-            ops,
-            entry: plan.entry,
-            stack: built.sp,
-            brk: plan.brk,
-        },
-        info: ImageInfo {
-            exe: script_path,
-            ..built.info
-        },
+        image: ExecImage { ops, entry: plan.entry, stack: built.sp, brk: plan.brk },
+        info: ImageInfo { exe: script_path, ..built.info },
         attributes,
         name,
     })

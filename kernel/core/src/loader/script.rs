@@ -46,10 +46,7 @@ pub fn parse(head: &[u8]) -> Result<Option<ScriptLine>, Errno> {
     let (interpreter, tail) = line.split_at(end.unwrap_or(line.len()));
     let tail = tail.trim_ascii_start();
     let length = tail.iter().rposition(|b| !is_blank(*b)).map_or(0, |i| i + 1);
-    Ok(Some(ScriptLine {
-        interpreter: interpreter.to_vec(),
-        argument: (length > 0).then(|| tail[..length].to_vec()),
-    }))
+    Ok(Some(ScriptLine { interpreter: interpreter.to_vec(), argument: (length > 0).then(|| tail[..length].to_vec()) }))
 }
 
 #[cfg(test)]
@@ -57,19 +54,13 @@ mod tests {
     use super::*;
 
     fn line(interpreter: &str, argument: Option<&str>) -> Result<Option<ScriptLine>, Errno> {
-        Ok(Some(ScriptLine {
-            interpreter: interpreter.into(),
-            argument: argument.map(Into::into),
-        }))
+        Ok(Some(ScriptLine { interpreter: interpreter.into(), argument: argument.map(Into::into) }))
     }
 
     #[test]
     fn the_rest_of_the_line_is_one_argument() {
         assert_eq!(parse(b"#!/bin/sh\n"), line("/bin/sh", None));
-        assert_eq!(
-            parse(b"#! \t/usr/bin/env  -S a b \t\nrest"),
-            line("/usr/bin/env", Some("-S a b"))
-        );
+        assert_eq!(parse(b"#! \t/usr/bin/env  -S a b \t\nrest"), line("/usr/bin/env", Some("-S a b")));
         assert_eq!(parse(b"#!/bin/sh"), line("/bin/sh", None));
     }
 

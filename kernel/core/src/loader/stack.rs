@@ -75,10 +75,7 @@ impl Downwards {
 /// E2BIG if it does not fit.
 pub fn build(request: &LoadRequest<'_>, plan: &Plan, ids: AuxIds) -> Result<Built, Errno> {
     check_limits(&request.argv, &request.envp, request.stack_limit)?;
-    let mut stack = Downwards {
-        top: request.layout.stack_top & !15,
-        reversed: Vec::new(),
-    };
+    let mut stack = Downwards { top: request.layout.stack_top & !15, reversed: Vec::new() };
     stack.skip(8);
     let execfn = stack.push_string(request.path);
     let env_end = execfn;
@@ -97,20 +94,11 @@ pub fn build(request: &LoadRequest<'_>, plan: &Plan, ids: AuxIds) -> Result<Buil
     let words = auxv.len() * 2 + env.len() + args.len() + 3;
     let below = stack.sp() & !15;
     stack.skip(stack.sp() - below + if words % 2 == 1 { 8 } else { 0 });
-    let auxv_bytes: Vec<u8> = auxv
-        .iter()
-        .flat_map(|(k, v)| [k.to_le_bytes(), v.to_le_bytes()])
-        .flatten()
-        .collect();
+    let auxv_bytes: Vec<u8> = auxv.iter().flat_map(|(k, v)| [k.to_le_bytes(), v.to_le_bytes()]).flatten().collect();
     stack.push(&auxv_bytes);
     let argc = to_u64(args.len());
-    let vectors: Vec<u8> = std::iter::once(argc)
-        .chain(args)
-        .chain([0])
-        .chain(env)
-        .chain([0])
-        .flat_map(u64::to_le_bytes)
-        .collect();
+    let vectors: Vec<u8> =
+        std::iter::once(argc).chain(args).chain([0]).chain(env).chain([0]).flat_map(u64::to_le_bytes).collect();
     let sp = stack.push(&vectors);
     if sp < request.layout.stack_bottom {
         return Err(Errno::E2BIG);

@@ -69,10 +69,7 @@ impl SignalHandlers {
     pub fn reset_caught(&self) {
         for action in self.0.lock().iter_mut() {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-            *action = KernelSigaction {
-                handler,
-                ..KernelSigaction::default()
-            };
+            *action = KernelSigaction { handler, ..KernelSigaction::default() };
         }
     }
 
@@ -147,10 +144,7 @@ mod tests {
     #[test]
     fn exec_keeps_ignored_signals_only() {
         let handlers = SignalHandlers::default();
-        let action = |handler| KernelSigaction {
-            handler,
-            ..KernelSigaction::default()
-        };
+        let action = |handler| KernelSigaction { handler, ..KernelSigaction::default() };
         handlers.set(SIGINT, action(SIG_IGN));
         handlers.set(SIGQUIT, action(0x1000));
         handlers.reset_caught();

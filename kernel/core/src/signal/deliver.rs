@@ -25,6 +25,15 @@ enum Next {
 impl Task {
     /// Answers the thread's event after everything that must come before application code.
     pub(crate) fn exit_to_user(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut finish: Finish) {
+        // A temporary mask outlives its call only for the sake of a handler that interrupted it.
+        let interrupted = match &finish {
+            Finish::Restart(..) => true,
+            Finish::Value(value) => *value == Errno::EINTR.to_result(),
+            _ => false,
+        };
+        if !interrupted && let Some(saved) = self.saved_mask.lock().take() {
+            thread.set_sigmask(saved);
+        }
         loop {
             self.work.fetch_and(!WORK_SIGNAL, SeqCst);
             if self.work.load(SeqCst) & WORK_GONE != 0 {

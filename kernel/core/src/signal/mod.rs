@@ -241,9 +241,7 @@ impl Task {
     /// A signal frame could not be stored: SIGSEGV, which kills if SIGSEGV's own frame failed.
     pub(crate) fn force_sigsegv(&self) {
         if self.last_frame.load(SeqCst) == SIGSEGV {
-            self.group
-                .handlers()
-                .set(SIGSEGV, bevor_abi::signal::KernelSigaction::default());
+            self.group.handlers().set(SIGSEGV, bevor_abi::signal::KernelSigaction::default());
         }
         self.force_signal(SigInfo::kernel(SIGSEGV));
     }

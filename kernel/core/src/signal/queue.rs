@@ -62,11 +62,7 @@ impl PendingSignals {
         if ready == 0 {
             return None;
         }
-        let first = if ready & signal::SYNCHRONOUS_SET != 0 {
-            ready & signal::SYNCHRONOUS_SET
-        } else {
-            ready
-        };
+        let first = if ready & signal::SYNCHRONOUS_SET != 0 { ready & signal::SYNCHRONOUS_SET } else { ready };
         let signo = i32::try_from(first.trailing_zeros()).map_or(0, |n| n + 1);
         let Some(at) = self.queue.iter().position(|info| info.signo() == signo) else {
             self.bits &= !bit(signo);

@@ -71,32 +71,12 @@ impl Task {
         let mut tree = self.kernel.tree.lock();
         self.check_process_limit(&tree)?;
         let tid = tree.allocate_pid()?;
-        let group = if has(abi::CLONE_THREAD) {
-            Arc::clone(&self.group)
-        } else {
-            self.fork_group(tid, flags)
-        };
-        let files = if has(abi::CLONE_FILES) {
-            Arc::clone(&self.files.lock())
-        } else {
-            self.files.lock().fork()
-        };
-        let fs = if has(abi::CLONE_FS) {
-            Arc::clone(&self.fs.lock())
-        } else {
-            self.fs.lock().fork()
-        };
+        let group = if has(abi::CLONE_THREAD) { Arc::clone(&self.group) } else { self.fork_group(tid, flags) };
+        let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork() };
+        let fs = if has(abi::CLONE_FS) { Arc::clone(&self.fs.lock()) } else { self.fs.lock().fork() };
         let child = Task::new(
             &self.kernel,
-            TaskInit {
-                tid,
-                group: Arc::clone(&group),
-                files,
-                fs,
-                creds: Arc::clone(&creds),
-                mask,
-                name: *self.name.lock(),
-            },
+            TaskInit { tid, group: Arc::clone(&group), files, fs, creds: Arc::clone(&creds), mask, name: *self.name.lock() },
         );
         self.inherit(&child, request);
         {
@@ -131,11 +111,7 @@ impl Task {
             return Ok(());
         }
         let count = tree.tasks().iter().filter(|t| t.creds().uid == creds.uid).count();
-        if crate::num::to_u64(count) >= limit {
-            Err(Errno::EAGAIN)
-        } else {
-            Ok(())
-        }
+        if crate::num::to_u64(count) >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
     }
 
     fn fork_group(&self, pid: i32, flags: u64) -> Arc<ThreadGroup> {
@@ -162,14 +138,8 @@ impl Task {
         child.personality.store(self.personality.load(SeqCst), SeqCst);
         child.timer_slack.store(self.timer_slack.load(SeqCst), SeqCst);
         let sched = *self.sched.lock();
-        *child.sched.lock() = if sched.reset_on_fork {
-            SchedAttributes {
-                nice: sched.nice.max(0),
-                ..SchedAttributes::default()
-            }
-        } else {
-            sched
-        };
+        *child.sched.lock() =
+            if sched.reset_on_fork { SchedAttributes { nice: sched.nice.max(0), ..SchedAttributes::default() } } else { sched };
     }
 
     fn child_process(&self, tree: &TaskTree, group: Arc<ThreadGroup>, request: &CloneRequest, uid: u32) -> Process {

@@ -66,10 +66,7 @@ impl Task {
             times.dead = times.dead.plus(self.cpu_time());
         }
         self.reset_for_exec(&loaded, creds, dumpable);
-        let reply = Reply::Exit {
-            clear_tid: self.clear_tid.swap(0, SeqCst),
-            robust_list: self.robust_list.swap(0, SeqCst),
-        };
+        let reply = Reply::Exit { clear_tid: self.clear_tid.swap(0, SeqCst), robust_list: self.robust_list.swap(0, SeqCst) };
         self.release_memory();
         self.started.store(false, SeqCst);
         let owner = OwnerRef(Arc::new(TaskOwner(Arc::clone(self))));
@@ -79,8 +76,7 @@ impl Task {
         match self.kernel.platform.exec(owner, loaded.image, identity) {
             Ok(_) => thread.reply(reply),
             Err(errno) => {
-                self.kernel
-                    .klog(&format!("pid {}: no process for execve: {errno}", self.pid()));
+                self.kernel.klog(&format!("pid {}: no process for execve: {errno}", self.pid()));
                 self.state.store(RUNNING, SeqCst);
                 self.begin_group_exit(WaitStatus::killed(SIGKILL));
                 self.exit_thread(Some(thread));
@@ -112,11 +108,7 @@ impl Task {
         }
         {
             let mut files = self.files.lock();
-            let own = if Arc::strong_count(&files) > 1 {
-                files.fork()
-            } else {
-                Arc::clone(&files)
-            };
+            let own = if Arc::strong_count(&files) > 1 { files.fork() } else { Arc::clone(&files) };
             own.close_on_exec();
             *files = own;
         }

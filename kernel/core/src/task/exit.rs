@@ -39,8 +39,7 @@ impl Runnable for ExitDeadline {
         let alive = self.group.threads();
         for (task, thread) in &self.threads {
             if let Some(task) = task.upgrade().filter(|t| alive.iter().any(|a| Arc::ptr_eq(a, t))) {
-                self.kernel
-                    .klog(&format!("pid {}: thread {} does not leave, killed", task.pid(), task.tid()));
+                self.kernel.klog(&format!("pid {}: thread {} does not leave, killed", task.pid(), task.tid()));
                 thread.space().kill();
             }
         }
@@ -98,7 +97,7 @@ impl Task {
     /// Ends the thread: everything that it holds is let go, then the host thread is told to go (unless it is gone).
     pub(crate) fn exit_thread(self: &Arc<Self>, thread: Option<&Arc<dyn Thread>>) {
         let cpu = self.cpu_time();
-        *self.files.lock() = Arc::default();
+        *self.files.lock() = crate::vfs::FdTable::new();
         *self.resume.lock() = super::run::Resume::None;
         *self.exec.lock() = None;
         self.kill_children_on_death();
@@ -122,10 +121,7 @@ impl Task {
         self.group.exit_wait.wake(PollEvents::IN);
         *self.thread.lock() = None;
         if let Some(thread) = thread {
-            thread.reply(Reply::Exit {
-                clear_tid: self.clear_tid.load(SeqCst),
-                robust_list: self.robust_list.load(SeqCst),
-            });
+            thread.reply(Reply::Exit { clear_tid: self.clear_tid.load(SeqCst), robust_list: self.robust_list.load(SeqCst) });
         }
     }
 
@@ -149,11 +145,7 @@ impl Task {
         {
             let tree = self.kernel.tree.lock();
             let children = tree.process(self.pid()).map_or(&[][..], |p| &p.children);
-            for child in children
-                .iter()
-                .filter_map(|c| tree.process(*c))
-                .filter(|c| c.creator == self.tid())
-            {
+            for child in children.iter().filter_map(|c| tree.process(*c)).filter(|c| c.creator == self.tid()) {
                 targets.push(Arc::clone(&child.group));
             }
         }
@@ -178,20 +170,12 @@ impl Task {
             let mut tree = self.kernel.tree.lock();
             let orphans = tree.newly_orphaned(pid);
             let is_init = tree.init == pid;
-            let heir = if is_init {
-                (0, Vec::new())
-            } else {
-                tree.reparent_children(pid)
-            };
+            let heir = if is_init { (0, Vec::new()) } else { tree.reparent_children(pid) };
             if let Some(process) = tree.process_mut(pid) {
                 let status = exit.or(process.leader_status).unwrap_or(WaitStatus::exited(0));
                 process.stopped = None;
                 process.continued = false;
-                process.zombie = Some(Zombie {
-                    status,
-                    own: times.dead,
-                    children: times.children,
-                });
+                process.zombie = Some(Zombie { status, own: times.dead, children: times.children });
             }
             (orphans, heir, is_init)
         };
@@ -228,13 +212,7 @@ impl Task {
 
     /// Init has ended: everything else is killed, and the kernel's user hears of it once all are gone.
     fn end_kernel(&self) {
-        let status = self
-            .kernel
-            .tree
-            .lock()
-            .process(self.pid())
-            .and_then(|p| p.zombie)
-            .map(|z| z.status);
+        let status = self.kernel.tree.lock().process(self.pid()).and_then(|p| p.zombie).map(|z| z.status);
         let rest = self.kernel.tree.lock().tasks();
         for task in &rest {
             task.begin_group_exit(WaitStatus::killed(SIGKILL));
@@ -256,7 +234,7 @@ impl Task {
             tree.remove_process(self.pid());
         }
         drop(tree);
-        *self.files.lock() = Arc::default();
+        *self.files.lock() = crate::vfs::FdTable::new();
         self.release_memory();
     }
 }

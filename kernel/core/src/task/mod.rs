@@ -94,10 +94,7 @@ impl CpuTime {
     /// The sum of both, field by field.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self {
-            user: self.user.saturating_add(other.user),
-            system: self.system.saturating_add(other.system),
-        }
+        Self { user: self.user.saturating_add(other.user), system: self.system.saturating_add(other.system) }
     }
 
     /// User and system time in ticks of 10 ms (times(2), `si_utime`).
@@ -219,10 +216,7 @@ impl ThreadGroup {
     /// A resource limit.
     #[must_use]
     pub fn rlimit(&self, resource: usize) -> Rlimit {
-        self.rlimits.lock().get(resource).copied().unwrap_or(Rlimit {
-            cur: RLIM_INFINITY,
-            max: RLIM_INFINITY,
-        })
+        self.rlimits.lock().get(resource).copied().unwrap_or(Rlimit { cur: RLIM_INFINITY, max: RLIM_INFINITY })
     }
 
     /// CPU time of all threads, ended ones too.
@@ -393,15 +387,7 @@ impl Task {
     pub fn identity(&self) -> Identity {
         let ppid = self.kernel.tree.lock().parent_of(self.pid());
         let creds = self.creds();
-        Identity {
-            pid: self.pid(),
-            tid: self.tid(),
-            ppid,
-            uid: creds.uid,
-            euid: creds.euid,
-            gid: creds.gid,
-            egid: creds.egid,
-        }
+        Identity { pid: self.pid(), tid: self.tid(), ppid, uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid }
     }
 
     /// Tells the stub what to answer locally.

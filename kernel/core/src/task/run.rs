@@ -48,14 +48,7 @@ pub struct Call {
 
 impl Call {
     fn new(request: SyscallRequest, progress: Progress) -> Self {
-        Self {
-            request,
-            progress,
-            first: true,
-            sleep: Sleep::default(),
-            tokens: SmallVec::new(),
-            timer: None,
-        }
+        Self { request, progress, first: true, sleep: Sleep::default(), tokens: SmallVec::new(), timer: None }
     }
 }
 
@@ -170,10 +163,7 @@ impl Task {
             // A signal frame could not be written. If that was SIGSEGV's own, the handler cannot help.
             self.force_sigsegv();
         } else {
-            self.kernel.klog(&format!(
-                "pid {}: exec failed after the point of no return: {errno}",
-                self.pid()
-            ));
+            self.kernel.klog(&format!("pid {}: exec failed after the point of no return: {errno}", self.pid()));
             *self.thread.lock() = Some(Arc::clone(thread));
             self.begin_group_exit(super::WaitStatus::killed(SIGSEGV));
         }
@@ -224,11 +214,7 @@ impl Task {
     }
 
     fn is_interrupted(&self, sleep: &Sleep) -> bool {
-        if sleep.killable {
-            self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying()
-        } else {
-            self.has_work()
-        }
+        if sleep.killable { self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying() } else { self.has_work() }
     }
 
     /// Whether something must be done before application code runs on: a signal, a stop, an exit.
@@ -247,6 +233,12 @@ impl Task {
             let mut ctx = SyscallContext::new(self, thread, &self.kernel.timers, &mut call.progress, wakeup);
             let result = self.kernel.syscalls.call(&mut ctx, &call.request, call.first);
             let (sleep, action) = (std::mem::take(&mut ctx.sleep), ctx.action.take());
+            if let (Some(mask), Err(SyscallError::Block)) = (ctx.temporary_mask, &result) {
+                ctx.set_temporary_mask(mask);
+            }
+            if let Some(signo) = ctx.raise {
+                self.raise(signo);
+            }
             call.first = false;
             match result {
                 Ok(value) => return self.finish(thread, Finish::Value(value.cast_signed())),
@@ -297,10 +289,7 @@ impl Task {
     /// Lets the task sleep in `call`; gives the call back if something happened meanwhile.
     fn sleep_in_call(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call) -> Option<(Call, Wakeup)> {
         thread.park();
-        call.timer = call
-            .sleep
-            .deadline
-            .map(|at| self.kernel.timers.schedule(at, PollEvents::IN, self.waiter()));
+        call.timer = call.sleep.deadline.map(|at| self.kernel.timers.schedule(at, PollEvents::IN, self.waiter()));
         match self.sleep(Resume::Call(Box::new(call))) {
             Some(Resume::Call(mut call)) => {
                 if let Some(timer) = call.timer.take() {

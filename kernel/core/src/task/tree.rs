@@ -158,11 +158,7 @@ impl TaskTree {
     /// The members of a process group.
     #[must_use]
     pub fn group_members(&self, pgid: i32) -> Vec<Arc<ThreadGroup>> {
-        self.procs
-            .values()
-            .filter(|p| p.pgid == pgid)
-            .map(|p| Arc::clone(&p.group))
-            .collect()
+        self.procs.values().filter(|p| p.pgid == pgid).map(|p| Arc::clone(&p.group)).collect()
     }
 
     /// Whether nobody outside the process group of `pid`, but in its session, is parent of a member (POSIX "orphaned").
@@ -184,9 +180,7 @@ impl TaskTree {
 
     /// Whether the group has a member that is stopped.
     fn has_stopped(&self, pgid: i32) -> bool {
-        self.procs
-            .values()
-            .any(|p| p.pgid == pgid && p.zombie.is_none() && p.group.signals.lock().stop.is_some())
+        self.procs.values().any(|p| p.pgid == pgid && p.zombie.is_none() && p.group.signals.lock().stop.is_some())
     }
 
     /// Groups that the end of `pid` leaves orphaned with stopped members: they get SIGHUP and SIGCONT.
@@ -218,14 +212,10 @@ impl TaskTree {
 
     /// As `is_orphaned`, with `pid` counted neither as a member nor as a parent.
     fn orphaned_without(&self, pgid: i32, pid: i32) -> bool {
-        !self
-            .procs
-            .values()
-            .filter(|p| p.pgid == pgid && p.group.pid != pid && p.zombie.is_none())
-            .any(|p| {
-                let parent = self.procs.get(&p.parent);
-                p.parent != self.init && p.parent != pid && parent.is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
-            })
+        !self.procs.values().filter(|p| p.pgid == pgid && p.group.pid != pid && p.zombie.is_none()).any(|p| {
+            let parent = self.procs.get(&p.parent);
+            p.parent != self.init && p.parent != pid && parent.is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
+        })
     }
 
     /// Gives the children of `pid` to its nearest subreaper or to init. Returns the new parent and the children.
@@ -239,11 +229,7 @@ impl TaskTree {
             }
             at = process.parent;
         }
-        let children = self
-            .procs
-            .get_mut(&pid)
-            .map(|p| std::mem::take(&mut p.children))
-            .unwrap_or_default();
+        let children = self.procs.get_mut(&pid).map(|p| std::mem::take(&mut p.children)).unwrap_or_default();
         let creator = heir;
         for child in &children {
             if let Some(process) = self.procs.get_mut(child) {

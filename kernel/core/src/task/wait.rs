@@ -61,23 +61,11 @@ fn report(process: &Process, options: i32) -> Option<WaitReport> {
     } else if let Some(signo) = process.stopped.filter(|_| options & WSTOPPED != 0) {
         (signal::CLD_STOPPED, signo, WaitStatus::stopped(signo), CpuTime::default())
     } else if process.continued && options & WCONTINUED != 0 {
-        (
-            signal::CLD_CONTINUED,
-            signal::SIGCONT,
-            WaitStatus::CONTINUED,
-            CpuTime::default(),
-        )
+        (signal::CLD_CONTINUED, signal::SIGCONT, WaitStatus::CONTINUED, CpuTime::default())
     } else {
         return None;
     };
-    Some(WaitReport {
-        pid: process.group.pid,
-        uid: process.uid,
-        status,
-        code,
-        value,
-        time,
-    })
+    Some(WaitReport { pid: process.group.pid, uid: process.uid, status, code, value, time })
 }
 
 /// Takes the report out of the tree; returns the process if it is gone with that.

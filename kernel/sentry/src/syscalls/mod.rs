@@ -1,17 +1,17 @@
-//! System call handlers, by area. Each takes typed arguments and returns the value for rax.
+//! System call handlers, by subject: typed arguments in, the value for rax out. The table in [`crate::table`] says which number each
+//! one has.
 
 pub mod exec;
+pub mod fdctl;
+pub mod hooks;
 pub mod ids;
+pub mod io;
+pub mod mm;
+pub mod open;
 pub mod prctl;
 pub mod process;
 pub mod resource;
 pub mod signal;
+pub mod stat;
 pub mod system;
 pub mod time;
-//! System call handlers, by subject. The table in `crate::table` says which number each one has.
-
-pub mod fdctl;
-pub mod hooks;
-pub mod io;
-pub mod open;
-pub mod stat;

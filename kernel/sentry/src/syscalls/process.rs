@@ -45,20 +45,13 @@ pub fn clone(ctx: &mut SyscallContext<'_>, flags: u64, stack: u64, ptid: UserAdd
 
 /// fork(2).
 pub fn fork(ctx: &mut SyscallContext<'_>) -> SyscallResult {
-    let request = CloneRequest {
-        exit_signal: SIGCHLD,
-        ..CloneRequest::default()
-    };
+    let request = CloneRequest { exit_signal: SIGCHLD, ..CloneRequest::default() };
     do_clone(ctx, &request)
 }
 
 /// vfork(2).
 pub fn vfork(ctx: &mut SyscallContext<'_>) -> SyscallResult {
-    let request = CloneRequest {
-        flags: abi::CLONE_VM | abi::CLONE_VFORK,
-        exit_signal: SIGCHLD,
-        ..CloneRequest::default()
-    };
+    let request = CloneRequest { flags: abi::CLONE_VM | abi::CLONE_VFORK, exit_signal: SIGCHLD, ..CloneRequest::default() };
     do_clone(ctx, &request)
 }
 
@@ -135,11 +128,7 @@ pub fn rusage(time: CpuTime) -> Rusage {
         sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
         usec: i64::try_from(ns % 1_000_000_000 / 1000).unwrap_or(0),
     };
-    Rusage {
-        utime: timeval(time.user),
-        stime: timeval(time.system),
-        ..Rusage::default()
-    }
+    Rusage { utime: timeval(time.user), stime: timeval(time.system), ..Rusage::default() }
 }
 
 /// Waits until a child has something to report; `None` with WNOHANG.
@@ -182,14 +171,7 @@ pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: 
 }
 
 /// waitid(2).
-pub fn waitid(
-    ctx: &mut SyscallContext<'_>,
-    which: i32,
-    id: i32,
-    info: UserAddr,
-    options: i32,
-    usage: UserAddr,
-) -> SyscallResult {
+pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr, options: i32, usage: UserAddr) -> SyscallResult {
     let allowed =
         abi::WNOHANG | abi::WNOWAIT | abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
     if options & !allowed != 0 || options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED) == 0 {
@@ -285,11 +267,7 @@ pub fn set_robust_list(ctx: &mut SyscallContext<'_>, head: UserAddr, len: usize)
 
 /// get_robust_list(2).
 pub fn get_robust_list(ctx: &mut SyscallContext<'_>, pid: i32, head: UserAddr, len: UserAddr) -> SyscallResult {
-    let task = if pid == 0 {
-        Arc::clone(ctx.task)
-    } else {
-        ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)?
-    };
+    let task = if pid == 0 { Arc::clone(ctx.task) } else { ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)? };
     super::ids::check_ptrace_access(ctx.task, &task)?;
     ctx.copy_out_value(len, &24u64)?;
     ctx.copy_out_value(head, &task.robust_list.load(SeqCst))?;

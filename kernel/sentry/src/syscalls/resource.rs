@@ -181,12 +181,7 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
             return Err(Errno::EPERM.into());
         }
     }
-    *task.sched.lock() = SchedAttributes {
-        policy,
-        priority,
-        reset_on_fork,
-        ..old
-    };
+    *task.sched.lock() = SchedAttributes { policy, priority, reset_on_fork, ..old };
     Ok(0)
 }
 

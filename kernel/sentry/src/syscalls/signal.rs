@@ -244,7 +244,13 @@ pub fn rt_sigsuspend(ctx: &mut SyscallContext<'_>, set: UserAddr, size: usize) -
 }
 
 /// rt_sigtimedwait(2).
-pub fn rt_sigtimedwait(ctx: &mut SyscallContext<'_>, set: UserAddr, info: UserAddr, timeout: UserAddr, size: usize) -> SyscallResult {
+pub fn rt_sigtimedwait(
+    ctx: &mut SyscallContext<'_>,
+    set: UserAddr,
+    info: UserAddr,
+    timeout: UserAddr,
+    size: usize,
+) -> SyscallResult {
     if size != 8 {
         return Err(Errno::EINVAL.into());
     }

@@ -12,14 +12,8 @@ const FIELD: usize = 65;
 /// uname(2).
 pub fn uname(ctx: &mut SyscallContext<'_>, out: UserAddr) -> SyscallResult {
     let names = ctx.task.kernel.uts.lock().clone();
-    let fields: [&[u8]; 6] = [
-        b"Linux",
-        &names.nodename,
-        b"6.18.0",
-        b"#1 SMP PREEMPT_DYNAMIC Bevor",
-        b"x86_64",
-        &names.domainname,
-    ];
+    let fields: [&[u8]; 6] =
+        [b"Linux", &names.nodename, b"6.18.0", b"#1 SMP PREEMPT_DYNAMIC Bevor", b"x86_64", &names.domainname];
     let mut bytes = [0; FIELD * 6];
     for (i, field) in fields.into_iter().enumerate() {
         let len = field.len().min(FIELD - 1);
@@ -148,4 +142,3 @@ pub fn syslog(ctx: &mut SyscallContext<'_>, kind: i32, buf: UserAddr, len: i32) 
         _ => Err(Errno::EINVAL.into()),
     }
 }
-
