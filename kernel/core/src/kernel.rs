@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bevor_platform::{Platform, SyscallRequest};
 use parking_lot::{Condvar, Mutex};
@@ -187,14 +188,14 @@ impl Kernel {
         self.kick.notify_all();
     }
 
-    /// Reports init's end to whoever waits in [`Kernel::wait_exit`].
+    /// Reports the main process's end to whoever waits in [`Kernel::wait_exit`].
     pub fn report_exit(&self, status: WaitStatus) {
         let mut exit = self.exit.lock();
         exit.get_or_insert(status);
         self.exited.notify_all();
     }
 
-    /// Init's status, once it has ended. Blocks the calling host thread: not for workers.
+    /// The main process's status, once it has ended. Blocks the calling host thread: not for workers.
     #[must_use]
     pub fn wait_exit(&self) -> WaitStatus {
         let mut exit = self.exit.lock();
@@ -204,6 +205,26 @@ impl Kernel {
             }
             self.exited.wait(&mut exit);
         }
+    }
+
+    /// A task has ended; whoever waits in [`Kernel::wait_drained`] looks again.
+    pub(crate) fn task_gone(&self) {
+        if self.exit.lock().is_some() {
+            self.exited.notify_all();
+        }
+    }
+
+    /// Waits until no task is left, at most for `limit`; says whether that is so. Blocks the calling host thread.
+    #[must_use]
+    pub fn wait_drained(&self, limit: Duration) -> bool {
+        let deadline = std::time::Instant::now() + limit;
+        let mut exit = self.exit.lock();
+        while !self.tasks().is_empty() {
+            if self.exited.wait_until(&mut exit, deadline).timed_out() {
+                return self.tasks().is_empty();
+            }
+        }
+        true
     }
 
     /// Every live task.

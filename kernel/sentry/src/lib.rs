@@ -1,6 +1,7 @@
 //! The sentry: dispatches system calls to the kernel, and boots it.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod dispatch;
 pub mod handler;
 pub mod strace;

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::Errno;
 use bevor_abi::process::{self as abi, RLIMIT_NPROC};
-use bevor_abi::signal::SIGCHLD;
+use bevor_abi::signal::{KernelSigaction, NSIG, SIG_IGN, SIGCHLD, bit};
 use bevor_platform::{CloneOp, Thread};
 
 use super::tree::{Process, TaskTree};
 use super::{SchedAttributes, Task, TaskInit, ThreadGroup};
 use crate::creds::Capability;
+use crate::signal::action::SignalHandlers;
 
 /// What clone(2) and clone3(2) ask for, in one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,14 +170,53 @@ impl Task {
     }
 }
 
-/// Init: process 1 of the kernel, in a session of its own, not yet running.
+/// The kernel's own process 1: it has no threads, inherits orphans, and forgets them when they end.
 ///
 /// # Errors
 /// EAGAIN if there is no pid.
-pub fn make_init(kernel: &Arc<crate::kernel::Kernel>, init: InitTask) -> Result<Arc<Task>, Errno> {
-    let mut tree = kernel.tree.lock();
+fn make_reaper(tree: &mut TaskTree, limits: [abi::Rlimit; abi::RLIM_NLIMITS]) -> Result<i32, Errno> {
     let pid = tree.allocate_pid()?;
-    let group = ThreadGroup::new(pid, Arc::default(), init.rlimits);
+    let handlers = SignalHandlers::default();
+    handlers.set(SIGCHLD, KernelSigaction { handler: SIG_IGN, ..KernelSigaction::default() });
+    let group = ThreadGroup::new(pid, Arc::new(handlers), limits);
+    tree.add_process(plain_process(group, 0, pid, 0));
+    tree.init = pid;
+    Ok(pid)
+}
+
+fn plain_process(group: Arc<ThreadGroup>, parent: i32, pgid: i32, uid: u32) -> Process {
+    Process {
+        group,
+        parent,
+        creator: parent,
+        children: Vec::new(),
+        pgid,
+        sid: pgid,
+        exit_signal: SIGCHLD,
+        leader_status: None,
+        zombie: None,
+        stopped: None,
+        continued: false,
+        subreaper: false,
+        execed: true,
+        uid,
+    }
+}
+
+/// The first process that runs application code, in a session of its own; the kernel ends with it. Its parent is process 1, which is
+/// the kernel's own. It is not running yet.
+///
+/// # Errors
+/// EAGAIN if there is no pid.
+pub fn make_main(kernel: &Arc<crate::kernel::Kernel>, init: MainTask) -> Result<Arc<Task>, Errno> {
+    let mut tree = kernel.tree.lock();
+    let reaper = make_reaper(&mut tree, init.rlimits)?;
+    let pid = tree.allocate_pid()?;
+    let handlers = SignalHandlers::default();
+    for signo in (1..=NSIG).filter(|s| bit(*s) & init.ignored != 0) {
+        handlers.set(signo, KernelSigaction { handler: SIG_IGN, ..KernelSigaction::default() });
+    }
+    let group = ThreadGroup::new(pid, Arc::new(handlers), init.rlimits);
     let uid = init.creds.uid;
     let task = Task::new(
         kernel,
@@ -186,7 +226,7 @@ pub fn make_init(kernel: &Arc<crate::kernel::Kernel>, init: InitTask) -> Result<
             files: init.files,
             fs: init.fs,
             creds: init.creds,
-            mask: 0,
+            mask: init.mask,
             name: [0; 16],
         },
     );
@@ -196,27 +236,13 @@ pub fn make_init(kernel: &Arc<crate::kernel::Kernel>, init: InitTask) -> Result<
         signals.unkillable = init.unkillable;
     }
     tree.add_task(&task);
-    tree.add_process(Process {
-        group,
-        parent: 0,
-        creator: 0,
-        children: Vec::new(),
-        pgid: pid,
-        sid: pid,
-        exit_signal: SIGCHLD,
-        leader_status: None,
-        zombie: None,
-        stopped: None,
-        continued: false,
-        subreaper: false,
-        execed: true,
-        uid,
-    });
+    tree.add_process(plain_process(group, reaper, pid, uid));
+    tree.main = pid;
     Ok(task)
 }
 
-/// What init starts with.
-pub struct InitTask {
+/// What the first process starts with.
+pub struct MainTask {
     /// Descriptors.
     pub files: Arc<crate::vfs::FdTable>,
     /// Root and working directory.
@@ -225,6 +251,10 @@ pub struct InitTask {
     pub creds: Arc<crate::creds::Credentials>,
     /// Limits.
     pub rlimits: [abi::Rlimit; abi::RLIM_NLIMITS],
+    /// Blocked signals.
+    pub mask: u64,
+    /// Ignored signals.
+    pub ignored: u64,
     /// Signals without a handler do not touch it, as pid 1 of a pid namespace.
     pub unkillable: bool,
 }

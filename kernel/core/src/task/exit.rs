@@ -123,6 +123,7 @@ impl Task {
         if let Some(thread) = thread {
             thread.reply(Reply::Exit { clear_tid: self.clear_tid.load(SeqCst), robust_list: self.robust_list.load(SeqCst) });
         }
+        self.kernel.task_gone();
     }
 
     /// A vfork parent goes on.
@@ -166,18 +167,18 @@ impl Task {
         self.group.itimers.lock().clear(true);
         let exit = self.group.signals.lock().exit;
         let times = *self.group.times.lock();
-        let (orphans, heir, is_init) = {
+        let (orphans, heir, is_main) = {
             let mut tree = self.kernel.tree.lock();
             let orphans = tree.newly_orphaned(pid);
-            let is_init = tree.init == pid;
-            let heir = if is_init { (0, Vec::new()) } else { tree.reparent_children(pid) };
+            let is_main = tree.main == pid;
+            let heir = tree.reparent_children(pid);
             if let Some(process) = tree.process_mut(pid) {
                 let status = exit.or(process.leader_status).unwrap_or(WaitStatus::exited(0));
                 process.stopped = None;
                 process.continued = false;
                 process.zombie = Some(Zombie { status, own: times.dead, children: times.children });
             }
-            (orphans, heir, is_init)
+            (orphans, heir, is_main)
         };
         self.group.dead.store(true, SeqCst);
         for group in orphans {
@@ -185,7 +186,7 @@ impl Task {
             let _ = group.send_signal(SigInfo::kernel(SIGCONT));
         }
         self.adopt(heir);
-        if is_init {
+        if is_main {
             self.end_kernel();
         } else {
             notify_parent_of_exit(&self.kernel, pid);
@@ -210,7 +211,7 @@ impl Task {
         }
     }
 
-    /// Init has ended: everything else is killed, and the kernel's user hears of it once all are gone.
+    /// The main process has ended: everything else is killed, and the kernel's user hears of it once all are gone.
     fn end_kernel(&self) {
         let status = self.kernel.tree.lock().process(self.pid()).and_then(|p| p.zombie).map(|z| z.status);
         let rest = self.kernel.tree.lock().tasks();

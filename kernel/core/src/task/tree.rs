@@ -63,8 +63,10 @@ pub struct TaskTree {
     procs: BTreeMap<i32, Process>,
     last_pid: i32,
     wrapped: bool,
-    /// Init's pid, 0 before there is one.
+    /// Pid of the process that inherits orphans, 0 before there is one.
     pub init: i32,
+    /// Pid of the process whose end is the end of the kernel.
+    pub main: i32,
 }
 
 impl TaskTree {
@@ -94,8 +96,6 @@ impl TaskTree {
         let pid = process.group.pid;
         if let Some(parent) = self.procs.get_mut(&process.parent) {
             parent.children.push(pid);
-        } else {
-            self.init = pid;
         }
         self.procs.insert(pid, process);
     }
