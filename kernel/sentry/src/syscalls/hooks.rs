@@ -1,4 +1,4 @@
-//! What file handlers need from tasks, in one place: the task branch replaces the bodies.
+//! What file handlers need from tasks, in one place.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use bevor_core::vfs::{Caller, FsContext, Path};
 
 /// RLIMIT_NOFILE of the caller.
 #[must_use]
-pub fn nofile_limit(_ctx: &SyscallContext<'_>) -> u64 {
-    1 << 20
+pub fn nofile_limit(ctx: &SyscallContext<'_>) -> u64 {
+    ctx.task.group.rlimit(bevor_abi::process::RLIMIT_NOFILE).cur
 }
 
 /// RLIMIT_FSIZE of the caller.
 #[must_use]
-pub fn fsize_limit(_ctx: &SyscallContext<'_>) -> u64 {
-    u64::MAX
+pub fn fsize_limit(ctx: &SyscallContext<'_>) -> u64 {
+    ctx.task.group.rlimit(bevor_abi::process::RLIMIT_FSIZE).cur
 }
 
 /// Thread group id and thread id of the caller in its pid namespace.
 #[must_use]
 pub fn ids(ctx: &SyscallContext<'_>) -> (i32, i32) {
-    (ctx.task.tid, ctx.task.tid)
+    (ctx.task.pid(), ctx.task.tid())
 }
 
 /// Puts a temporary signal mask in force while the call sleeps (ppoll, pselect6, epoll_pwait); see
