@@ -219,13 +219,28 @@ fn load_command(
     Err(failure)
 }
 
-impl Sandbox {
-    /// Sends a signal to the main process, as if from outside of the sandbox.
-    pub fn signal(&self, signo: i32) {
+/// Sends signals to a sandbox's main process from outside.
+#[derive(Clone)]
+pub struct Signaller {
+    kernel: Arc<Kernel>,
+    main: Arc<Task>,
+}
+
+impl Signaller {
+    /// Sends signal `signo`, as if from outside of the sandbox.
+    pub fn send(&self, signo: i32) {
         self.kernel.enter(|| {
             // The main process may be gone already.
             let _ = self.main.group.send_signal(SigInfo::user(signo, bevor_abi::signal::SI_USER, 0, 0));
         });
+    }
+}
+
+impl Sandbox {
+    /// A handle that sends signals, for another thread.
+    #[must_use]
+    pub fn signaller(&self) -> Signaller {
+        Signaller { kernel: Arc::clone(&self.kernel), main: Arc::clone(&self.main) }
     }
 
     /// Waits for the end of the main process, then for that of all others, which are killed.
