@@ -104,22 +104,14 @@ impl Item {
         let (kind, name) = rest.split_once(':').unwrap_or(("", rest));
         match kind {
             "errno" => Self::errno(call, name),
-            _ => Self {
-                call: call.into(),
-                name: name.into(),
-                errno: false,
-            },
+            _ => Self { call: call.into(), name: name.into(), errno: false },
         }
     }
 
     /// Errno `name` of `call`.
     #[must_use]
     pub fn errno(call: &str, name: &str) -> Self {
-        Self {
-            call: call.into(),
-            name: canonical_errno(name).into(),
-            errno: true,
-        }
+        Self { call: call.into(), name: canonical_errno(name).into(), errno: true }
     }
 }
 
@@ -144,10 +136,7 @@ impl Scopes {
     /// Why item `id` of `call` is excluded, if it is.
     #[must_use]
     pub fn excluded(&self, call: &str, id: &str, item: &Item) -> Option<&Exclusion> {
-        self.calls
-            .get(call)
-            .or_else(|| self.items.get(id))
-            .or_else(|| self.errnos.get(&item.name).filter(|_| item.errno))
+        self.calls.get(call).or_else(|| self.items.get(id)).or_else(|| self.errnos.get(&item.name).filter(|_| item.errno))
     }
 }
 
@@ -160,8 +149,7 @@ pub fn load(dir: &Path) -> Result<(Catalogue, Scopes)> {
         let path = dir.join(name);
         std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
     };
-    let catalogue: Catalogue =
-        serde_yaml::from_str(&read("syscalls.yaml")?).context("syscalls.yaml")?;
+    let catalogue: Catalogue = serde_yaml::from_str(&read("syscalls.yaml")?).context("syscalls.yaml")?;
     let scopes: Scopes = serde_yaml::from_str(&read("scope.yaml")?).context("scope.yaml")?;
     check(&catalogue, &scopes)?;
     Ok((catalogue, scopes))
@@ -181,10 +169,7 @@ fn check(catalogue: &Catalogue, scopes: &Scopes) -> Result<()> {
     if let Some(id) = scopes.items.keys().find(|i| !ids.contains(*i)) {
         bail!("scope.yaml: the catalogue has no {id}");
     }
-    let empty = [&scopes.errnos, &scopes.calls, &scopes.items]
-        .into_iter()
-        .flatten()
-        .find(|(_, e)| e.why.trim().is_empty());
+    let empty = [&scopes.errnos, &scopes.calls, &scopes.items].into_iter().flatten().find(|(_, e)| e.why.trim().is_empty());
     if let Some((name, _)) = empty {
         bail!("scope.yaml: {name} has no reason");
     }

@@ -149,9 +149,7 @@ pub struct CallCell {
 }
 
 /// Derived state of a call, worst first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallState {
     /// A probe of it crashed, hung or killed the sandbox.
@@ -194,11 +192,7 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn native_errno(&self) -> Option<&str> {
-        self.observation
-            .reference
-            .get("errno")
-            .map(String::as_str)
-            .filter(|e| *e != "none")
+        self.observation.reference.get("errno").map(String::as_str).filter(|e| *e != "none")
     }
 
     fn succeeded_natively(&self) -> bool {
@@ -212,13 +206,7 @@ impl Seen<'_> {
 
 /// Derives everything. `mutations` holds at most one run per column.
 #[must_use]
-pub fn derive(
-    catalogue: &Catalogue,
-    scopes: &Scopes,
-    results: &Results,
-    weights: &Weights,
-    mutations: &[Mutation],
-) -> Compat {
+pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights: &Weights, mutations: &[Mutation]) -> Compat {
     let demand = weights.by_name();
     let by_call = observations_by_call(results);
     let (covered, unsubstantiated) = covered_items(results);
@@ -227,24 +215,15 @@ pub fn derive(
     let mut items_agree: BTreeMap<&str, usize> = BTreeMap::new();
     let mut calls = Vec::new();
     for call in &catalogue.calls {
-        let seen = by_call
-            .get(call.name.as_str())
-            .map_or(&[][..], Vec::as_slice);
+        let seen = by_call.get(call.name.as_str()).map_or(&[][..], Vec::as_slice);
         let mut row = CallRow {
             nr: call.nr,
             name: call.name.clone(),
-            excluded: scopes.calls.get(&call.name).map(|e| ExcludedRow {
-                scope: e.scope,
-                why: e.why.clone(),
-            }),
+            excluded: scopes.calls.get(&call.name).map(|e| ExcludedRow { scope: e.scope, why: e.why.clone() }),
             in_scope: 0,
             probed: 0,
             to_do: Vec::new(),
-            requiring: demand
-                .get(call.name.as_str())
-                .copied()
-                .unwrap_or_default()
-                .requiring,
+            requiring: demand.get(call.name.as_str()).copied().unwrap_or_default().requiring,
             probes: probes_of(seen),
             columns: BTreeMap::new(),
         };
@@ -254,19 +233,15 @@ pub fn derive(
             let excluded = scopes.excluded(&call.name, &id, &item);
             items.add(&mut row, id, by.is_some(), excluded.map(|e| e.scope));
             for column in results.columns.iter().filter(|_| by.is_some()) {
-                if by.is_some_and(|probes| {
-                    probes.iter().all(|p| item_agrees(p, &item, &column.name))
-                }) {
+                if by.is_some_and(|probes| probes.iter().all(|p| item_agrees(p, &item, &column.name))) {
                     *items_agree.entry(&column.name).or_default() += 1;
                 }
             }
         }
         for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
             let mut cell = cell(&column.name, seen, row.probed, row.in_scope);
-            cell.mutation = mutations
-                .iter()
-                .filter(|m| m.column == column.name)
-                .find_map(|m| m.by_call().get(call.name.as_str()).copied());
+            cell.mutation =
+                mutations.iter().filter(|m| m.column == column.name).find_map(|m| m.by_call().get(call.name.as_str()).copied());
             row.columns.insert(column.name.clone(), cell);
         }
         calls.push(row);
@@ -279,10 +254,7 @@ pub fn derive(
             summary.not_measured.clone_from(&c.not_measured);
             summary.proven = c.proven;
             summary.items_agree = items_agree.get(c.name.as_str()).copied().unwrap_or(0);
-            summary.mutation = mutations
-                .iter()
-                .find(|m| m.column == c.name)
-                .map(Mutation::score);
+            summary.mutation = mutations.iter().find(|m| m.column == c.name).map(Mutation::score);
             (c.name.clone(), summary)
         })
         .collect();
@@ -300,12 +272,8 @@ pub fn derive(
 
 /// `covers` entries that aren't among the catalogue's items.
 fn uncatalogued(results: &Results, known: &BTreeSet<Item>) -> Vec<String> {
-    let strange: BTreeSet<&String> = results
-        .probes
-        .iter()
-        .flat_map(|p| &p.covers)
-        .filter(|c| !known.contains(&Item::parse(c)))
-        .collect();
+    let strange: BTreeSet<&String> =
+        results.probes.iter().flat_map(|p| &p.covers).filter(|c| !known.contains(&Item::parse(c))).collect();
     strange.into_iter().cloned().collect()
 }
 
@@ -334,21 +302,11 @@ impl ItemCounts {
 fn observations_by_call(results: &Results) -> BTreeMap<&str, Vec<Seen<'_>>> {
     let mut out: BTreeMap<&str, Vec<Seen<'_>>> = BTreeMap::new();
     for probe in &results.probes {
-        let covered: BTreeSet<&str> = probe
-            .covers
-            .iter()
-            .map(|c| c.split('/').next().unwrap_or(c))
-            .collect();
+        let covered: BTreeSet<&str> = probe.covers.iter().map(|c| c.split('/').next().unwrap_or(c)).collect();
         for observation in &probe.observations {
-            let calls = if observation.call.is_empty() {
-                covered.clone()
-            } else {
-                BTreeSet::from([observation.call.as_str()])
-            };
+            let calls = if observation.call.is_empty() { covered.clone() } else { BTreeSet::from([observation.call.as_str()]) };
             for call in calls {
-                out.entry(call)
-                    .or_default()
-                    .push(Seen { probe, observation });
+                out.entry(call).or_default().push(Seen { probe, observation });
             }
         }
     }
@@ -360,11 +318,7 @@ fn observations_by_call(results: &Results) -> BTreeMap<&str, Vec<Seen<'_>>> {
 fn covered_items(results: &Results) -> (BTreeMap<Item, Vec<&ProbeResult>>, Vec<String>) {
     let mut out: BTreeMap<Item, Vec<&ProbeResult>> = BTreeMap::new();
     let mut unsubstantiated = Vec::new();
-    for probe in results
-        .probes
-        .iter()
-        .filter(|p| p.skipped.is_none() && p.author_errors.is_empty())
-    {
+    for probe in results.probes.iter().filter(|p| p.skipped.is_none() && p.author_errors.is_empty()) {
         let mut items: BTreeSet<Item> = BTreeSet::new();
         let mut answered: BTreeSet<Item> = BTreeSet::new();
         for o in probe.observations.iter().filter(|o| !o.call.is_empty()) {
@@ -394,11 +348,7 @@ fn covered_items(results: &Results) -> (BTreeMap<Item, Vec<&ProbeResult>>, Vec<S
 fn item_agrees(probe: &ProbeResult, item: &Item, column: &str) -> bool {
     let of_call = |o: &&ObservationResult| o.call == item.call;
     let of_item = |o: &&ObservationResult| {
-        of_call(o)
-            && (!item.errno
-                || o.reference
-                    .get("errno")
-                    .is_some_and(|e| crate::catalogue::canonical_errno(e) == item.name))
+        of_call(o) && (!item.errno || o.reference.get("errno").is_some_and(|e| crate::catalogue::canonical_errno(e) == item.name))
     };
     let agrees = |o: &ObservationResult| o.columns.get(column).is_some_and(|v| v.state.agrees());
     if probe.observations.iter().any(|o| of_item(&o)) {
@@ -418,31 +368,19 @@ fn probes_of(seen: &[Seen<'_>]) -> Vec<String> {
 fn is_crash(verdict: &Verdict) -> bool {
     verdict.state == State::Crash
         || verdict.differences.iter().any(|d| {
-            d.field == "run"
-                && ["crashed", "timeout", "container", "sandbox log"]
-                    .iter()
-                    .any(|p| d.sandbox.starts_with(p))
+            d.field == "run" && ["crashed", "timeout", "container", "sandbox log"].iter().any(|p| d.sandbox.starts_with(p))
         })
 }
 
 fn answers_enosys(verdict: &Verdict) -> bool {
-    verdict
-        .differences
-        .iter()
-        .any(|d| d.field == "errno" && d.sandbox == "ENOSYS")
+    verdict.differences.iter().any(|d| d.field == "errno" && d.sandbox == "ENOSYS")
 }
 
 fn cell(column: &str, seen: &[Seen<'_>], probed: usize, in_scope: usize) -> CallCell {
-    let verdicts: Vec<(&Seen<'_>, &Verdict)> = seen
-        .iter()
-        .filter_map(|s| Some((s, s.verdict(column)?)))
-        .collect();
+    let verdicts: Vec<(&Seen<'_>, &Verdict)> = seen.iter().filter_map(|s| Some((s, s.verdict(column)?))).collect();
     let differing: Vec<_> = verdicts.iter().filter(|(_, v)| !v.state.agrees()).collect();
     let agree = verdicts.len() - differing.len();
-    let succeeding: Vec<_> = verdicts
-        .iter()
-        .filter(|(s, _)| s.succeeded_natively())
-        .collect();
+    let succeeding: Vec<_> = verdicts.iter().filter(|(s, _)| s.succeeded_natively()).collect();
     let state = if verdicts.is_empty() {
         CallState::Untested
     } else if verdicts.iter().any(|(_, v)| is_crash(v)) {
@@ -462,10 +400,7 @@ fn cell(column: &str, seen: &[Seen<'_>], probed: usize, in_scope: usize) -> Call
         state,
         observations: verdicts.len(),
         agree,
-        differing: differing
-            .iter()
-            .map(|(s, v)| format!("{} {}: {}", s.probe.id, s.observation.id, v.state.name()))
-            .collect(),
+        differing: differing.iter().map(|(s, v)| format!("{} {}: {}", s.probe.id, s.observation.id, v.state.name())).collect(),
         mutation: None,
     }
 }
@@ -475,21 +410,14 @@ fn value(cell: &CallCell) -> u32 {
     match cell.state {
         CallState::Full => 1000,
         CallState::Partial | CallState::ByDesign => {
-            let share = (cell.agree * 1000)
-                .checked_div(cell.observations)
-                .unwrap_or(0);
+            let share = (cell.agree * 1000).checked_div(cell.observations).unwrap_or(0);
             u32::try_from(share).unwrap_or(0)
         }
         CallState::Crash | CallState::Missing | CallState::Stub | CallState::Untested => 0,
     }
 }
 
-fn summarise(
-    column: &str,
-    results: &Results,
-    calls: &[CallRow],
-    demand: &BTreeMap<&str, Demand>,
-) -> ColumnSummary {
+fn summarise(column: &str, results: &Results, calls: &[CallRow], demand: &BTreeMap<&str, Demand>) -> ColumnSummary {
     let counts = results.counts(column);
     let mut states: BTreeMap<CallState, usize> = BTreeMap::new();
     let (mut answered, mut next) = (0u64, Vec::new());
@@ -520,11 +448,7 @@ fn summarise(
         next: next
             .into_iter()
             .take(NEXT_ROWS)
-            .map(|(_, row, cell)| Next {
-                call: row.name.clone(),
-                state: cell.state,
-                requiring: row.requiring,
-            })
+            .map(|(_, row, cell)| Next { call: row.name.clone(), state: cell.state, requiring: row.requiring })
             .collect(),
     }
 }

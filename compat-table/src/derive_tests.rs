@@ -3,9 +3,7 @@ use std::collections::BTreeMap;
 use super::{CallState, Compat, derive};
 use crate::catalogue::{Catalogue, Scopes};
 use crate::mutation::Mutation;
-use crate::results::{
-    Column, Difference, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict,
-};
+use crate::results::{Column, Difference, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict};
 use crate::weights::Weights;
 
 const CATALOGUE: &str = "
@@ -72,11 +70,7 @@ pub(crate) fn compat(probes: Vec<ProbeResult>, mutations: &[Mutation]) -> Compat
     let results = Results {
         schema: SCHEMA,
         reference: "native".into(),
-        columns: vec![Column {
-            name: "bevor".into(),
-            proven: true,
-            not_measured: None,
-        }],
+        columns: vec![Column { name: "bevor".into(), proven: true, not_measured: None }],
         probes,
     };
     derive(&catalogue, &scopes, &results, &weights, mutations)
@@ -85,30 +79,16 @@ pub(crate) fn compat(probes: Vec<ProbeResult>, mutations: &[Mutation]) -> Compat
 fn state(rows: &[Row<'_>], covers: &[&str]) -> CallState {
     let call = rows[0].0;
     let compat = compat(vec![probe("f/p", covers, rows)], &[]);
-    compat
-        .calls
-        .iter()
-        .find(|c| c.name == call)
-        .unwrap()
-        .columns["bevor"]
-        .state
+    compat.calls.iter().find(|c| c.name == call).unwrap().columns["bevor"].state
 }
 
 #[test]
 fn states_are_derived_from_what_was_measured() {
     let agree = |call, errno| (call, errno, State::Agree, None);
     let all = ["write/errno:EBADF", "write/errno:EPIPE"];
-    let full = [
-        agree("write", "EBADF"),
-        agree("write", "EPIPE"),
-        agree("write", "none"),
-    ];
+    let full = [agree("write", "EBADF"), agree("write", "EPIPE"), agree("write", "none")];
     assert_eq!(state(&full, &all), CallState::Full);
-    assert_eq!(
-        state(&full[..1], &all),
-        CallState::Partial,
-        "too little probed"
-    );
+    assert_eq!(state(&full[..1], &all), CallState::Partial, "too little probed");
     let enosys = ("write", "none", State::Missing, Some(("errno", "ENOSYS")));
     assert_eq!(state(&[enosys], &all), CallState::Missing);
     let hollow = ("write", "none", State::NewDiff, Some(("state.size", "0")));
@@ -116,45 +96,23 @@ fn states_are_derived_from_what_was_measured() {
     assert_eq!(state(&[hollow, full[2]], &all), CallState::Partial);
     let meant = ("write", "none", State::ByDesign, Some(("state.size", "0")));
     assert_eq!(state(&[meant, full[0]], &all), CallState::ByDesign);
-    let crash = (
-        "write",
-        "none",
-        State::KnownDiff,
-        Some(("run", "crashed: SIGSEGV")),
-    );
-    assert_eq!(
-        state(&[crash, enosys], &all),
-        CallState::Crash,
-        "a recorded crash is a crash"
-    );
+    let crash = ("write", "none", State::KnownDiff, Some(("run", "crashed: SIGSEGV")));
+    assert_eq!(state(&[crash, enosys], &all), CallState::Crash, "a recorded crash is a crash");
 }
 
 #[test]
 fn every_item_has_exactly_one_status() {
-    let rows = [
-        ("open", "none", State::Agree, None),
-        ("open", "EEXIST", State::Agree, None),
-    ];
+    let rows = [("open", "none", State::Agree, None), ("open", "EEXIST", State::Agree, None)];
     let items = compat(vec![probe("open/x", &["open/flag:O_EXCL"], &rows)], &[]).items;
     assert_eq!(items.probed, 3);
     assert_eq!((items.unreachable, items.out_of_scope), (1, 1));
-    assert_eq!(
-        items.total,
-        items.probed + items.to_do + items.unreachable + items.out_of_scope
-    );
+    assert_eq!(items.total, items.probed + items.to_do + items.unreachable + items.out_of_scope);
 }
 
 #[test]
 fn a_claimed_errno_counts_only_if_native_linux_answered_it() {
     let rows = [("open", "none", State::Agree, None)];
-    let compat = compat(
-        vec![probe(
-            "open/x",
-            &["open/errno:EEXIST", "open/flag:O_NEW"],
-            &rows,
-        )],
-        &[],
-    );
+    let compat = compat(vec![probe("open/x", &["open/errno:EEXIST", "open/flag:O_NEW"], &rows)], &[]);
     assert_eq!(compat.items.probed, 1);
     assert_eq!(compat.unsubstantiated, ["open/x open/errno:EEXIST"]);
     assert_eq!(compat.uncatalogued, ["open/flag:O_NEW"]);
@@ -189,12 +147,6 @@ fn the_score_weighs_by_applications_and_next_names_the_dearest() {
 fn an_event_that_looks_like_an_errno_is_none() {
     use crate::catalogue::Item;
     assert!(!Item::parse("epoll_ctl/flag:EPOLLIN").errno);
-    assert_eq!(
-        Item::parse("read/errno:EWOULDBLOCK"),
-        Item::parse("read/errno:EAGAIN")
-    );
-    assert_eq!(
-        Item::parse("epoll_ctl/op:EPOLLIN"),
-        Item::parse("epoll_ctl/flag:EPOLLIN")
-    );
+    assert_eq!(Item::parse("read/errno:EWOULDBLOCK"), Item::parse("read/errno:EAGAIN"));
+    assert_eq!(Item::parse("epoll_ctl/op:EPOLLIN"), Item::parse("epoll_ctl/flag:EPOLLIN"));
 }

@@ -76,30 +76,11 @@ const CONSTANT_PARAMETERS: [&str; 35] = [
 ];
 
 /// Prefixes of constants that descriptions mention without the call taking them.
-const ELSEWHERE: [&str; 10] = [
-    "CLD_",
-    "CLOCK_MONOTONIC",
-    "CPU_",
-    "IOV_MAX",
-    "MAX_HANDLE_SZ",
-    "PR_",
-    "PTRACE_MODE_",
-    "RLIMIT_",
-    "SA_",
-    "SI_",
-];
+const ELSEWHERE: [&str; 10] =
+    ["CLD_", "CLOCK_MONOTONIC", "CPU_", "IOV_MAX", "MAX_HANDLE_SZ", "PR_", "PTRACE_MODE_", "RLIMIT_", "SA_", "SI_"];
 
 /// Constants without an underscore: options of wait4(2) and waitid(2).
-const PLAIN: [&str; 8] = [
-    "WCONTINUED",
-    "WEXITED",
-    "WNOHANG",
-    "WNOWAIT",
-    "WSTOPPED",
-    "WUNTRACED",
-    "P_PID",
-    "P_PIDFD",
-];
+const PLAIN: [&str; 8] = ["WCONTINUED", "WEXITED", "WNOHANG", "WNOWAIT", "WSTOPPED", "WUNTRACED", "P_PID", "P_PIDFD"];
 
 /// Pages of calls whose header name has no page of its own.
 const PAGES: [(&str, &str); 8] = [
@@ -144,14 +125,12 @@ pub struct Page {
 /// # Errors
 /// If a source can't be read or holds no call.
 pub fn generate(header: &Path, man2: &Path, newer: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(header)
-        .with_context(|| format!("can't read {}", header.display()))?;
+    let text = std::fs::read_to_string(header).with_context(|| format!("can't read {}", header.display()))?;
     let mut calls = numbers(&text);
     if calls.is_empty() {
         bail!("{} defines no __NR_ number", header.display());
     }
-    let supplement = std::fs::read_to_string(newer)
-        .with_context(|| format!("can't read {}", newer.display()))?;
+    let supplement = std::fs::read_to_string(newer).with_context(|| format!("can't read {}", newer.display()))?;
     let supplement: Vec<Newer> = serde_yaml::from_str(&supplement).context("newer.yaml")?;
     for n in &supplement {
         calls.entry(n.nr).or_insert_with(|| n.name.clone());
@@ -159,11 +138,7 @@ pub fn generate(header: &Path, man2: &Path, newer: &Path) -> Result<String> {
     let mut rows = String::new();
     let mut version = String::new();
     for (nr, name) in &calls {
-        let kind = if MULTIPLEXERS.contains(&name.as_str()) {
-            "ops"
-        } else {
-            "flags"
-        };
+        let kind = if MULTIPLEXERS.contains(&name.as_str()) { "ops" } else { "flags" };
         let (mut constants, mut errnos) = (BTreeSet::new(), BTreeSet::new());
         let _ = write!(rows, "  - {{ nr: {nr}, name: {name}");
         if let Some((title, page)) = find_page(man2, name)? {
@@ -200,19 +175,12 @@ fn constants_of(page: &Page, call: &str) -> BTreeSet<String> {
     let Some(parameters) = page.parameters.get(documented_as(call)) else {
         return page.constants.clone();
     };
-    let takes = |names: &[&str]| {
-        names.iter().any(|n| parameters.contains(*n))
-            || parameters.iter().any(|p| p.ends_with("flags"))
-    };
+    let takes = |names: &[&str]| names.iter().any(|n| parameters.contains(*n)) || parameters.iter().any(|p| p.ends_with("flags"));
     if !takes(&CONSTANT_PARAMETERS) {
         return BTreeSet::new();
     }
     let open_flags = takes(&["flags", "flag", "how", "cmd", "op"]);
-    page.constants
-        .iter()
-        .filter(|c| open_flags || !c.starts_with("O_"))
-        .cloned()
-        .collect()
+    page.constants.iter().filter(|c| open_flags || !c.starts_with("O_")).cloned().collect()
 }
 
 /// `__NR_name number` lines.
@@ -230,10 +198,7 @@ pub fn numbers(header: &str) -> BTreeMap<u32, String> {
 
 /// The function whose page and prototype stand for `call`.
 fn documented_as(call: &str) -> &str {
-    PAGES
-        .iter()
-        .find(|(c, _)| *c == call)
-        .map_or(call, |(_, p)| p)
+    PAGES.iter().find(|(c, _)| *c == call).map_or(call, |(_, p)| p)
 }
 
 fn find_page(man2: &Path, call: &str) -> Result<Option<(String, Page)>> {
@@ -260,9 +225,7 @@ fn read_page(man2: &Path, title: &str) -> Result<Option<String>> {
     let mut text = String::new();
     if packed.is_file() {
         let file = std::fs::File::open(&packed).with_context(|| packed.display().to_string())?;
-        flate2::read::GzDecoder::new(file)
-            .read_to_string(&mut text)
-            .with_context(|| packed.display().to_string())?;
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).with_context(|| packed.display().to_string())?;
     } else if plain.is_file() {
         text = std::fs::read_to_string(&plain).with_context(|| plain.display().to_string())?;
     } else {
@@ -287,32 +250,22 @@ pub fn parse_page(text: &str) -> Page {
         } else if section == "SYNOPSIS" {
             let _ = writeln!(synopsis, "{line}");
         } else if !tag && section == "DESCRIPTION" {
-            let words = line
-                .strip_prefix(".B ")
-                .or_else(|| line.strip_prefix(".BR "));
-            let first = words
-                .and_then(|w| w.split_whitespace().next())
-                .unwrap_or_default();
+            let words = line.strip_prefix(".B ").or_else(|| line.strip_prefix(".BR "));
+            let first = words.and_then(|w| w.split_whitespace().next()).unwrap_or_default();
             if is_constant(first) && !ELSEWHERE.iter().any(|p| first.starts_with(p)) {
                 page.mentioned.insert(first.to_owned());
             }
         } else if tag && !line.starts_with(".\\\"") {
             tag = false;
-            let Some(words) = line
-                .strip_prefix(".B ")
-                .or_else(|| line.strip_prefix(".BR "))
-                .or_else(|| line.strip_prefix(".BI "))
+            let Some(words) =
+                line.strip_prefix(".B ").or_else(|| line.strip_prefix(".BR ")).or_else(|| line.strip_prefix(".BI "))
             else {
                 continue;
             };
             for word in words.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
                 match section.as_str() {
-                    "ERRORS" if is_errno(word) => {
-                        page.errnos.insert(canonical_errno(word).to_owned())
-                    }
-                    "DESCRIPTION" | "NOTES" if is_constant(word) => {
-                        page.constants.insert(word.to_owned())
-                    }
+                    "ERRORS" if is_errno(word) => page.errnos.insert(canonical_errno(word).to_owned()),
+                    "DESCRIPTION" | "NOTES" if is_constant(word) => page.constants.insert(word.to_owned()),
                     _ => false,
                 };
             }
@@ -331,20 +284,14 @@ fn is_errno(word: &str) -> bool {
         && !word.starts_with("ERESTART")
         && !word.starts_with("EPOLL")
         && word.starts_with('E')
-        && word
-            .chars()
-            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+        && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
 }
 
 fn is_constant(word: &str) -> bool {
-    let caps = word
-        .chars()
-        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let caps = word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     // Not arguments of calls: capabilities, configuration and feature-test macros.
     let others = ["CAP_", "RLIM_", "CONFIG_", "_"];
-    let event = ["EPOLL", "POLL"]
-        .iter()
-        .any(|p| word.len() > p.len() && word.starts_with(p));
+    let event = ["EPOLL", "POLL"].iter().any(|p| word.len() > p.len() && word.starts_with(p));
     caps && (event || PLAIN.contains(&word) || word.contains('_'))
         && !word.ends_with('_')
         && !others.iter().any(|w| word.starts_with(w))
@@ -360,11 +307,7 @@ fn prototypes(synopsis: &str) -> BTreeMap<String, BTreeSet<String>> {
             .or_else(|| line.strip_prefix(".B "))
             .or_else(|| line.strip_prefix(".BR "))
             .unwrap_or(if line.starts_with('.') { "" } else { line });
-        if body
-            .trim_start()
-            .trim_start_matches('"')
-            .starts_with(['#', '/'])
-        {
+        if body.trim_start().trim_start_matches('"').starts_with(['#', '/']) {
             continue; // an include line or a comment
         }
         plain.extend(body.chars().filter(|c| !matches!(c, '"' | '\\')));
@@ -376,12 +319,7 @@ fn prototypes(synopsis: &str) -> BTreeMap<String, BTreeSet<String>> {
             continue;
         };
         let word = |text: &str| -> String {
-            let tail: Vec<char> = text
-                .trim_end()
-                .chars()
-                .rev()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
+            let tail: Vec<char> = text.trim_end().chars().rev().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             tail.into_iter().rev().collect()
         };
         let mut name = word(head);
@@ -392,9 +330,7 @@ fn prototypes(synopsis: &str) -> BTreeMap<String, BTreeSet<String>> {
             name = first.trim().trim_start_matches("SYS_").to_owned();
             parameters = rest.to_owned();
         }
-        out.entry(name)
-            .or_default()
-            .extend(parameters.split(',').map(word));
+        out.entry(name).or_default().extend(parameters.split(',').map(word));
     }
     out
 }

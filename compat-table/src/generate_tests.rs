@@ -2,12 +2,8 @@ use super::{numbers, parse_page};
 
 #[test]
 fn numbers_come_from_the_header() {
-    let found =
-        numbers("#ifndef X\n#define __NR_read 0\n#define __NR_openat 257\n#define OTHER 3\n");
-    assert_eq!(
-        found.into_iter().collect::<Vec<_>>(),
-        [(0, "read".into()), (257, "openat".into())]
-    );
+    let found = numbers("#ifndef X\n#define __NR_read 0\n#define __NR_openat 257\n#define OTHER 3\n");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(0, "read".into()), (257, "openat".into())]);
 }
 
 const PAGE: &str = r#".TH open 2 2023-02-05 "Linux man-pages 6.03"
@@ -41,9 +37,7 @@ Tagged.
 #[test]
 fn pages_give_tagged_constants_errnos_and_parameters() {
     let page = parse_page(PAGE);
-    let names = |set: &std::collections::BTreeSet<String>| {
-        set.iter().cloned().collect::<Vec<_>>().join(" ")
-    };
+    let names = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(names(&page.constants), "O_DSYNC O_EXCL O_SYNC");
     assert_eq!(names(&page.errnos), "EACCES EAGAIN");
     assert_eq!(page.version, "Linux man-pages 6.03");

@@ -34,17 +34,7 @@ fn share(part: usize, whole: usize) -> String {
 }
 
 fn score(score: Option<Score>) -> String {
-    score.map_or_else(
-        || "not measured".into(),
-        |s| {
-            format!(
-                "{}/{} ({})",
-                s.caught,
-                s.applicable,
-                share(s.caught, s.applicable)
-            )
-        },
-    )
+    score.map_or_else(|| "not measured".into(), |s| format!("{}/{} ({})", s.caught, s.applicable, share(s.caught, s.applicable)))
 }
 
 fn summary(compat: &Compat, out: &mut String) {
@@ -82,12 +72,10 @@ fn summary(compat: &Compat, out: &mut String) {
             if c.proven { "yes" } else { "no" },
         );
     }
-    out.push_str("\n| column | crash | missing | stub | partial | full | by-design | untested |\n|---|--:|--:|--:|--:|--:|--:|--:|\n");
-    for (name, c) in compat
-        .columns
-        .iter()
-        .filter(|(_, c)| c.not_measured.is_none())
-    {
+    out.push_str(
+        "\n| column | crash | missing | stub | partial | full | by-design | untested |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for (name, c) in compat.columns.iter().filter(|(_, c)| c.not_measured.is_none()) {
         let _ = write!(out, "| {name} |");
         for state in [
             CallState::Crash,
@@ -118,12 +106,7 @@ fn next(name: &str, column: &ColumnSummary, out: &mut String) {
 }
 
 fn calls(compat: &Compat, out: &mut String) {
-    let columns: Vec<&String> = compat
-        .columns
-        .iter()
-        .filter(|(_, c)| c.not_measured.is_none())
-        .map(|(n, _)| n)
-        .collect();
+    let columns: Vec<&String> = compat.columns.iter().filter(|(_, c)| c.not_measured.is_none()).map(|(n, _)| n).collect();
     out.push_str("## Calls\n\n| nr | call | probed items | required by |");
     for name in &columns {
         let _ = write!(out, " {name} | agree | faults caught |");
@@ -131,22 +114,14 @@ fn calls(compat: &Compat, out: &mut String) {
     out.push_str("\n|--:|---|--:|--:|");
     out.push_str(&"---|--:|--:|".repeat(columns.len()));
     out.push('\n');
-    for row in compat
-        .calls
-        .iter()
-        .filter(|r| r.excluded.is_none() || !r.probes.is_empty())
-    {
+    for row in compat.calls.iter().filter(|r| r.excluded.is_none() || !r.probes.is_empty()) {
         let _ = write!(
             out,
             "| {} | <a id=\"{1}\"></a>{1} | {2}/{3} | {4} |",
             row.nr, row.name, row.probed, row.in_scope, row.requiring
         );
         for name in &columns {
-            out.push_str(
-                &row.columns
-                    .get(*name)
-                    .map_or_else(|| " | | |".into(), call_cell),
-            );
+            out.push_str(&row.columns.get(*name).map_or_else(|| " | | |".into(), call_cell));
         }
         out.push('\n');
     }
@@ -155,19 +130,11 @@ fn calls(compat: &Compat, out: &mut String) {
 }
 
 fn call_cell(cell: &CallCell) -> String {
-    let faults = cell
-        .mutation
-        .map(|s| format!("{}/{}", s.caught, s.applicable))
-        .unwrap_or_default();
+    let faults = cell.mutation.map(|s| format!("{}/{}", s.caught, s.applicable)).unwrap_or_default();
     if cell.state == CallState::Untested {
         return format!(" untested | | {faults} |");
     }
-    format!(
-        " {} | {}/{} | {faults} |",
-        cell.state.name(),
-        cell.agree,
-        cell.observations
-    )
+    format!(" {} | {}/{} | {faults} |", cell.state.name(), cell.agree, cell.observations)
 }
 
 fn differing(compat: &Compat, columns: &[&String], out: &mut String) {
@@ -205,14 +172,8 @@ fn excluded(compat: &Compat, out: &mut String) {
 
 fn covers(compat: &Compat, out: &mut String) {
     for (title, list) in [
-        (
-            "Covered, but not in the catalogue (counted nowhere)",
-            &compat.uncatalogued,
-        ),
-        (
-            "Claimed errnos that native Linux did not answer (counted nowhere)",
-            &compat.unsubstantiated,
-        ),
+        ("Covered, but not in the catalogue (counted nowhere)", &compat.uncatalogued),
+        ("Claimed errnos that native Linux did not answer (counted nowhere)", &compat.unsubstantiated),
     ] {
         if !list.is_empty() {
             let _ = writeln!(out, "## {title}\n");

@@ -33,9 +33,7 @@ pub struct Pair {
 }
 
 /// What became of a fault.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// An observation differed from the run without the fault.
@@ -64,10 +62,7 @@ impl Mutation {
     pub fn score(&self) -> Score {
         self.by_call()
             .values()
-            .fold(Score::default(), |a, b| Score {
-                caught: a.caught + b.caught,
-                applicable: a.applicable + b.applicable,
-            })
+            .fold(Score::default(), |a, b| Score { caught: a.caught + b.caught, applicable: a.applicable + b.applicable })
     }
 
     /// Score by call.

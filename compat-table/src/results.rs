@@ -106,9 +106,7 @@ fn is_true(b: &bool) -> bool {
 }
 
 /// State of an observation in a column.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Every field equals the reference's.
@@ -172,18 +170,9 @@ impl State {
     #[must_use]
     pub fn gate(self) -> Gate {
         match self {
-            Self::Agree
-            | Self::KnownDiff
-            | Self::ByDesign
-            | Self::Missing
-            | Self::Flaky
-            | Self::Skipped => Gate::Pass,
+            Self::Agree | Self::KnownDiff | Self::ByDesign | Self::Missing | Self::Flaky | Self::Skipped => Gate::Pass,
             Self::UnexpectedAgreement => Gate::Stale,
-            Self::NewDiff
-            | Self::ChangedDiff
-            | Self::Crash
-            | Self::NotRun
-            | Self::BrokenReference => Gate::Regression,
+            Self::NewDiff | Self::ChangedDiff | Self::Crash | Self::NotRun | Self::BrokenReference => Gate::Regression,
         }
     }
 
@@ -226,18 +215,10 @@ impl Results {
     #[must_use]
     pub fn counts(&self, column: &str) -> Counts {
         let mut counts = Counts::default();
-        for verdict in self
-            .probes
-            .iter()
-            .flat_map(|p| &p.observations)
-            .filter_map(|o| o.columns.get(column))
-        {
+        for verdict in self.probes.iter().flat_map(|p| &p.observations).filter_map(|o| o.columns.get(column)) {
             counts.planned += 1;
             counts.agree += usize::from(verdict.state.agrees());
-            *counts
-                .states
-                .entry(verdict.state.name().into())
-                .or_default() += 1;
+            *counts.states.entry(verdict.state.name().into()).or_default() += 1;
         }
         counts
     }

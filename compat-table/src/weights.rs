@@ -38,8 +38,7 @@ impl Weights {
     /// # Errors
     /// If it can't be read or isn't of its form.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
 
@@ -49,10 +48,7 @@ impl Weights {
         self.syscalls
             .iter()
             .map(|w| {
-                let demand = Demand {
-                    requiring: w.apps_requiring,
-                    using: w.apps_using,
-                };
+                let demand = Demand { requiring: w.apps_requiring, using: w.apps_using };
                 (w.name.as_str(), demand)
             })
             .collect()

@@ -14,18 +14,9 @@ fn the_catalogue_names_every_number_up_to_the_newest() {
     let (catalogue, _) = catalogue::load(&root().join("catalogue")).unwrap();
     let numbers: BTreeSet<u32> = catalogue.calls.iter().map(|c| c.nr).collect();
     // 337 to 423 are unused on x86-64 (the x32 and common ranges); all others up to the newest are there.
-    let missing: Vec<u32> = (0..=469)
-        .filter(|n| !(337..=423).contains(n) && !numbers.contains(n))
-        .collect();
+    let missing: Vec<u32> = (0..=469).filter(|n| !(337..=423).contains(n) && !numbers.contains(n)).collect();
     assert_eq!(missing, Vec::<u32>::new());
-    assert!(
-        catalogue
-            .calls
-            .iter()
-            .map(|c| c.errnos.len())
-            .sum::<usize>()
-            > 1300
-    );
+    assert!(catalogue.calls.iter().map(|c| c.errnos.len()).sum::<usize>() > 1300);
 }
 
 #[test]

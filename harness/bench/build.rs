@@ -7,18 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Compiles and links `source` to `output`; true on success.
 fn link(source: &Path, output: &Path, extra: &[&str]) -> bool {
-    let mut command = cc::Build::new()
-        .opt_level(2)
-        .debug(false)
-        .pic(false)
-        .get_compiler()
-        .to_command();
-    command
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-pthread"])
-        .arg("-o")
-        .arg(output)
-        .arg(source)
-        .args(extra);
+    let mut command = cc::Build::new().opt_level(2).debug(false).pic(false).get_compiler().to_command();
+    command.args(["-std=gnu11", "-Wall", "-Wextra", "-pthread"]).arg("-o").arg(output).arg(source).args(extra);
     matches!(command.status(), Ok(status) if status.success())
 }
 
@@ -31,10 +21,7 @@ fn main() {
         return;
     };
     let microbench = Path::new("c/microbench.c");
-    for (source, name) in [
-        (microbench, "microbench"),
-        (Path::new("c/waitbench.c"), "waitbench"),
-    ] {
+    for (source, name) in [(microbench, "microbench"), (Path::new("c/waitbench.c"), "waitbench")] {
         if !link(source, &out.join(name), &["-fPIE", "-pie"]) {
             println!("cargo::error=cannot compile {}", source.display());
         }
@@ -43,10 +30,7 @@ fn main() {
     if !link(microbench, &static_program, &["-static"]) {
         println!("cargo::warning=no static C library: the benchmark's static rows will be skipped");
         if let Err(error) = std::fs::write(&static_program, []) {
-            println!(
-                "cargo::error=cannot write {}: {error}",
-                static_program.display()
-            );
+            println!("cargo::error=cannot write {}: {error}", static_program.display());
         }
     }
 }

@@ -37,18 +37,11 @@ impl Change {
     #[must_use]
     pub fn diff(&self) -> String {
         let text = |f: &File| {
-            if f.expectations.is_empty() {
-                String::new()
-            } else {
-                expect::render(f).unwrap_or_default()
-            }
+            if f.expectations.is_empty() { String::new() } else { expect::render(f).unwrap_or_default() }
         };
         let (old, new) = (text(&self.old), text(&self.new));
         let name = format!("{}/{}.yaml", self.new.column, self.new.family);
-        similar::TextDiff::from_lines(&old, &new)
-            .unified_diff()
-            .header(&format!("a/{name}"), &format!("b/{name}"))
-            .to_string()
+        similar::TextDiff::from_lines(&old, &new).unified_diff().header(&format!("a/{name}"), &format!("b/{name}")).to_string()
     }
 }
 
@@ -73,11 +66,8 @@ pub fn propose(dir: &Path, results: &Results, wording: &Wording) -> Result<Vec<C
 }
 
 fn updated(old: &File, results: &Results, wording: &Wording) -> Result<File> {
-    let mut entries: BTreeMap<(String, String), Expectation> = old
-        .expectations
-        .iter()
-        .map(|e| ((e.probe.clone(), e.obs.clone()), e.clone()))
-        .collect();
+    let mut entries: BTreeMap<(String, String), Expectation> =
+        old.expectations.iter().map(|e| ((e.probe.clone(), e.obs.clone()), e.clone())).collect();
     for probe in results.probes.iter().filter(|p| p.family == old.family) {
         if probe.skipped.is_some() || !probe.author_errors.is_empty() {
             continue;
@@ -96,10 +86,7 @@ fn updated(old: &File, results: &Results, wording: &Wording) -> Result<File> {
                 State::Crash | State::NotRun if !wording.crashes => {}
                 State::NewDiff | State::ChangedDiff | State::Crash | State::NotRun => {
                     let entry = match entries.remove(&key) {
-                        Some(e) => Expectation {
-                            fields: verdict.differences.clone(),
-                            ..e
-                        },
+                        Some(e) => Expectation { fields: verdict.differences.clone(), ..e },
                         None => fresh(&key, verdict, wording)?,
                     };
                     entries.insert(key, entry);
@@ -108,34 +95,19 @@ fn updated(old: &File, results: &Results, wording: &Wording) -> Result<File> {
             }
         }
     }
-    Ok(File {
-        column: old.column.clone(),
-        family: old.family.clone(),
-        expectations: entries.into_values().collect(),
-    })
+    Ok(File { column: old.column.clone(), family: old.family.clone(), expectations: entries.into_values().collect() })
 }
 
-fn fresh(
-    (probe, obs): &(String, String),
-    verdict: &Verdict,
-    wording: &Wording,
-) -> Result<Expectation> {
-    let reason = wording.reason.clone().ok_or_else(|| {
-        Error::input(format!(
-            "{probe} {obs} is new: give --reason, and --issue or --note"
-        ))
-    })?;
+fn fresh((probe, obs): &(String, String), verdict: &Verdict, wording: &Wording) -> Result<Expectation> {
+    let reason = wording
+        .reason
+        .clone()
+        .ok_or_else(|| Error::input(format!("{probe} {obs} is new: give --reason, and --issue or --note")))?;
     if wording.issue.is_none() && wording.note.is_none() {
-        return Err(Error::input(format!(
-            "{probe} {obs} is new: give --issue or --note"
-        )));
+        return Err(Error::input(format!("{probe} {obs} is new: give --issue or --note")));
     }
     let enosys = |d: &Difference| d.field == "errno" && d.sandbox == "ENOSYS";
-    let derived = if verdict.differences.iter().any(enosys) {
-        Kind::Missing
-    } else {
-        Kind::KnownDiff
-    };
+    let derived = if verdict.differences.iter().any(enosys) { Kind::Missing } else { Kind::KnownDiff };
     Ok(Expectation {
         probe: probe.clone(),
         obs: obs.clone(),

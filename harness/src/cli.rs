@@ -88,11 +88,7 @@ impl Choice {
     /// The selection among the probes.
     #[must_use]
     pub fn selection(&self) -> Selection {
-        Selection {
-            filters: self.filter.clone(),
-            exact: self.exact,
-            shard: self.shard,
-        }
+        Selection { filters: self.filter.clone(), exact: self.exact, shard: self.shard }
     }
 }
 
@@ -205,11 +201,7 @@ pub struct Table {
 #[derive(Debug, Args)]
 pub struct Catalogue {
     /// The kernel's header of numbers.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h")]
     pub header: PathBuf,
     /// Section 2 of the manual (Debian: manpages-dev).
     #[arg(long, value_name = "DIR", default_value = "/usr/share/man/man2")]
@@ -301,11 +293,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
-            return if e.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if e.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     dispatch(cli.command).unwrap_or_else(|e| {

@@ -19,11 +19,7 @@ use crate::{bless as blessing, jail, mutate as mutation, report, runner, selfche
 /// # Errors
 /// As [`discover::suite`].
 pub fn suite(choice: &Choice) -> Result<Suite> {
-    if choice.fixture {
-        discover::fixture()
-    } else {
-        discover::suite(choice.manifests.as_deref(), choice.probes_dir.as_deref())
-    }
+    if choice.fixture { discover::fixture() } else { discover::suite(choice.manifests.as_deref(), choice.probes_dir.as_deref()) }
 }
 
 /// `list`: one id a line and nothing else.
@@ -71,11 +67,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let suite = suite(&args.choice)?;
     let probes = args.choice.selection().choose(&suite.families)?;
     suite.require_built()?;
-    let mut columns = args
-        .runtime
-        .iter()
-        .map(|s| discover::column(s))
-        .collect::<Result<Vec<_>>>()?;
+    let mut columns = args.runtime.iter().map(|s| discover::column(s)).collect::<Result<Vec<_>>>()?;
     if columns.is_empty() && !args.native_only {
         columns.push(discover::bevor(&[])?);
     }
@@ -103,11 +95,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let measured = runner::execute(&plan, &Progress::new())?;
     let path = results_path(args.json.as_ref())?;
     report::write(&path, &report::json(&measured.results)?)?;
-    let columns = plan
-        .columns
-        .iter()
-        .map(|c| (c.name.clone(), c.command.clone()))
-        .collect();
+    let columns = plan.columns.iter().map(|c| (c.name.clone(), c.command.clone())).collect();
     let provenance = serde_json::to_string_pretty(&Provenance::gather(args.seed, columns))
         .map_err(|e| Error::infra(format!("provenance: {e}")))?;
     // A pipe or terminal has no place beside it.
@@ -118,15 +106,12 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         report::write(path, &report::junit(&measured.results)?)?;
     }
     if let Some(path) = &args.traces {
-        let mut by_column: std::collections::BTreeMap<
-            &str,
-            std::collections::BTreeMap<&str, &Vec<String>>,
-        > = std::collections::BTreeMap::new();
+        let mut by_column: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, &Vec<String>>> =
+            std::collections::BTreeMap::new();
         for ((column, probe), lines) in &measured.traces {
             by_column.entry(column).or_default().insert(probe, lines);
         }
-        let text = serde_json::to_string_pretty(&by_column)
-            .map_err(|e| Error::infra(format!("traces: {e}")))?;
+        let text = serde_json::to_string_pretty(&by_column).map_err(|e| Error::infra(format!("traces: {e}")))?;
         report::write(path, &(text + "\n"))?;
     }
     let _ = write!(std::io::stdout(), "{}", report::summary(&measured.results));
@@ -143,55 +128,35 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
     suite.require_built()?;
     if !args.choice.fixture {
         for lang in [Lang::C, Lang::Rust] {
-            faults.extend(manifest::orphans(
-                &suite.families,
-                lang,
-                &suite.listed(lang)?,
-            ));
+            faults.extend(manifest::orphans(&suite.families, lang, &suite.listed(lang)?));
         }
     }
-    let catalogue =
-        bevor_compat_table::catalogue::load(&crate::table::dir(None)?.join("catalogue"))
-            .map_err(|e| Error::input(format!("{e:#}")))?
-            .0;
-    let known: std::collections::BTreeSet<_> = catalogue
-        .calls
-        .iter()
-        .flat_map(bevor_compat_table::catalogue::Call::items)
-        .map(|(_, item)| item)
-        .collect();
+    let catalogue = bevor_compat_table::catalogue::load(&crate::table::dir(None)?.join("catalogue"))
+        .map_err(|e| Error::input(format!("{e:#}")))?
+        .0;
+    let known: std::collections::BTreeSet<_> =
+        catalogue.calls.iter().flat_map(bevor_compat_table::catalogue::Call::items).map(|(_, item)| item).collect();
     let probes: Vec<&Probe> = suite.families.iter().flat_map(|f| &f.probes).collect();
     let mut strange = 0;
     for probe in &probes {
         for text in &probe.covers {
             if !known.contains(&bevor_compat_table::catalogue::Item::parse(text)) {
                 strange += 1;
-                eprintln!(
-                    "note: {}: the catalogue has no `{text}`; it counts nowhere",
-                    probe.id
-                );
+                eprintln!("note: {}: the catalogue has no `{text}`; it counts nowhere", probe.id);
             }
         }
     }
     let dir = expectations_dir(args.expectations.as_ref())?;
     for column in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
         let column_name = column.file_name().to_string_lossy().into_owned();
-        for file in std::fs::read_dir(column.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for file in std::fs::read_dir(column.path()).into_iter().flatten().flatten() {
             let path = file.path();
             let Some(family) = path.file_stem().and_then(|s| s.to_str()) else {
                 continue;
             };
             for e in expect::read(&dir, &column_name, family)?.expectations {
                 if !probes.iter().any(|p| p.id == e.probe) {
-                    faults.push(format!(
-                        "{}: expectation for {}, which doesn't exist",
-                        path.display(),
-                        e.probe
-                    ));
+                    faults.push(format!("{}: expectation for {}, which doesn't exist", path.display(), e.probe));
                 }
             }
         }
@@ -199,16 +164,8 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
     for fault in &faults {
         println!("{fault}");
     }
-    eprintln!(
-        "{} probes, {} faults, {strange} covers outside of the catalogue",
-        probes.len(),
-        faults.len()
-    );
-    Ok(if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_REGRESSION)
-    })
+    eprintln!("{} probes, {} faults, {strange} covers outside of the catalogue", probes.len(), faults.len());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REGRESSION) })
 }
 
 /// `bless`.
@@ -236,15 +193,7 @@ pub fn bless(args: &Bless) -> Result<ExitCode> {
             expect::write(&dir, &change.new)?;
         }
     }
-    eprintln!(
-        "{} files {}",
-        changes.len(),
-        if args.dry_run {
-            "would change"
-        } else {
-            "changed"
-        }
-    );
+    eprintln!("{} files {}", changes.len(), if args.dry_run { "would change" } else { "changed" });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -258,16 +207,10 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
     suite.require_built()?;
     let faulty = match &args.runtime {
         Some(spec) => discover::column(spec)?,
-        None => discover::bevor(&[
-            "--local-calls=off".into(),
-            format!("--fault={}", mutation::FAULT),
-        ])?,
+        None => discover::bevor(&["--local-calls=off".into(), format!("--fault={}", mutation::FAULT)])?,
     };
     if !faulty.command.iter().any(|a| a.contains(mutation::FAULT)) {
-        return Err(Error::input(format!(
-            "--runtime: the command must hold {}",
-            mutation::FAULT
-        )));
+        return Err(Error::input(format!("--runtime: the command must hold {}", mutation::FAULT)));
     }
     let path = match &args.json {
         Some(path) => path.clone(),
@@ -276,12 +219,7 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
     // The baseline is the same sandbox without the argument that brings the fault.
     let sound = Column {
         name: faulty.name.clone(),
-        command: faulty
-            .command
-            .iter()
-            .filter(|a| !a.contains(mutation::FAULT))
-            .cloned()
-            .collect(),
+        command: faulty.command.iter().filter(|a| !a.contains(mutation::FAULT)).cloned().collect(),
     };
     jail::set_limits()?;
     let plan = runner::Plan {
@@ -307,14 +245,9 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         jobs: args.jobs,
     };
     let result = mutation::run(&setup, &progress)?;
-    let text = serde_json::to_string_pretty(&result)
-        .map_err(|e| Error::infra(format!("mutation: {e}")))?;
+    let text = serde_json::to_string_pretty(&result).map_err(|e| Error::infra(format!("mutation: {e}")))?;
     report::write(&path, &(text + "\n"))?;
-    for pair in result
-        .pairs
-        .iter()
-        .filter(|p| p.fate == bevor_compat_table::mutation::Fate::Missed)
-    {
+    for pair in result.pairs.iter().filter(|p| p.fate == bevor_compat_table::mutation::Fate::Missed) {
         println!("MISSED {}:{}", pair.call, pair.kind);
     }
     let score = result.score();
@@ -324,9 +257,7 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         score.applicable,
         report::percent(score.caught, score.applicable)
     );
-    let enough = args
-        .min
-        .is_none_or(|min| score.caught * 100 >= min * score.applicable);
+    let enough = args.min.is_none_or(|min| score.caught * 100 >= min * score.applicable);
     Ok(ExitCode::from(if enough { 0 } else { EXIT_REGRESSION }))
 }
 

@@ -28,11 +28,7 @@ pub struct Reference {
 pub fn reference(runs: &[Run]) -> Reference {
     let mut errors = Vec::new();
     let Some(first) = runs.first() else {
-        return Reference {
-            plan: Vec::new(),
-            observations: BTreeMap::new(),
-            author_errors: vec!["no native run".into()],
-        };
+        return Reference { plan: Vec::new(), observations: BTreeMap::new(), author_errors: vec!["no native run".into()] };
     };
     for (i, run) in runs.iter().enumerate() {
         if run.outcome != Outcome::Completed {
@@ -47,10 +43,7 @@ pub fn reference(runs: &[Run]) -> Reference {
         for id in &first.plan {
             for d in differences(first.observations.get(id), run, id) {
                 if d.field != RUN_FIELD {
-                    varying.insert(format!(
-                        "{id}: {} varies natively: {} / {}",
-                        d.field, d.native, d.sandbox
-                    ));
+                    varying.insert(format!("{id}: {} varies natively: {} / {}", d.field, d.native, d.sandbox));
                 }
             }
         }
@@ -62,11 +55,7 @@ pub fn reference(runs: &[Run]) -> Reference {
     }
     errors.extend(varying);
     errors.dedup();
-    Reference {
-        plan: first.plan.clone(),
-        observations: first.observations.clone(),
-        author_errors: errors,
-    }
+    Reference { plan: first.plan.clone(), observations: first.observations.clone(), author_errors: errors }
 }
 
 /// Fields of observation `id` in which `run` differs from `native`.
@@ -89,11 +78,7 @@ pub fn differences(native: Option<&Observation>, run: &Run, id: &str) -> Vec<Dif
     let mut push = |field: &str, a: Option<&String>, b: Option<&String>| {
         if a != b {
             let text = |v: Option<&String>| v.cloned().unwrap_or_else(|| ABSENT.into());
-            out.push(Difference {
-                field: field.into(),
-                native: text(a),
-                sandbox: text(b),
-            });
+            out.push(Difference { field: field.into(), native: text(a), sandbox: text(b) });
         }
     };
     push("call", Some(&native.call), Some(&other.call));
@@ -108,16 +93,8 @@ pub fn differences(native: Option<&Observation>, run: &Run, id: &str) -> Vec<Dif
 /// and fell over afterwards differs in its last observation's `run` field, so that no crash goes unseen.
 #[must_use]
 pub fn compare(reference: &Reference, run: &Run) -> BTreeMap<String, Vec<Difference>> {
-    let mut out: BTreeMap<String, Vec<Difference>> = reference
-        .plan
-        .iter()
-        .map(|id| {
-            (
-                id.clone(),
-                differences(reference.observations.get(id), run, id),
-            )
-        })
-        .collect();
+    let mut out: BTreeMap<String, Vec<Difference>> =
+        reference.plan.iter().map(|id| (id.clone(), differences(reference.observations.get(id), run, id))).collect();
     let reported = out.values().flatten().any(|d| d.field == RUN_FIELD);
     if run.outcome != Outcome::Completed
         && !reported

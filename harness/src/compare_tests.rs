@@ -4,32 +4,20 @@ use super::{RUN_FIELD, compare, reference};
 use crate::stream::{Observation, Outcome, Run};
 
 fn observation(fields: &[(&str, &str)]) -> Observation {
-    Observation {
-        call: "openat".into(),
-        fields: fields
-            .iter()
-            .map(|(k, v)| ((*k).into(), (*v).into()))
-            .collect(),
-    }
+    Observation { call: "openat".into(), fields: fields.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect() }
 }
 
 fn run(observations: &[(&str, Observation)], outcome: Outcome) -> Run {
     Run {
         plan: vec!["a".into(), "b".into()],
-        observations: observations
-            .iter()
-            .map(|(i, o)| ((*i).into(), o.clone()))
-            .collect(),
+        observations: observations.iter().map(|(i, o)| ((*i).into(), o.clone())).collect(),
         outcome,
     }
 }
 
 fn sound() -> Run {
     let a = observation(&[("ret", "-1"), ("errno", "EEXIST")]);
-    run(
-        &[("a", a), ("b", observation(&[("ret", "0")]))],
-        Outcome::Completed,
-    )
+    run(&[("a", a), ("b", observation(&[("ret", "0")]))], Outcome::Completed)
 }
 
 #[test]
@@ -43,15 +31,9 @@ fn equal_runs_have_no_difference() {
 fn each_differing_and_missing_field_is_named() {
     let native = reference(&[sound()]);
     let mut other = sound();
-    other.observations.insert(
-        "a".into(),
-        observation(&[("ret", "-1"), ("errno", "ENOENT"), ("state.x", "1")]),
-    );
+    other.observations.insert("a".into(), observation(&[("ret", "-1"), ("errno", "ENOENT"), ("state.x", "1")]));
     let found = compare(&native, &other);
-    let texts: Vec<String> = found["a"]
-        .iter()
-        .map(|d| format!("{} {} {}", d.field, d.native, d.sandbox))
-        .collect();
+    let texts: Vec<String> = found["a"].iter().map(|d| format!("{} {} {}", d.field, d.native, d.sandbox)).collect();
     assert_eq!(texts, ["errno EEXIST ENOENT", "state.x (absent) 1"]);
     assert!(found["b"].is_empty());
 }
@@ -78,9 +60,7 @@ fn a_crash_after_the_last_observation_is_seen() {
 #[test]
 fn what_varies_natively_is_the_authors_error() {
     let mut other = sound();
-    other
-        .observations
-        .insert("b".into(), observation(&[("ret", "5")]));
+    other.observations.insert("b".into(), observation(&[("ret", "5")]));
     let native = reference(&[sound(), sound(), other]);
     assert_eq!(native.author_errors, ["b: ret varies natively: 0 / 5"]);
 }
@@ -89,10 +69,7 @@ fn what_varies_natively_is_the_authors_error() {
 fn a_native_run_that_breaks_or_forgets_is_the_authors_error() {
     let mut broken = sound();
     broken.outcome = Outcome::Broken("mkdir".into());
-    assert_eq!(
-        reference(&[sound(), broken]).author_errors,
-        ["native run 2: broken: mkdir"]
-    );
+    assert_eq!(reference(&[sound(), broken]).author_errors, ["native run 2: broken: mkdir"]);
     let mut forgetful = sound();
     forgetful.observations = BTreeMap::new();
     assert_eq!(reference(&[forgetful]).author_errors.len(), 2);

@@ -82,20 +82,12 @@ impl LogPolicy {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(e) => return Err(Error::input(format!("can't read {}: {e}", path.display()))),
         };
-        let lines: Vec<AllowedLine> = serde_yaml::from_str(&text)
-            .map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
-        if lines
-            .iter()
-            .any(|l| l.text.trim().is_empty() || l.why.trim().is_empty())
-        {
-            return Err(Error::input(format!(
-                "{}: an entry without text or reason",
-                path.display()
-            )));
+        let lines: Vec<AllowedLine> =
+            serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+        if lines.iter().any(|l| l.text.trim().is_empty() || l.why.trim().is_empty()) {
+            return Err(Error::input(format!("{}: an entry without text or reason", path.display())));
         }
-        Ok(Self {
-            allowed: lines.into_iter().map(|l| l.text).collect(),
-        })
+        Ok(Self { allowed: lines.into_iter().map(|l| l.text).collect() })
     }
 
     /// The first panic or unlisted warning among `lines`.
@@ -103,9 +95,7 @@ impl LogPolicy {
     pub fn offence<'a>(&self, lines: &'a [String]) -> Option<&'a str> {
         lines.iter().map(String::as_str).find(|line| {
             line.contains("panicked at")
-                || (["WARN", "warning:", "ERROR"]
-                    .iter()
-                    .any(|w| line.contains(w))
+                || (["WARN", "warning:", "ERROR"].iter().any(|w| line.contains(w))
                     && !self.allowed.iter().any(|a| line.contains(a.as_str())))
         })
     }
@@ -159,9 +149,7 @@ pub struct Container {
 
 impl std::fmt::Debug for Container {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Container")
-            .field("group", &self.group)
-            .finish_non_exhaustive()
+        f.debug_struct("Container").field("group", &self.group).finish_non_exhaustive()
     }
 }
 
@@ -172,14 +160,8 @@ impl Container {
     /// [`Error::Infrastructure`] if it doesn't start, doesn't say hello, or its kernel log lacks the nonce.
     pub fn start(column: &Column, agent: &Agent, policy: &LogPolicy) -> Result<Self> {
         let nonce = fresh_nonce()?;
-        let mut argv = column
-            .command
-            .iter()
-            .map(|a| a.replace(NONCE, &nonce))
-            .chain(agent.command.iter().cloned());
-        let program = argv
-            .next()
-            .ok_or_else(|| Error::input(format!("column {}: empty command", column.name)))?;
+        let mut argv = column.command.iter().map(|a| a.replace(NONCE, &nonce)).chain(agent.command.iter().cloned());
+        let program = argv.next().ok_or_else(|| Error::input(format!("column {}: empty command", column.name)))?;
         let mut child = Command::new(&program)
             .args(argv)
             .process_group(0)
@@ -189,12 +171,7 @@ impl Container {
             .env_clear()
             .envs(common_environment())
             .spawn()
-            .map_err(|e| {
-                Error::infra(format!(
-                    "column {}: can't start {program}: {e}",
-                    column.name
-                ))
-            })?;
+            .map_err(|e| Error::infra(format!("column {}: can't start {program}: {e}", column.name)))?;
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let (sender, events) = sync_channel(256);
         let budget = Arc::new(AtomicUsize::new(OUTPUT_LIMIT));
@@ -208,20 +185,9 @@ impl Container {
             std::thread::spawn(move || read_log(err, &log));
         }
         let stdin = child.stdin.take();
-        let mut container = Self {
-            child,
-            group,
-            stdin,
-            events,
-            budget,
-            log,
-            policy: policy.clone(),
-            dead: false,
-            uname: String::new(),
-        };
-        let hello = container
-            .hello()
-            .map_err(|e| Error::infra(format!("column {}: {e}", column.name)))?;
+        let mut container =
+            Self { child, group, stdin, events, budget, log, policy: policy.clone(), dead: false, uname: String::new() };
+        let hello = container.hello().map_err(|e| Error::infra(format!("column {}: {e}", column.name)))?;
         if column.needs_proof() && !hello.dmesg.contains(&format!("Bevor: boot nonce {nonce}")) {
             return Err(Error::infra(format!(
                 "column {}: its kernel log lacks the boot nonce {nonce}: nothing shows that the sandbox answered",
@@ -241,28 +207,17 @@ impl Container {
         let asked = self.order(&json!({"hello": true}));
         let answer = match self.events.recv_timeout(HELLO_TIMEOUT) {
             Ok(FromReader::Event(Event { hello: Some(h), .. })) => Ok(h),
-            Ok(FromReader::Event(_)) => {
-                Err("the agent answered something else than hello".to_owned())
-            }
+            Ok(FromReader::Event(_)) => Err("the agent answered something else than hello".to_owned()),
             Ok(FromReader::Garbage(g)) => Err(format!("not the agent's protocol: {g}")),
             Ok(FromReader::Overflow) => Err("too much output before hello".to_owned()),
             Err(RecvTimeoutError::Timeout) => Err("no hello from the agent in 30 s".to_owned()),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err("the container ended before the agent's hello".to_owned())
-            }
+            Err(RecvTimeoutError::Disconnected) => Err("the container ended before the agent's hello".to_owned()),
         };
         answer.map_err(|what| {
             self.kill();
             let log = self.log_tail();
-            let asked = asked
-                .err()
-                .map(|e| format!(" (stdin: {e})"))
-                .unwrap_or_default();
-            if log.is_empty() {
-                format!("{what}{asked}")
-            } else {
-                format!("{what}{asked}: {log}")
-            }
+            let asked = asked.err().map(|e| format!(" (stdin: {e})")).unwrap_or_default();
+            if log.is_empty() { format!("{what}{asked}") } else { format!("{what}{asked}: {log}") }
         })
     }
 
@@ -285,23 +240,15 @@ impl Container {
         if let Ok(mut log) = self.log.lock() {
             log.clear();
         }
-        let order =
-            json!({"run": probe.id, "lang": probe.lang.name(), "timeout_ms": probe.timeout_ms});
+        let order = json!({"run": probe.id, "lang": probe.lang.name(), "timeout_ms": probe.timeout_ms});
         let mut outcome = match self.order(&order) {
             Ok(()) => self.collect(probe, &mut lines),
             Err(e) => Outcome::Container(format!("the agent takes no order: {e}")),
         };
-        if matches!(
-            outcome,
-            Outcome::Container(_) | Outcome::Timeout | Outcome::Overflow | Outcome::Crashed(_)
-        ) {
+        if matches!(outcome, Outcome::Container(_) | Outcome::Timeout | Outcome::Overflow | Outcome::Crashed(_)) {
             self.kill();
         }
-        let log: Vec<String> = self
-            .log
-            .lock()
-            .map(|l| l.iter().cloned().collect())
-            .unwrap_or_default();
+        let log: Vec<String> = self.log.lock().map(|l| l.iter().cloned().collect()).unwrap_or_default();
         if let Some(line) = self.policy.offence(&log) {
             outcome = Outcome::SandboxLog(line.to_owned());
             self.kill();
@@ -312,10 +259,7 @@ impl Container {
     fn collect(&mut self, probe: &Probe, lines: &mut Vec<String>) -> Outcome {
         let deadline = Instant::now() + Duration::from_millis(probe.timeout_ms) + GRACE;
         loop {
-            match self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(FromReader::Event(event)) => {
                     if let Some(line) = event.line {
                         if event.probe.as_deref().is_none_or(|p| p == probe.id) {
@@ -346,11 +290,7 @@ impl Container {
     fn log_tail(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let skip = log.len().saturating_sub(3);
-        log.iter()
-            .skip(skip)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("; ")
+        log.iter().skip(skip).cloned().collect::<Vec<_>>().join("; ")
     }
 
     /// Kills the process group, then the container's first process, and reaps it.
@@ -370,11 +310,7 @@ impl Container {
             self.stdin = None;
             // The stream's end is the container's: the reader thread hangs up when every writer is gone.
             let deadline = Instant::now() + GRACE;
-            while self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                .is_ok()
-            {}
+            while self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
         }
         self.kill();
     }
@@ -389,10 +325,7 @@ impl Drop for Container {
 /// The environment every column starts with.
 fn common_environment() -> [(&'static str, &'static str); 4] {
     [
-        (
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ),
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("HOME", "/root"),
         ("LANG", "C.UTF-8"),
         ("TMPDIR", "/tmp"),
@@ -411,11 +344,7 @@ fn read_events(out: impl Read, sender: &SyncSender<FromReader>, budget: &AtomicU
     let mut reader = BufReader::new(out);
     loop {
         let mut line = Vec::new();
-        match reader
-            .by_ref()
-            .take(LINE_LIMIT)
-            .read_until(b'\n', &mut line)
-        {
+        match reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(n) => {
                 let left = budget.load(Ordering::SeqCst);
@@ -428,14 +357,9 @@ fn read_events(out: impl Read, sender: &SyncSender<FromReader>, budget: &AtomicU
         }
         let message = match serde_json::from_slice(&line) {
             Ok(event) => FromReader::Event(event),
-            Err(_) => FromReader::Garbage(
-                String::from_utf8_lossy(&line)
-                    .chars()
-                    .take(120)
-                    .collect::<String>()
-                    .trim_end()
-                    .to_owned(),
-            ),
+            Err(_) => {
+                FromReader::Garbage(String::from_utf8_lossy(&line).chars().take(120).collect::<String>().trim_end().to_owned())
+            }
         };
         if sender.send(message).is_err() {
             return;
@@ -482,9 +406,7 @@ mod tests {
 
     #[test]
     fn panics_and_unlisted_warnings_are_offences() {
-        let policy = LogPolicy {
-            allowed: vec!["no such call".into()],
-        };
+        let policy = LogPolicy { allowed: vec!["no such call".into()] };
         let offence = |line: &str| policy.offence(&[line.to_owned()]).is_some();
         assert!(offence("thread 'main' panicked at src/x.rs:1:1"));
         assert!(offence("WARN slow"));

@@ -18,11 +18,7 @@ pub const BEVOR: &str = "bevor";
 pub fn bin_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().map_err(|e| Error::infra(format!("own path: {e}")))?;
     let dir = exe.parent().unwrap_or(Path::new("/"));
-    Ok(if dir.ends_with("deps") {
-        dir.parent().unwrap_or(dir).to_path_buf()
-    } else {
-        dir.to_path_buf()
-    })
+    Ok(if dir.ends_with("deps") { dir.parent().unwrap_or(dir).to_path_buf() } else { dir.to_path_buf() })
 }
 
 /// The repository: the nearest folder above the working directory, else above this program, with `syscall-tests`.
@@ -69,14 +65,12 @@ pub fn harness() -> Result<PathBuf> {
 /// [`Error::Infrastructure`] if the harness's own path is unknown.
 pub fn fixture() -> Result<Suite> {
     let exe = harness()?;
-    let family: Family = serde_yaml::from_str(crate::fixture::MANIFEST)
-        .map_err(|e| Error::infra(format!("the fixture's manifest: {e}")))?;
+    let family: Family =
+        serde_yaml::from_str(crate::fixture::MANIFEST).map_err(|e| Error::infra(format!("the fixture's manifest: {e}")))?;
     Ok(Suite {
         families: vec![family],
         binds: bind_for(&exe).into_iter().collect(),
-        agent: Agent {
-            command: vec![text(&exe)?, "fixture".into(), "agent".into()],
-        },
+        agent: Agent { command: vec![text(&exe)?, "fixture".into(), "agent".into()] },
     })
 }
 
@@ -98,9 +92,7 @@ pub fn suite(manifests: Option<&Path>, bin: Option<&Path>) -> Result<Suite> {
     Ok(Suite {
         families,
         binds: bind_for(&program).into_iter().collect(),
-        agent: Agent {
-            command: vec![text(&program)?, "agent".into()],
-        },
+        agent: Agent { command: vec![text(&program)?, "agent".into()] },
     })
 }
 
@@ -134,16 +126,9 @@ impl Suite {
             .output()
             .map_err(|e| Error::infra(format!("can't run {} list: {e}", program.display())))?;
         if !out.status.success() {
-            return Err(Error::infra(format!(
-                "{} list: {}",
-                program.display(),
-                out.status
-            )));
+            return Err(Error::infra(format!("{} list: {}", program.display(), out.status)));
         }
-        Ok(String::from_utf8_lossy(&out.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        Ok(String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect())
     }
 
     /// The native column.
@@ -169,10 +154,7 @@ impl Suite {
         }
         command.push("--".into());
         command.extend_from_slice(inner);
-        Ok(Column {
-            name: name.into(),
-            command,
-        })
+        Ok(Column { name: name.into(), command })
     }
 }
 
@@ -181,18 +163,10 @@ impl Suite {
 /// # Errors
 /// [`Error::Infrastructure`] if this program's path is unknown.
 pub fn bevor(extra: &[String]) -> Result<Column> {
-    let mut command = vec![
-        text(&bin_dir()?.join("bevor"))?,
-        "do".into(),
-        "--boot-nonce".into(),
-        NONCE.into(),
-    ];
+    let mut command = vec![text(&bin_dir()?.join("bevor"))?, "do".into(), "--boot-nonce".into(), NONCE.into()];
     command.extend_from_slice(extra);
     command.push("--".into());
-    Ok(Column {
-        name: BEVOR.into(),
-        command,
-    })
+    Ok(Column { name: BEVOR.into(), command })
 }
 
 /// `NAME=CMD…`, or `bevor` alone for the default command. `{nonce}` in CMD is replaced by the boot nonce,
@@ -206,28 +180,17 @@ pub fn column(spec: &str) -> Result<Column> {
     }
     let bad = |why: &str| Error::input(format!("--runtime `{spec}`: {why}"));
     let (name, command) = spec.split_once('=').ok_or_else(|| bad("not NAME=CMD"))?;
-    if name.is_empty()
-        || !name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
         return Err(bad("a name is letters, digits, `-`, `_`, `.`"));
     }
     if name == NATIVE {
         return Err(bad("native is the reference"));
     }
-    let command = shell_words::split(command)
-        .ok()
-        .filter(|c| !c.is_empty())
-        .ok_or_else(|| bad("no command, or an open quote"))?;
-    Ok(Column {
-        name: name.into(),
-        command,
-    })
+    let command =
+        shell_words::split(command).ok().filter(|c| !c.is_empty()).ok_or_else(|| bad("no command, or an open quote"))?;
+    Ok(Column { name: name.into(), command })
 }
 
 fn text(path: &Path) -> Result<String> {
-    path.to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Error::infra(format!("{} is not UTF-8", path.display())))
+    path.to_str().map(str::to_owned).ok_or_else(|| Error::infra(format!("{} is not UTF-8", path.display())))
 }

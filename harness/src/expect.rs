@@ -99,16 +99,11 @@ pub fn read(dir: &Path, column: &str, family: &str) -> Result<File> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(File {
-                column: column.into(),
-                family: family.into(),
-                expectations: Vec::new(),
-            });
+            return Ok(File { column: column.into(), family: family.into(), expectations: Vec::new() });
         }
         Err(e) => return Err(Error::input(format!("can't read {}: {e}", path.display()))),
     };
-    let file: File = serde_yaml::from_str(&text)
-        .map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+    let file: File = serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
     if file.column != column || file.family != family {
         return Err(Error::input(format!(
             "{}: says column {} and family {}, but lies elsewhere",
@@ -128,10 +123,7 @@ fn fault(e: &Expectation, family: &str) -> Option<String> {
     if e.probe.split('/').next() != Some(family) {
         return Some(format!("{at}: not of this family"));
     }
-    if e.probe.contains('*')
-        || e.obs.contains('*')
-        || e.fields.iter().any(|f| f.field.contains('*'))
-    {
+    if e.probe.contains('*') || e.obs.contains('*') || e.fields.iter().any(|f| f.field.contains('*')) {
         return Some(format!("{at}: wildcards hide new failures"));
     }
     if e.reason.trim().is_empty() {
@@ -195,33 +187,19 @@ impl Expectations {
         let key = (column.to_owned(), e.probe.clone(), e.obs.clone());
         match self.map.insert(key, e) {
             None => Ok(()),
-            Some(old) => Err(Error::input(format!(
-                "two expectations for {} {} in column {column}",
-                old.probe, old.obs
-            ))),
+            Some(old) => Err(Error::input(format!("two expectations for {} {} in column {column}", old.probe, old.obs))),
         }
     }
 
     /// The expectations of `column` on `probe` that name an observation outside of `plan`.
     #[must_use]
     pub fn orphans(&self, column: &str, probe: &str, plan: &[String]) -> Vec<String> {
-        self.map
-            .keys()
-            .filter(|(c, p, o)| c == column && p == probe && !plan.contains(o))
-            .map(|(_, _, o)| o.clone())
-            .collect()
+        self.map.keys().filter(|(c, p, o)| c == column && p == probe && !plan.contains(o)).map(|(_, _, o)| o.clone()).collect()
     }
 
     /// The verdict on `differences` of one observation, on the day `today` ("YYYY-MM-DD").
     #[must_use]
-    pub fn judge(
-        &self,
-        column: &str,
-        probe: &str,
-        obs: &str,
-        mut differences: Vec<Difference>,
-        today: &str,
-    ) -> Verdict {
+    pub fn judge(&self, column: &str, probe: &str, obs: &str, mut differences: Vec<Difference>, today: &str) -> Verdict {
         differences.sort();
         let key = (column.to_owned(), probe.to_owned(), obs.to_owned());
         let expected = self.map.get(&key);
@@ -239,11 +217,7 @@ impl Expectations {
             None if crash => State::Crash,
             None if not_run => State::NotRun,
             None => State::NewDiff,
-            Some(e)
-                if e.state == Kind::Flaky && e.expires.as_deref().is_some_and(|x| x < today) =>
-            {
-                State::ChangedDiff
-            }
+            Some(e) if e.state == Kind::Flaky && e.expires.as_deref().is_some_and(|x| x < today) => State::ChangedDiff,
             Some(e) if e.state == Kind::Flaky && verdict.differences.is_empty() => State::Flaky,
             Some(_) if verdict.differences.is_empty() => State::UnexpectedAgreement,
             Some(e) if same(&e.fields, &verdict.differences) => e.state.into(),
@@ -261,10 +235,7 @@ fn same(a: &[Difference], b: &[Difference]) -> bool {
 }
 
 fn is_crash(d: &Difference) -> bool {
-    d.field == RUN_FIELD
-        && ["crashed", "timeout", "container", "sandbox log"]
-            .iter()
-            .any(|p| d.sandbox.starts_with(p))
+    d.field == RUN_FIELD && ["crashed", "timeout", "container", "sandbox log"].iter().any(|p| d.sandbox.starts_with(p))
 }
 
 /// Writes `file` under `dir`, or removes it if it holds nothing. The text is returned by [`render`].
@@ -291,9 +262,7 @@ pub fn write(dir: &Path, file: &File) -> Result<()> {
 /// If it can't be put into YAML.
 pub fn render(file: &File) -> std::io::Result<String> {
     let yaml = serde_yaml::to_string(file).map_err(std::io::Error::other)?;
-    Ok(format!(
-        "# Recorded differences; `bevor-harness bless` proposes changes, a human reviews them.\n{yaml}"
-    ))
+    Ok(format!("# Recorded differences; `bevor-harness bless` proposes changes, a human reviews them.\n{yaml}"))
 }
 
 #[cfg(test)]

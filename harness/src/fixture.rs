@@ -30,20 +30,12 @@ fn plan(out: &mut Stream, ids: &[&str]) {
     let _ = writeln!(out, "{}", json!({ "plan": ids }));
 }
 
-fn obs(
-    out: &mut Stream,
-    id: &str,
-    call: &str,
-    kind: &str,
-    answer: nix::Result<i64>,
-    state: serde_json::Value,
-) {
+fn obs(out: &mut Stream, id: &str, call: &str, kind: &str, answer: nix::Result<i64>, state: serde_json::Value) {
     let (ret, errno) = match answer {
         Ok(v) => (json!({"t": kind, "v": v}), None),
         Err(e) => (json!({"t": "int", "v": -1}), Some(format!("{e:?}"))),
     };
-    let line =
-        json!({"obs": id, "call": call, "args": {}, "ret": ret, "errno": errno, "state": state});
+    let line = json!({"obs": id, "call": call, "args": {}, "ret": ret, "errno": errno, "state": state});
     let _ = writeln!(out, "{line}");
 }
 
@@ -60,38 +52,10 @@ fn raw(number: libc::c_long, a: libc::c_long, b: libc::c_long) -> nix::Result<i6
 
 fn identities(out: &mut Stream) {
     plan(out, &["getuid", "getgid", "getppid", "getpgid"]);
-    obs(
-        out,
-        "getuid",
-        "getuid",
-        "int",
-        raw(libc::SYS_getuid, 0, 0),
-        json!({}),
-    );
-    obs(
-        out,
-        "getgid",
-        "getgid",
-        "int",
-        raw(libc::SYS_getgid, 0, 0),
-        json!({}),
-    );
-    obs(
-        out,
-        "getppid",
-        "getppid",
-        "pid",
-        raw(libc::SYS_getppid, 0, 0),
-        json!({}),
-    );
-    obs(
-        out,
-        "getpgid",
-        "getpgid",
-        "pid",
-        raw(libc::SYS_getpgid, 0, 0),
-        json!({}),
-    );
+    obs(out, "getuid", "getuid", "int", raw(libc::SYS_getuid, 0, 0), json!({}));
+    obs(out, "getgid", "getgid", "int", raw(libc::SYS_getgid, 0, 0), json!({}));
+    obs(out, "getppid", "getppid", "pid", raw(libc::SYS_getppid, 0, 0), json!({}));
+    obs(out, "getpgid", "getpgid", "pid", raw(libc::SYS_getpgid, 0, 0), json!({}));
     end(out);
 }
 
@@ -100,43 +64,15 @@ fn umask(out: &mut Stream) {
     let _ = raw(libc::SYS_umask, 0o22, 0);
     let first = raw(libc::SYS_umask, 0o77, 0);
     let now = status_field("Umask");
-    obs(
-        out,
-        "set",
-        "umask",
-        "int",
-        first,
-        json!({"status": {"t": "str", "v": now}}),
-    );
-    obs(
-        out,
-        "get",
-        "umask",
-        "int",
-        raw(libc::SYS_umask, 0o22, 0),
-        json!({}),
-    );
+    obs(out, "set", "umask", "int", first, json!({"status": {"t": "str", "v": now}}));
+    obs(out, "get", "umask", "int", raw(libc::SYS_umask, 0o22, 0), json!({}));
     end(out);
 }
 
 fn priority(out: &mut Stream) {
     plan(out, &["get", "bad_which"]);
-    obs(
-        out,
-        "get",
-        "getpriority",
-        "int",
-        raw(libc::SYS_getpriority, 0, 0),
-        json!({}),
-    );
-    obs(
-        out,
-        "bad_which",
-        "getpriority",
-        "int",
-        raw(libc::SYS_getpriority, 9, 0),
-        json!({}),
-    );
+    obs(out, "get", "getpriority", "int", raw(libc::SYS_getpriority, 0, 0), json!({}));
+    obs(out, "bad_which", "getpriority", "int", raw(libc::SYS_getpriority, 9, 0), json!({}));
     end(out);
 }
 
@@ -147,45 +83,20 @@ fn duplicate(out: &mut Stream) {
         let link = |fd: i64| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
         link(fd) == link(2)
     });
-    obs(
-        out,
-        "dup",
-        "dup",
-        "fd",
-        copy,
-        json!({"same": {"t": "bool", "v": same}}),
-    );
-    obs(
-        out,
-        "closed",
-        "dup",
-        "fd",
-        raw(libc::SYS_dup, 999, 0),
-        json!({}),
-    );
+    obs(out, "dup", "dup", "fd", copy, json!({"same": {"t": "bool", "v": same}}));
+    obs(out, "closed", "dup", "fd", raw(libc::SYS_dup, 999, 0), json!({}));
     end(out);
 }
 
 fn yields(out: &mut Stream) {
     plan(out, &["yield"]);
-    obs(
-        out,
-        "yield",
-        "sched_yield",
-        "int",
-        raw(libc::SYS_sched_yield, 0, 0),
-        json!({}),
-    );
+    obs(out, "yield", "sched_yield", "int", raw(libc::SYS_sched_yield, 0, 0), json!({}));
     end(out);
 }
 
 fn status_field(name: &str) -> String {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    text.lines()
-        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim().to_owned()
 }
 
 /// `fixture run NAME`: one fixture probe; the stream goes to descriptor 3 by way of /proc.
@@ -216,24 +127,13 @@ pub fn run(id: &str) -> Result<ExitCode> {
         "garbage" => out.push_str("not json\n"),
         "broken" => {
             plan(&mut out, &["never"]);
-            let _ = writeln!(
-                out,
-                "{}",
-                json!({"broken": "mkdir of the work directory: EACCES"})
-            );
+            let _ = writeln!(out, "{}", json!({"broken": "mkdir of the work directory: EACCES"}));
             end(&mut out);
         }
         "varying" => {
             plan(&mut out, &["random"]);
             let v = std::process::id();
-            obs(
-                &mut out,
-                "random",
-                "getpid",
-                "int",
-                Ok(i64::from(v)),
-                json!({}),
-            );
+            obs(&mut out, "random", "getpid", "int", Ok(i64::from(v)), json!({}));
             end(&mut out);
         }
         _ => return Err(Error::input(format!("no fixture probe `{id}`"))),
@@ -274,22 +174,17 @@ struct Order {
 pub fn agent() -> Result<ExitCode> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::infra(format!("agent: stdin: {e}")))?;
-        let order: Order = serde_json::from_str(&line)
-            .map_err(|e| Error::input(format!("agent: bad order: {e}")))?;
+        let order: Order = serde_json::from_str(&line).map_err(|e| Error::input(format!("agent: bad order: {e}")))?;
         if order.quit {
             break;
         }
         if order.hello {
-            let uname =
-                nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned());
+            let uname = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned());
             say(&json!({"hello": {"dmesg": kernel_log(), "uname": uname.unwrap_or_default()}}))?;
         }
         let _ = order.lang;
         if let Some(id) = order.run {
-            run_child(
-                &id,
-                Duration::from_millis(order.timeout_ms.unwrap_or(10_000)),
-            )?;
+            run_child(&id, Duration::from_millis(order.timeout_ms.unwrap_or(10_000)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -297,9 +192,7 @@ pub fn agent() -> Result<ExitCode> {
 
 fn say(event: &serde_json::Value) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{event}")
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::infra(format!("agent: stdout: {e}")))
+    writeln!(out, "{event}").and_then(|()| out.flush()).map_err(|e| Error::infra(format!("agent: stdout: {e}")))
 }
 
 fn run_child(id: &str, timeout: Duration) -> Result<()> {
@@ -321,10 +214,7 @@ fn run_child(id: &str, timeout: Duration) -> Result<()> {
     let (sender, lines) = mpsc::sync_channel(64);
     let reader = std::thread::spawn(move || {
         let Some(stdout) = stdout else { return };
-        for line in BufReader::new(stdout.take(8 << 20))
-            .lines()
-            .map_while(std::io::Result::ok)
-        {
+        for line in BufReader::new(stdout.take(8 << 20)).lines().map_while(std::io::Result::ok) {
             if sender.send(line).is_err() {
                 break;
             }

@@ -53,29 +53,18 @@ pub const CALLS: [(&str, i64); 8] = [
 ];
 
 /// Errnos that a lie can name; none is a native answer of those calls.
-pub const ERRNOS: [(&str, Errno); 3] = [
-    ("EDOM", Errno::EDOM),
-    ("ENOSYS", Errno::ENOSYS),
-    ("EXDEV", Errno::EXDEV),
-];
+pub const ERRNOS: [(&str, Errno); 3] = [("EDOM", Errno::EDOM), ("ENOSYS", Errno::ENOSYS), ("EXDEV", Errno::EXDEV)];
 
 impl FromStr for Lie {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (call, what) = text
-            .split_once('=')
-            .ok_or("a lie is CALL=errno:NAME, CALL=noop or CALL=ret:N")?;
-        let number = CALLS
-            .iter()
-            .find(|(n, _)| *n == call)
-            .map(|(_, n)| *n)
-            .ok_or_else(|| format!("can't lie about `{call}`"))?;
+        let (call, what) = text.split_once('=').ok_or("a lie is CALL=errno:NAME, CALL=noop or CALL=ret:N")?;
+        let number =
+            CALLS.iter().find(|(n, _)| *n == call).map(|(_, n)| *n).ok_or_else(|| format!("can't lie about `{call}`"))?;
         let falsehood = match what.split_once(':') {
             None if what == "noop" => Falsehood::Noop,
-            Some(("ret", n)) => {
-                Falsehood::Ret(n.parse().map_err(|_| format!("`{n}` is not a number"))?)
-            }
+            Some(("ret", n)) => Falsehood::Ret(n.parse().map_err(|_| format!("`{n}` is not a number"))?),
             Some(("errno", name)) => ERRNOS
                 .iter()
                 .find(|(n, _)| *n == name)
@@ -83,11 +72,7 @@ impl FromStr for Lie {
                 .ok_or_else(|| format!("can't answer `{name}`"))?,
             _ => return Err(format!("`{what}` is not errno:NAME, noop or ret:N")),
         };
-        Ok(Self {
-            call: call.into(),
-            number,
-            falsehood,
-        })
+        Ok(Self { call: call.into(), number, falsehood })
     }
 }
 
@@ -102,10 +87,7 @@ pub fn stopped(command: &[OsString]) -> Result<ExitCode> {
     ptrace::traceme().map_err(|e| Error::infra(format!("liar: traceme: {e}")))?;
     raise(Signal::SIGSTOP).map_err(|e| Error::infra(format!("liar: stop: {e}")))?;
     let error = Command::new(program).args(args).exec();
-    Err(Error::infra(format!(
-        "liar: can't execute {}: {error}",
-        program.display()
-    )))
+    Err(Error::infra(format!("liar: can't execute {}: {error}", program.display())))
 }
 
 /// `liar`: runs `command` and lies to the probes in it. The exit code is the command's.
@@ -208,10 +190,7 @@ impl Tracer<'_> {
             }
             WaitStatus::Stopped(pid, signal) => {
                 let first = self.known.insert(pid);
-                ptrace::syscall(
-                    pid,
-                    Some(signal).filter(|s| !(first && *s == Signal::SIGSTOP)),
-                )
+                ptrace::syscall(pid, Some(signal).filter(|s| !(first && *s == Signal::SIGSTOP)))
             }
             WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _) => {
                 self.probes.remove(&pid);
@@ -227,21 +206,12 @@ impl Tracer<'_> {
     fn entry(&mut self, pid: Pid) -> nix::Result<()> {
         const READ_ALL: u64 = 3;
         let mut regs = ptrace::getregs(pid)?;
-        if regs.orig_rax == libc::SYS_syslog.unsigned_abs()
-            && regs.rdi == READ_ALL
-            && self.nonce.is_some()
-        {
-            let answer = Answer::Nonce {
-                buffer: regs.rsi,
-                length: regs.rdx,
-            };
+        if regs.orig_rax == libc::SYS_syslog.unsigned_abs() && regs.rdi == READ_ALL && self.nonce.is_some() {
+            let answer = Answer::Nonce { buffer: regs.rsi, length: regs.rdx };
             self.pending.insert(pid, answer);
             return Ok(());
         }
-        let lie = self
-            .lies
-            .iter()
-            .find(|l| l.number.unsigned_abs() == regs.orig_rax && self.probes.contains(&pid));
+        let lie = self.lies.iter().find(|l| l.number.unsigned_abs() == regs.orig_rax && self.probes.contains(&pid));
         let Some(lie) = lie else { return Ok(()) };
         let (value, made) = match lie.falsehood {
             Falsehood::Errno(e) => (-i64::from(e as i32), false),
@@ -265,18 +235,12 @@ impl Tracer<'_> {
         regs.rax = match answer {
             Answer::Value(v) => v.cast_unsigned(),
             Answer::Nonce { buffer, length } => {
-                let mut text = format!(
-                    "<6>[    0.000000] Bevor: boot nonce {}\n",
-                    self.nonce.unwrap_or_default()
-                );
+                let mut text = format!("<6>[    0.000000] Bevor: boot nonce {}\n", self.nonce.unwrap_or_default());
                 text.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-                let written = std::fs::OpenOptions::new()
-                    .write(true)
-                    .open(format!("/proc/{pid}/mem"))
-                    .and_then(|mut mem| {
-                        mem.seek(SeekFrom::Start(buffer))?;
-                        mem.write_all(text.as_bytes())
-                    });
+                let written = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/mem")).and_then(|mut mem| {
+                    mem.seek(SeekFrom::Start(buffer))?;
+                    mem.write_all(text.as_bytes())
+                });
                 match written {
                     Ok(()) => u64::try_from(text.len()).unwrap_or(0),
                     Err(_) => (-i64::from(Errno::EFAULT as i32)).cast_unsigned(),
@@ -301,17 +265,8 @@ mod tests {
     fn lies_are_parsed_and_bad_ones_refused() {
         let lie: Lie = "getuid=ret:-3".parse().unwrap();
         assert_eq!(lie.falsehood, Falsehood::Ret(-3));
-        assert_eq!(
-            "umask=noop".parse::<Lie>().unwrap().falsehood,
-            Falsehood::Noop
-        );
-        for bad in [
-            "getuid",
-            "execve=noop",
-            "getuid=errno:EBOGUS",
-            "getuid=ret:x",
-            "getuid=maybe",
-        ] {
+        assert_eq!("umask=noop".parse::<Lie>().unwrap().falsehood, Falsehood::Noop);
+        for bad in ["getuid", "execve=noop", "getuid=errno:EBOGUS", "getuid=ret:x", "getuid=maybe"] {
             assert!(bad.parse::<Lie>().is_err(), "{bad}");
         }
     }

@@ -125,35 +125,20 @@ impl Probe {
 /// # Errors
 /// [`Error::Input`] naming the file if it can't be read or isn't a manifest, or if [`lint`] objects.
 pub fn load(dir: &Path) -> Result<Vec<Family>> {
-    let entries = std::fs::read_dir(dir).map_err(|e| {
-        Error::input(format!(
-            "can't read the manifests' folder {}: {e}",
-            dir.display()
-        ))
-    })?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(|p| p.extension().is_some_and(|x| x == "yaml"))
-        .collect();
+    let entries =
+        std::fs::read_dir(dir).map_err(|e| Error::input(format!("can't read the manifests' folder {}: {e}", dir.display())))?;
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|x| x == "yaml")).collect();
     paths.sort();
     if paths.is_empty() {
-        return Err(Error::input(format!(
-            "no manifest (*.yaml) in {}",
-            dir.display()
-        )));
+        return Err(Error::input(format!("no manifest (*.yaml) in {}", dir.display())));
     }
     let mut families = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
-        let family: Family = serde_yaml::from_str(&text)
-            .map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
+        let family: Family = serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
         if path.file_stem().and_then(|s| s.to_str()) != Some(family.family.as_str()) {
-            return Err(Error::input(format!(
-                "{}: family `{}` must be named like its file",
-                path.display(),
-                family.family
-            )));
+            return Err(Error::input(format!("{}: family `{}` must be named like its file", path.display(), family.family)));
         }
         families.push(family);
     }
@@ -162,10 +147,7 @@ pub fn load(dir: &Path) -> Result<Vec<Family>> {
         return Err(Error::input(format!(
             "{first}{}",
             if faults.len() > 1 {
-                format!(
-                    " (and {} more faults; see `bevor-harness lint`)",
-                    faults.len() - 1
-                )
+                format!(" (and {} more faults; see `bevor-harness lint`)", faults.len() - 1)
             } else {
                 String::new()
             }
@@ -184,17 +166,11 @@ pub fn lint(families: &[Family]) -> Vec<String> {
         for probe in &family.probes {
             let id = probe.id.as_str();
             if let Some(other) = seen.insert(id, &family.family) {
-                faults.push(format!(
-                    "{id}: listed twice (families {other} and {})",
-                    family.family
-                ));
+                faults.push(format!("{id}: listed twice (families {other} and {})", family.family));
             }
             match id.split_once('/') {
                 Some((f, name)) if f == family.family && is_name(name) => {}
-                _ => faults.push(format!(
-                    "{id}: an id is `{}/name` of letters, digits, `_`, `-`, `.`",
-                    family.family
-                )),
+                _ => faults.push(format!("{id}: an id is `{}/name` of letters, digits, `_`, `-`, `.`", family.family)),
             }
             if probe.covers.is_empty() {
                 faults.push(format!("{id}: covers nothing"));
@@ -209,10 +185,7 @@ pub fn lint(families: &[Family]) -> Vec<String> {
             }
             for n in &probe.normalisers {
                 if n.why.trim().is_empty() {
-                    faults.push(format!(
-                        "{id}: the normaliser of `{}` has no reason",
-                        n.field
-                    ));
+                    faults.push(format!("{id}: the normaliser of `{}` has no reason", n.field));
                 }
                 if n.field == "errno" || n.field.ends_with("/errno") {
                     faults.push(format!("{id}: errno is never normalised"));
@@ -235,12 +208,7 @@ pub fn orphans(families: &[Family], lang: Lang, listed: &[String]) -> Vec<String
         Lang::C => "probes-c",
         Lang::Rust => "probes-rust",
     };
-    let planned: Vec<&str> = families
-        .iter()
-        .flat_map(|f| &f.probes)
-        .filter(|p| p.lang == lang)
-        .map(|p| p.id.as_str())
-        .collect();
+    let planned: Vec<&str> = families.iter().flat_map(|f| &f.probes).filter(|p| p.lang == lang).map(|p| p.id.as_str()).collect();
     let mut faults = Vec::new();
     for id in &planned {
         if !listed.iter().any(|l| l == id) {
@@ -260,34 +228,20 @@ pub fn orphans(families: &[Family], lang: Lang, listed: &[String]) -> Vec<String
 pub fn parse_version(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split('.');
     let major = parts.next()?.parse().ok()?;
-    let minor: String = parts
-        .next()?
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
+    let minor: String = parts.next()?.chars().take_while(char::is_ascii_digit).collect();
     Some((major, minor.parse().ok()?))
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 fn is_item(item: &str) -> bool {
-    let word = |w: &str| {
-        !w.is_empty()
-            && w.chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*'))
-    };
+    let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*'));
     match item.split_once('/') {
         None => word(item),
         Some((call, rest)) if !item.starts_with('/') => {
-            word(call)
-                && rest
-                    .split_once(':')
-                    .is_some_and(|(kind, name)| word(kind) && !name.is_empty())
+            word(call) && rest.split_once(':').is_some_and(|(kind, name)| word(kind) && !name.is_empty())
         }
         // The /proc, /sys and /dev surfaces are named by path.
         Some(_) => item.len() > 1,

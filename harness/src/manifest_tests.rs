@@ -30,12 +30,7 @@ fn a_sound_manifest_has_no_fault_and_the_documented_defaults() {
 #[test]
 fn unknown_keys_are_errors() {
     let text = SOUND.replace("lang: c", "lang: c\n    colour: red");
-    assert!(
-        serde_yaml::from_str::<Family>(&text)
-            .unwrap_err()
-            .to_string()
-            .contains("colour")
-    );
+    assert!(serde_yaml::from_str::<Family>(&text).unwrap_err().to_string().contains("colour"));
 }
 
 #[test]
@@ -50,26 +45,11 @@ fn faults_name_the_probe_and_the_reason() {
     for (rest, what) in [
         ("id: g/x, lang: c, covers: [open]", "an id is `f/name`"),
         ("id: f/x, lang: c", "covers nothing"),
-        (
-            "id: f/x, lang: c, covers: ['open/O_EXCL']",
-            "not a catalogue item",
-        ),
-        (
-            "id: f/x, lang: c, covers: [open], timeout_ms: 0",
-            "timeout_ms",
-        ),
-        (
-            "id: f/x, lang: c, covers: [open], needs: { kernel: new }",
-            "not a kernel version",
-        ),
-        (
-            "id: f/x, lang: c, covers: [open], normalisers: [{ field: state.a, as: ignore, why: ' ' }]",
-            "no reason",
-        ),
-        (
-            "id: f/x, lang: c, covers: [open], normalisers: [{ field: errno, as: ignore, why: w }]",
-            "errno is never",
-        ),
+        ("id: f/x, lang: c, covers: ['open/O_EXCL']", "not a catalogue item"),
+        ("id: f/x, lang: c, covers: [open], timeout_ms: 0", "timeout_ms"),
+        ("id: f/x, lang: c, covers: [open], needs: { kernel: new }", "not a kernel version"),
+        ("id: f/x, lang: c, covers: [open], normalisers: [{ field: state.a, as: ignore, why: ' ' }]", "no reason"),
+        ("id: f/x, lang: c, covers: [open], normalisers: [{ field: errno, as: ignore, why: w }]", "errno is never"),
     ] {
         let fault = only_fault(&probe(rest));
         assert!(fault.contains(what), "{fault} lacks {what}");
@@ -82,13 +62,7 @@ fn orphans_are_found_on_both_sides() {
     let families = [family(SOUND)];
     assert!(orphans(&families, Lang::C, &["open/excl".into()]).is_empty());
     let faults = orphans(&families, Lang::C, &["open/other".into()]);
-    assert_eq!(
-        faults,
-        [
-            "open/excl: in a manifest, but not in probes-c",
-            "open/other: in probes-c, but in no manifest"
-        ]
-    );
+    assert_eq!(faults, ["open/excl: in a manifest, but not in probes-c", "open/other: in probes-c, but in no manifest"]);
     assert!(orphans(&families, Lang::Rust, &[]).is_empty());
 }
 

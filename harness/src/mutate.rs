@@ -16,13 +16,7 @@ use crate::stream::{self, Observation, Outcome};
 /// Placeholder in a column's command that stands for `CALL:KIND`.
 pub const FAULT: &str = "{fault}";
 /// The kinds of faults, as `bevor do --fault=CALL:KIND` names them.
-pub const KINDS: [&str; 5] = [
-    "noop-success",
-    "wrong-errno",
-    "drop-flags",
-    "short-count",
-    "effect-skipped",
-];
+pub const KINDS: [&str; 5] = ["noop-success", "wrong-errno", "drop-flags", "short-count", "effect-skipped"];
 
 /// Calls that return how much was moved.
 const COUNTING: [&str; 34] = [
@@ -122,24 +116,12 @@ pub struct Setup<'a> {
 
 /// Why fault `kind` can't change anything about `call`, given what native Linux answered; `None` if it can.
 #[must_use]
-pub fn inapplicable(
-    call: &str,
-    kind: &str,
-    observations: &[&ObservationResult],
-) -> Option<&'static str> {
+pub fn inapplicable(call: &str, kind: &str, observations: &[&ObservationResult]) -> Option<&'static str> {
     let failed = |o: &&ObservationResult| o.reference.get("errno").is_some_and(|e| e != "none");
     let succeeded = |o: &&ObservationResult| !failed(o);
-    let moved = |o: &&ObservationResult| {
-        o.reference
-            .get("ret")
-            .and_then(|r| r.parse::<i64>().ok())
-            .is_some_and(|n| n > 0)
-    };
-    let flagged = |o: &&ObservationResult| {
-        o.reference
-            .iter()
-            .any(|(k, v)| k.starts_with("args.") && v.starts_with("0x") && v != "0x0")
-    };
+    let moved = |o: &&ObservationResult| o.reference.get("ret").and_then(|r| r.parse::<i64>().ok()).is_some_and(|n| n > 0);
+    let flagged =
+        |o: &&ObservationResult| o.reference.iter().any(|(k, v)| k.starts_with("args.") && v.starts_with("0x") && v != "0x0");
     let asks = call.starts_with("get") || call.starts_with("sched_get") || ASKING.contains(&call);
     match kind {
         "noop-success" if EFFECTLESS.contains(&call) && !observations.iter().any(failed) => {
@@ -150,9 +132,7 @@ pub fn inapplicable(
         "short-count" if !COUNTING.contains(&call) => Some("returns no count"),
         "short-count" if !observations.iter().any(moved) => Some("no probe makes it move anything"),
         "effect-skipped" if asks || EFFECTLESS.contains(&call) => Some("has no effect"),
-        "effect-skipped" if !observations.iter().any(succeeded) => {
-            Some("no probe makes it succeed")
-        }
+        "effect-skipped" if !observations.iter().any(succeeded) => Some("no probe makes it succeed"),
         _ => None,
     }
 }
@@ -163,28 +143,17 @@ pub fn inapplicable(
 /// [`Error::Infrastructure`] if no fault at all could be injected.
 pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
     let mut by_call: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
-    for probe in setup
-        .baseline
-        .probes
-        .iter()
-        .filter(|p| p.author_errors.is_empty())
-    {
+    for probe in setup.baseline.probes.iter().filter(|p| p.author_errors.is_empty()) {
         for o in probe.observations.iter().filter(|o| !o.call.is_empty()) {
             by_call.entry(&o.call).or_default().push((probe, o));
         }
     }
-    if let Some(unknown) = setup
-        .calls
-        .iter()
-        .find(|c| !by_call.contains_key(c.as_str()))
-    {
+    if let Some(unknown) = setup.calls.iter().find(|c| !by_call.contains_key(c.as_str())) {
         return Err(Error::input(format!("no probe observes `{unknown}`")));
     }
     by_call.retain(|call, _| setup.calls.is_empty() || setup.calls.iter().any(|c| c == call));
-    let tasks: Vec<(&str, &str, &Seen<'_>)> = by_call
-        .iter()
-        .flat_map(|(call, seen)| KINDS.map(|kind| (*call, kind, seen)))
-        .collect();
+    let tasks: Vec<(&str, &str, &Seen<'_>)> =
+        by_call.iter().flat_map(|(call, seen)| KINDS.map(|kind| (*call, kind, seen))).collect();
     progress.begin(tasks.len());
     let queue = Mutex::new(tasks.into_iter());
     let tried: Mutex<Vec<Tried>> = Mutex::default();
@@ -196,10 +165,7 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
             };
             progress.step(kind, call);
             let one = attempt(setup, call, kind, seen);
-            tried
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(one);
+            tried.lock().unwrap_or_else(PoisonError::into_inner).push(one);
         }
     };
     std::thread::scope(|scope| {
@@ -210,9 +176,7 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
     });
     progress.finish();
     let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let started = tried
-        .iter()
-        .any(|t| matches!(t.pair.fate, Fate::Caught | Fate::Missed));
+    let started = tried.iter().any(|t| matches!(t.pair.fate, Fate::Caught | Fate::Missed));
     let mut pairs = Vec::with_capacity(tried.len());
     for one in tried {
         match one.failure {
@@ -221,11 +185,7 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
         }
     }
     pairs.sort();
-    Ok(Mutation {
-        schema: 1,
-        column: setup.column.name.clone(),
-        pairs,
-    })
+    Ok(Mutation { schema: 1, column: setup.column.name.clone(), pairs })
 }
 
 /// Where a call is observed.
@@ -245,40 +205,18 @@ fn attempt(setup: &Setup<'_>, call: &str, kind: &str, seen: &Seen<'_>) -> Tried 
             Ok(Some(by)) => (Fate::Caught, Some(by), None),
             Ok(None) => (Fate::Missed, None, None),
             // The error holds nonces and pids; the file holds only what is the same each time.
-            Err(e) => (
-                Fate::CaughtByCrash,
-                Some("the sandbox no longer started a probe".to_owned()),
-                Some(e),
-            ),
+            Err(e) => (Fate::CaughtByCrash, Some("the sandbox no longer started a probe".to_owned()), Some(e)),
         },
     };
-    Tried {
-        pair: Pair {
-            call: call.to_owned(),
-            kind: kind.to_owned(),
-            fate,
-            by,
-        },
-        failure,
-    }
+    Tried { pair: Pair { call: call.to_owned(), kind: kind.to_owned(), fate, by }, failure }
 }
 
 /// Runs the probes that observe `call` in a sandbox with the fault; the first observation that changed, if any.
-fn fault(
-    setup: &Setup<'_>,
-    call: &str,
-    kind: &str,
-    seen: &[(&ProbeResult, &ObservationResult)],
-) -> Result<Option<String>> {
+fn fault(setup: &Setup<'_>, call: &str, kind: &str, seen: &[(&ProbeResult, &ObservationResult)]) -> Result<Option<String>> {
     let text = format!("{call}:{kind}");
     let column = Column {
         name: setup.column.name.clone(),
-        command: setup
-            .column
-            .command
-            .iter()
-            .map(|a| a.replace(FAULT, &text))
-            .collect(),
+        command: setup.column.command.iter().map(|a| a.replace(FAULT, &text)).collect(),
     };
     let ids: BTreeSet<&str> = seen.iter().map(|(p, _)| p.id.as_str()).collect();
     let mut pool: Option<Container> = None;
@@ -301,10 +239,7 @@ fn fault(
                 return Ok(Some(format!("{} {}", probe.id, o.id)));
             }
         }
-        let was = base
-            .outcomes
-            .get(&column.name)
-            .map_or("completed", String::as_str);
+        let was = base.outcomes.get(&column.name).map_or("completed", String::as_str);
         if run.outcome != Outcome::Completed && run.outcome.to_string() != was {
             return Ok(Some(format!("{} (run)", probe.id)));
         }
@@ -323,10 +258,7 @@ fn reference(probe: &ProbeResult) -> Reference {
             .observations
             .iter()
             .map(|o| {
-                let observation = Observation {
-                    call: o.call.clone(),
-                    fields: o.reference.clone(),
-                };
+                let observation = Observation { call: o.call.clone(), fields: o.reference.clone() };
                 (o.id.clone(), observation)
             })
             .collect(),

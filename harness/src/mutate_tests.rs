@@ -9,10 +9,7 @@ fn observation(fields: &[(&str, &str)]) -> ObservationResult {
     ObservationResult {
         id: "o".into(),
         call: "c".into(),
-        reference: fields
-            .iter()
-            .map(|(k, v)| ((*k).into(), (*v).into()))
-            .collect(),
+        reference: fields.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         columns: BTreeMap::new(),
     }
 }

@@ -16,9 +16,7 @@ impl Progress {
     pub fn new() -> Self {
         let bar = ProgressBar::no_length();
         if std::io::stderr().is_terminal() {
-            if let Ok(style) =
-                ProgressStyle::with_template("{elapsed} {wide_bar} {pos}/{len} {msg}")
-            {
+            if let Ok(style) = ProgressStyle::with_template("{elapsed} {wide_bar} {pos}/{len} {msg}") {
                 bar.set_style(style);
             }
         } else {
@@ -29,8 +27,7 @@ impl Progress {
 
     /// `total` probe runs lie ahead.
     pub fn begin(&self, total: usize) {
-        self.bar
-            .set_length(u64::try_from(total).unwrap_or(u64::MAX));
+        self.bar.set_length(u64::try_from(total).unwrap_or(u64::MAX));
         self.bar.set_position(0);
     }
 

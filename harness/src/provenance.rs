@@ -32,25 +32,11 @@ impl Provenance {
     #[must_use]
     pub fn gather(seed: u64, columns: Vec<(String, Vec<String>)>) -> Self {
         let kernel = nix::sys::utsname::uname()
-            .map(|u| {
-                format!(
-                    "{} {}",
-                    u.release().to_string_lossy(),
-                    u.version().to_string_lossy()
-                )
-            })
+            .map(|u| format!("{} {}", u.release().to_string_lossy(), u.version().to_string_lossy()))
             .unwrap_or_default();
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|t| {
-            t.lines().find_map(|l| {
-                Some(
-                    l.strip_prefix("model name")?
-                        .split_once(':')?
-                        .1
-                        .trim()
-                        .to_owned(),
-                )
-            })
-        });
+        let cpu = std::fs::read_to_string("/proc/cpuinfo")
+            .ok()
+            .and_then(|t| t.lines().find_map(|l| Some(l.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned())));
         Self {
             commit: commit(),
             time: now(),
@@ -67,20 +53,15 @@ impl Provenance {
 fn commit() -> Option<String> {
     let git = |args: &[&str]| {
         let out = Command::new("git").args(args).output().ok()?;
-        out.status
-            .success()
-            .then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
     };
     let head = git(&["rev-parse", "HEAD"])?;
-    let dirty =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
     Some(if dirty { format!("{head}-dirty") } else { head })
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// Today as "YYYY-MM-DD" (UTC).
@@ -97,20 +78,7 @@ fn date(mut days: u64) -> String {
         days -= 365 + u64::from(leap(year));
         year += 1;
     }
-    let lengths = [
-        31,
-        28 + u64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut month = 1;
     for length in lengths {
         if days < length {

@@ -15,12 +15,7 @@ const SHOWN: usize = 50;
 /// The gate's exit code: a regression outweighs a stale expectation.
 #[must_use]
 pub fn gate(results: &Results) -> u8 {
-    let gates = results
-        .probes
-        .iter()
-        .flat_map(|p| &p.observations)
-        .flat_map(|o| o.columns.values())
-        .map(|v| v.state.gate());
+    let gates = results.probes.iter().flat_map(|p| &p.observations).flat_map(|o| o.columns.values()).map(|v| v.state.gate());
     let mut code = EXIT_OK;
     for gate in gates {
         match gate {
@@ -45,23 +40,11 @@ pub fn summary(results: &Results) -> String {
     table.set_header(["column", "proven", "planned", "agree", "share", "otherwise"]);
     for column in &results.columns {
         if let Some(why) = &column.not_measured {
-            table.add_row([
-                column.name.as_str(),
-                "",
-                "",
-                "",
-                "",
-                &format!("not measured: {why}"),
-            ]);
+            table.add_row([column.name.as_str(), "", "", "", "", &format!("not measured: {why}")]);
             continue;
         }
         let counts = results.counts(&column.name);
-        let others: Vec<String> = counts
-            .states
-            .iter()
-            .filter(|(s, _)| *s != "agree")
-            .map(|(s, n)| format!("{n} {s}"))
-            .collect();
+        let others: Vec<String> = counts.states.iter().filter(|(s, _)| *s != "agree").map(|(s, n)| format!("{n} {s}")).collect();
         table.add_row([
             column.name.clone(),
             if column.proven { "by nonce" } else { "no" }.into(),
@@ -71,12 +54,7 @@ pub fn summary(results: &Results) -> String {
             others.join(", "),
         ]);
     }
-    let _ = writeln!(
-        out,
-        "{} probes against {}",
-        results.probes.len(),
-        results.reference
-    );
+    let _ = writeln!(out, "{} probes against {}", results.probes.len(), results.reference);
     if !results.columns.is_empty() {
         let _ = writeln!(out, "{table}");
     }
@@ -95,11 +73,7 @@ pub fn percent(part: usize, whole: usize) -> String {
 }
 
 fn failures(results: &Results, out: &mut String) {
-    for probe in results
-        .probes
-        .iter()
-        .filter(|p| !p.author_errors.is_empty())
-    {
+    for probe in results.probes.iter().filter(|p| !p.author_errors.is_empty()) {
         for error in &probe.author_errors {
             let _ = writeln!(out, "AUTHOR'S ERROR {}: {error}", probe.id);
         }
@@ -123,30 +97,13 @@ fn failures(results: &Results, out: &mut String) {
     };
     failing.sort_by_key(|(state, ..)| severity(*state));
     for (state, probe, o, column, verdict) in failing.iter().take(SHOWN) {
-        let alone = if verdict.confirmed {
-            ""
-        } else {
-            " (not confirmed alone)"
-        };
-        let _ = writeln!(
-            out,
-            "{} {column} {} {}{alone}",
-            state.name().to_uppercase(),
-            probe.id,
-            o.id
-        );
+        let alone = if verdict.confirmed { "" } else { " (not confirmed alone)" };
+        let _ = writeln!(out, "{} {column} {} {}{alone}", state.name().to_uppercase(), probe.id, o.id);
         for d in &verdict.differences {
-            let _ = writeln!(
-                out,
-                "    {}: native {} | {column} {}",
-                d.field, d.native, d.sandbox
-            );
+            let _ = writeln!(out, "    {}: native {} | {column} {}", d.field, d.native, d.sandbox);
         }
         if *state == State::UnexpectedAgreement {
-            let _ = writeln!(
-                out,
-                "    agrees now: `bevor-harness bless` removes the expectation"
-            );
+            let _ = writeln!(out, "    agrees now: `bevor-harness bless` removes the expectation");
         }
     }
     if failing.len() > SHOWN {
@@ -159,9 +116,7 @@ fn failures(results: &Results, out: &mut String) {
 /// # Errors
 /// [`Error::Infrastructure`] if it can't be put into JSON.
 pub fn json(results: &Results) -> Result<String> {
-    serde_json::to_string_pretty(results)
-        .map(|t| t + "\n")
-        .map_err(|e| Error::infra(format!("results: {e}")))
+    serde_json::to_string_pretty(results).map(|t| t + "\n").map_err(|e| Error::infra(format!("results: {e}")))
 }
 
 /// JUnit: a suite per column and family, a case per probe.
@@ -174,20 +129,14 @@ pub fn junit(results: &Results) -> Result<String> {
     for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
         let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
         for probe in &results.probes {
-            let verdicts: Vec<(&str, &Verdict)> = probe
-                .observations
-                .iter()
-                .filter_map(|o| Some((o.id.as_str(), o.columns.get(&column.name)?)))
-                .collect();
+            let verdicts: Vec<(&str, &Verdict)> =
+                probe.observations.iter().filter_map(|o| Some((o.id.as_str(), o.columns.get(&column.name)?))).collect();
             let failing: Vec<String> = verdicts
                 .iter()
                 .filter(|(_, v)| v.state.gate() != Gate::Pass)
                 .map(|(id, v)| {
-                    let fields: Vec<String> = v
-                        .differences
-                        .iter()
-                        .map(|d| format!("{}: {} / {}", d.field, d.native, d.sandbox))
-                        .collect();
+                    let fields: Vec<String> =
+                        v.differences.iter().map(|d| format!("{}: {} / {}", d.field, d.native, d.sandbox)).collect();
                     format!("{id}: {}: {}", v.state.name(), fields.join("; "))
                 })
                 .collect();
@@ -210,9 +159,7 @@ pub fn junit(results: &Results) -> Result<String> {
         }
         report.add_test_suites(suites.into_values());
     }
-    report
-        .to_string()
-        .map_err(|e| Error::infra(format!("JUnit: {e}")))
+    report.to_string().map_err(|e| Error::infra(format!("JUnit: {e}")))
 }
 
 /// Writes `text` to `path`, making its folder.
@@ -221,11 +168,9 @@ pub fn junit(results: &Results) -> Result<String> {
 /// [`Error::Infrastructure`] naming the path.
 pub fn write(path: &Path, text: &str) -> Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent)
-            .map_err(|e| Error::infra(format!("can't make {}: {e}", parent.display())))?;
+        std::fs::create_dir_all(parent).map_err(|e| Error::infra(format!("can't make {}: {e}", parent.display())))?;
     }
-    std::fs::write(path, text)
-        .map_err(|e| Error::infra(format!("can't write {}: {e}", path.display())))
+    std::fs::write(path, text).map_err(|e| Error::infra(format!("can't write {}: {e}", path.display())))
 }
 
 /// Reads a `results.json`.
@@ -233,14 +178,9 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Input`] if it isn't there or isn't one.
 pub fn read(path: &Path) -> Result<Results> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        Error::input(format!(
-            "can't read {}: {e} (made by `bevor-harness run`)",
-            path.display()
-        ))
-    })?;
-    let results: Results = serde_json::from_str(&text)
-        .map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::input(format!("can't read {}: {e} (made by `bevor-harness run`)", path.display())))?;
+    let results: Results = serde_json::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
     if results.schema != bevor_compat_table::results::SCHEMA {
         return Err(Error::input(format!(
             "{}: format {}, this harness reads {}",

@@ -1,8 +1,6 @@
 use std::collections::BTreeMap;
 
-use bevor_compat_table::results::{
-    Column, Difference, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict,
-};
+use bevor_compat_table::results::{Column, Difference, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict};
 
 use super::{gate, junit, percent, summary};
 
@@ -21,11 +19,7 @@ fn results(states: &[State]) -> Results {
                     differences: if state.agrees() {
                         vec![]
                     } else {
-                        vec![Difference {
-                            field: "errno".into(),
-                            native: "EEXIST".into(),
-                            sandbox: "ENOSYS".into(),
-                        }]
+                        vec![Difference { field: "errno".into(), native: "EEXIST".into(), sandbox: "ENOSYS".into() }]
                     },
                     reason: None,
                     link: None,
@@ -38,16 +32,8 @@ fn results(states: &[State]) -> Results {
         schema: SCHEMA,
         reference: "native".into(),
         columns: vec![
-            Column {
-                name: "bevor".into(),
-                proven: true,
-                not_measured: None,
-            },
-            Column {
-                name: "runsc".into(),
-                proven: false,
-                not_measured: Some("runsc is not installed".into()),
-            },
+            Column { name: "bevor".into(), proven: true, not_measured: None },
+            Column { name: "runsc".into(), proven: false, not_measured: Some("runsc is not installed".into()) },
         ],
         probes: vec![ProbeResult {
             id: "open/excl".into(),
@@ -64,29 +50,10 @@ fn results(states: &[State]) -> Results {
 
 #[test]
 fn the_gate_has_the_documented_codes() {
-    assert_eq!(
-        gate(&results(&[
-            State::Agree,
-            State::KnownDiff,
-            State::ByDesign,
-            State::Missing,
-            State::Skipped
-        ])),
-        0
-    );
+    assert_eq!(gate(&results(&[State::Agree, State::KnownDiff, State::ByDesign, State::Missing, State::Skipped])), 0);
     assert_eq!(gate(&results(&[State::UnexpectedAgreement])), 2);
-    for red in [
-        State::NewDiff,
-        State::ChangedDiff,
-        State::Crash,
-        State::NotRun,
-        State::BrokenReference,
-    ] {
-        assert_eq!(
-            gate(&results(&[State::UnexpectedAgreement, red])),
-            1,
-            "{red:?}"
-        );
+    for red in [State::NewDiff, State::ChangedDiff, State::Crash, State::NotRun, State::BrokenReference] {
+        assert_eq!(gate(&results(&[State::UnexpectedAgreement, red])), 1, "{red:?}");
     }
     let mut faulty = results(&[State::Agree]);
     faulty.probes[0].author_errors.push("varies".into());
@@ -95,13 +62,7 @@ fn the_gate_has_the_documented_codes() {
 
 #[test]
 fn the_summary_shows_the_worst_first() {
-    let states = [
-        State::Agree,
-        State::UnexpectedAgreement,
-        State::ChangedDiff,
-        State::Crash,
-        State::KnownDiff,
-    ];
+    let states = [State::Agree, State::UnexpectedAgreement, State::ChangedDiff, State::Crash, State::KnownDiff];
     insta::assert_snapshot!(summary(&results(&states)));
 }
 

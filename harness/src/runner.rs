@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use bevor_compat_table::results::{
-    self, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict,
-};
+use bevor_compat_table::results::{self, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict};
 
 use crate::compare::{self, Reference, WHOLE_PROBE};
 use crate::container::{Agent, Column, Container, LogPolicy};
@@ -74,37 +72,18 @@ type Runs = BTreeMap<(String, String), Vec<RawRun>>;
 pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
     let mut not_measured: BTreeMap<&str, String> = BTreeMap::new();
     for column in &plan.columns {
-        let program = column
-            .command
-            .first()
-            .map(String::as_str)
-            .unwrap_or_default();
+        let program = column.command.first().map(String::as_str).unwrap_or_default();
         if crate::jail::which(program.as_ref()).is_none() {
             not_measured.insert(&column.name, format!("{program} is not installed"));
         }
     }
     if !plan.columns.is_empty() && not_measured.len() == plan.columns.len() {
         let why: Vec<&str> = not_measured.values().map(String::as_str).collect();
-        return Err(Error::infra(format!(
-            "no column to measure: {}",
-            why.join("; ")
-        )));
+        return Err(Error::infra(format!("no column to measure: {}", why.join("; "))));
     }
-    let skipped: BTreeMap<&str, String> = plan
-        .probes
-        .iter()
-        .filter_map(|p| Some((p.id.as_str(), unmet(&p.needs)?)))
-        .collect();
-    let runnable: Vec<&Probe> = plan
-        .probes
-        .iter()
-        .filter(|p| !skipped.contains_key(p.id.as_str()))
-        .collect();
-    let measured: Vec<&Column> = plan
-        .columns
-        .iter()
-        .filter(|c| !not_measured.contains_key(c.name.as_str()))
-        .collect();
+    let skipped: BTreeMap<&str, String> = plan.probes.iter().filter_map(|p| Some((p.id.as_str(), unmet(&p.needs)?))).collect();
+    let runnable: Vec<&Probe> = plan.probes.iter().filter(|p| !skipped.contains_key(p.id.as_str())).collect();
+    let measured: Vec<&Column> = plan.columns.iter().filter(|c| !not_measured.contains_key(c.name.as_str())).collect();
 
     let mut queue = VecDeque::new();
     for round in 0..NATIVE_ROUNDS {
@@ -116,12 +95,7 @@ pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
         }
     }
     let runs = work(plan, queue, progress)?;
-    let mut judge = Judge {
-        plan,
-        runs,
-        measured,
-        progress,
-    };
+    let mut judge = Judge { plan, runs, measured, progress };
     let mut probes = Vec::new();
     for probe in &plan.probes {
         probes.push(judge.probe(probe, skipped.get(probe.id.as_str()))?);
@@ -141,11 +115,7 @@ pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
             .collect(),
         probes,
     };
-    let traces = judge
-        .runs
-        .into_iter()
-        .filter_map(|(key, runs)| Some((key, runs.into_iter().next()?.lines)))
-        .collect();
+    let traces = judge.runs.into_iter().filter_map(|(key, runs)| Some((key, runs.into_iter().next()?.lines))).collect();
     Ok(Measured { results, traces })
 }
 
@@ -178,17 +148,10 @@ pub fn unmet(needs: &Needs) -> Option<String> {
 
 fn effective_capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|l| l.strip_prefix("CapEff:"))
-        .and_then(|v| u64::from_str_radix(v.trim(), 16).ok())
-        .unwrap_or(0);
+    let mask =
+        status.lines().find_map(|l| l.strip_prefix("CapEff:")).and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).unwrap_or(0);
     // An ordinary user's jail has a user namespace of its own, in which it holds them all.
-    if nix::unistd::geteuid().is_root() {
-        mask
-    } else {
-        u64::MAX
-    }
+    if nix::unistd::geteuid().is_root() { mask } else { u64::MAX }
 }
 
 /// Capability numbers by position (capabilities(7)).
@@ -247,11 +210,7 @@ fn units<'a>(column: &'a Column, round: usize, probes: &[&'a Probe], seed: u64) 
     let mut out = Vec::new();
     for probe in probes {
         if probe.exclusive {
-            out.push(Unit {
-                column,
-                round,
-                probes: vec![probe],
-            });
+            out.push(Unit { column, round, probes: vec![probe] });
         } else {
             families.entry(probe.family()).or_default().push(probe);
         }
@@ -259,11 +218,7 @@ fn units<'a>(column: &'a Column, round: usize, probes: &[&'a Probe], seed: u64) 
     let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(u64::try_from(round).unwrap_or(0)));
     for (_, mut probes) in families {
         rng.shuffle(&mut probes);
-        out.push(Unit {
-            column,
-            round,
-            probes,
-        });
+        out.push(Unit { column, round, probes });
     }
     out
 }
@@ -276,14 +231,8 @@ fn work(plan: &Plan, queue: VecDeque<Unit<'_>>, progress: &Progress) -> Result<R
     let failure: Mutex<Option<Error>> = Mutex::default();
     let worker = || {
         loop {
-            let failed = failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some();
-            let next = queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
+            let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(unit) = next.filter(|_| !failed) else {
                 return;
             };
@@ -344,11 +293,7 @@ impl Judge<'_> {
     fn parsed(&self, column: &str, probe: &Probe) -> Vec<Run> {
         self.runs
             .get(&(column.to_owned(), probe.id.clone()))
-            .map(|raws| {
-                raws.iter()
-                    .map(|r| stream::parse(r, &probe.normalisers))
-                    .collect()
-            })
+            .map(|raws| raws.iter().map(|r| stream::parse(r, &probe.normalisers)).collect())
             .unwrap_or_default()
     }
 
@@ -364,9 +309,7 @@ impl Judge<'_> {
             observations: Vec::new(),
         };
         if let Some(why) = skipped {
-            result
-                .observations
-                .push(self.uniform(State::Skipped, Some(why.clone())));
+            result.observations.push(self.uniform(State::Skipped, Some(why.clone())));
             return Ok(result);
         }
         let reference = compare::reference(&self.parsed(&self.plan.native.name, probe));
@@ -375,16 +318,9 @@ impl Judge<'_> {
             if result.author_errors.is_empty() {
                 result.author_errors.push("plans no observation".into());
             }
-            let ids = if reference.plan.is_empty() {
-                vec![WHOLE_PROBE.to_owned()]
-            } else {
-                reference.plan.clone()
-            };
+            let ids = if reference.plan.is_empty() { vec![WHOLE_PROBE.to_owned()] } else { reference.plan.clone() };
             for id in ids {
-                let mut o = self.uniform(
-                    State::BrokenReference,
-                    Some(result.author_errors.join("; ")),
-                );
+                let mut o = self.uniform(State::BrokenReference, Some(result.author_errors.join("; ")));
                 o.id = id;
                 result.observations.push(o);
             }
@@ -409,47 +345,21 @@ impl Judge<'_> {
 
     /// A single pseudo-observation in one state in all columns.
     fn uniform(&self, state: State, reason: Option<String>) -> ObservationResult {
-        let verdict = Verdict {
-            state,
-            differences: Vec::new(),
-            reason,
-            link: None,
-            confirmed: true,
-        };
+        let verdict = Verdict { state, differences: Vec::new(), reason, link: None, confirmed: true };
         ObservationResult {
             id: WHOLE_PROBE.into(),
             call: String::new(),
             reference: BTreeMap::new(),
-            columns: self
-                .measured
-                .iter()
-                .map(|c| (c.name.clone(), verdict.clone()))
-                .collect(),
+            columns: self.measured.iter().map(|c| (c.name.clone(), verdict.clone())).collect(),
         }
     }
 
-    fn column(
-        &mut self,
-        probe: &Probe,
-        column: &Column,
-        reference: &Reference,
-        result: &mut ProbeResult,
-    ) -> Result<()> {
-        for id in self
-            .plan
-            .expectations
-            .orphans(&column.name, &probe.id, &reference.plan)
-        {
-            result.author_errors.push(format!(
-                "an expectation of column {} names `{id}`, which is not planned",
-                column.name
-            ));
+    fn column(&mut self, probe: &Probe, column: &Column, reference: &Reference, result: &mut ProbeResult) -> Result<()> {
+        for id in self.plan.expectations.orphans(&column.name, &probe.id, &reference.plan) {
+            result.author_errors.push(format!("an expectation of column {} names `{id}`, which is not planned", column.name));
         }
         let runs = self.parsed(&column.name, probe);
-        let compared: Vec<_> = runs
-            .iter()
-            .map(|r| compare::compare(reference, r))
-            .collect();
+        let compared: Vec<_> = runs.iter().map(|r| compare::compare(reference, r)).collect();
         // Any repetition that differs counts; retries classify and never turn red to green.
         let worst = (0..runs.len()).max_by_key(|i| {
             let differing = compared[*i].values().filter(|d| !d.is_empty()).count();
@@ -458,9 +368,7 @@ impl Judge<'_> {
         let Some(worst) = worst else { return Ok(()) };
         let mut differences = compared[worst].clone();
         if runs[worst].outcome != Outcome::Completed {
-            result
-                .outcomes
-                .insert(column.name.clone(), runs[worst].outcome.to_string());
+            result.outcomes.insert(column.name.clone(), runs[worst].outcome.to_string());
         }
         let differs = differences.values().any(|d| !d.is_empty());
         let mut alone = None;
@@ -475,13 +383,7 @@ impl Judge<'_> {
         for o in &mut result.observations {
             let found = differences.remove(&o.id).unwrap_or_default();
             let same_alone = alone.as_ref().is_none_or(|a| a.get(&o.id) == Some(&found));
-            let mut verdict = self.plan.expectations.judge(
-                &column.name,
-                &probe.id,
-                &o.id,
-                found,
-                &self.plan.today,
-            );
+            let mut verdict = self.plan.expectations.judge(&column.name, &probe.id, &o.id, found, &self.plan.today);
             verdict.confirmed = same_alone;
             o.columns.insert(column.name.clone(), verdict);
         }

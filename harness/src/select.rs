@@ -27,9 +27,7 @@ impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let parts = text
-            .split_once('/')
-            .and_then(|(i, n)| Some((i.parse::<usize>().ok()?, n.parse::<usize>().ok()?)));
+        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse::<usize>().ok()?, n.parse::<usize>().ok()?)));
         match parts {
             Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
             _ => Err("a shard is i/n with 1 ≤ i ≤ n".into()),
@@ -46,28 +44,16 @@ impl Selection {
         let mut all: Vec<Probe> = families.iter().flat_map(|f| &f.probes).cloned().collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         if self.exact
-            && let Some(missing) = self
-                .filters
-                .iter()
-                .find(|f| !all.iter().any(|p| p.id == **f))
+            && let Some(missing) = self.filters.iter().find(|f| !all.iter().any(|p| p.id == **f))
         {
             return Err(Error::input(format!("no probe `{missing}`")));
         }
         all.retain(|p| {
             self.filters.is_empty()
-                || self.filters.iter().any(|f| {
-                    if self.exact {
-                        p.id == *f
-                    } else {
-                        p.id.contains(f.as_str())
-                    }
-                })
+                || self.filters.iter().any(|f| if self.exact { p.id == *f } else { p.id.contains(f.as_str()) })
         });
         if all.is_empty() {
-            return Err(Error::input(format!(
-                "no probe matches {}",
-                self.filters.join(", ")
-            )));
+            return Err(Error::input(format!("no probe matches {}", self.filters.join(", "))));
         }
         if let Some(shard) = self.shard {
             let mut n = 0;

@@ -27,12 +27,7 @@ const LIAR: &str = "liar";
 pub fn run(suite: Option<(&Suite, Vec<Probe>)>, seed: u64, jobs: usize) -> Result<ExitCode> {
     jail::set_limits()?;
     let fixture = discover::fixture()?;
-    let all: Vec<Probe> = fixture
-        .families
-        .iter()
-        .flat_map(|f| &f.probes)
-        .cloned()
-        .collect();
+    let all: Vec<Probe> = fixture.families.iter().flat_map(|f| &f.probes).cloned().collect();
     let mut ok = true;
     ok &= same("fixture", &fixture, all.clone(), seed, jobs)?;
     ok &= lies(&fixture, all, seed, jobs)?;
@@ -40,20 +35,10 @@ pub fn run(suite: Option<(&Suite, Vec<Probe>)>, seed: u64, jobs: usize) -> Resul
     if let Some((suite, probes)) = suite {
         ok &= same("probes", suite, probes, seed, jobs)?;
     }
-    Ok(if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_REGRESSION)
-    })
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REGRESSION) })
 }
 
-fn measure(
-    suite: &Suite,
-    probes: Vec<Probe>,
-    column: Column,
-    seed: u64,
-    jobs: usize,
-) -> Result<Results> {
+fn measure(suite: &Suite, probes: Vec<Probe>, column: Column, seed: u64, jobs: usize) -> Result<Results> {
     let plan = Plan {
         probes,
         native: suite.native()?,
@@ -86,10 +71,7 @@ fn same(what: &str, suite: &Suite, probes: Vec<Probe>, seed: u64, jobs: usize) -
     let results = measure(suite, probes, suite.jailed(AGAIN, &[])?, seed, jobs)?;
     let found = differing(&results, AGAIN);
     let planned = results.counts(AGAIN).planned;
-    println!(
-        "native against native, {what}: {} differences in {planned} observations",
-        found.len()
-    );
+    println!("native against native, {what}: {} differences in {planned} observations", found.len());
     if !found.is_empty() {
         print!("{}", report::summary(&results));
     }
@@ -133,12 +115,7 @@ fn lies(fixture: &Suite, probes: Vec<Probe>, seed: u64, jobs: usize) -> Result<b
         .collect();
     let found = differing(&results, LIAR);
     let texts: Vec<String> = chosen.iter().map(|(c, w)| format!("{c}={w}")).collect();
-    println!(
-        "native against a liar ({}): {} differences, {} seeded",
-        texts.join(" "),
-        found.len(),
-        expected.len()
-    );
+    println!("native against a liar ({}): {} differences, {} seeded", texts.join(" "), found.len(), expected.len());
     for missed in expected.difference(&found) {
         println!("    not seen: {missed}");
     }
@@ -150,9 +127,7 @@ fn lies(fixture: &Suite, probes: Vec<Probe>, seed: u64, jobs: usize) -> Result<b
 
 fn liar_command(with_nonce: bool) -> Result<Vec<String>> {
     let exe = discover::harness()?;
-    let exe = exe
-        .to_str()
-        .ok_or_else(|| Error::infra("own path is not UTF-8"))?;
+    let exe = exe.to_str().ok_or_else(|| Error::infra("own path is not UTF-8"))?;
     let nonce = if with_nonce {
         format!("--boot-nonce={NONCE}")
     } else {
@@ -173,9 +148,6 @@ fn unproven(fixture: &Suite) -> Result<bool> {
             false
         }
     };
-    println!(
-        "a sandbox without the boot nonce: {}",
-        if refused { "refused" } else { "BELIEVED" }
-    );
+    println!("a sandbox without the boot nonce: {}", if refused { "refused" } else { "BELIEVED" });
     Ok(refused)
 }

@@ -54,10 +54,7 @@ impl Outcome {
     /// Whether the guest or the sandbox fell over, as opposed to answering wrongly.
     #[must_use]
     pub fn is_crash(&self) -> bool {
-        matches!(
-            self,
-            Self::Crashed(_) | Self::Timeout | Self::Container(_) | Self::SandboxLog(_)
-        )
+        matches!(self, Self::Crashed(_) | Self::Timeout | Self::Container(_) | Self::SandboxLog(_))
     }
 }
 
@@ -126,11 +123,7 @@ struct EndLine {
 #[must_use]
 pub fn parse(raw: &RawRun, rules: &[Normaliser]) -> Run {
     let mut parser = Parser {
-        run: Run {
-            plan: Vec::new(),
-            observations: BTreeMap::new(),
-            outcome: raw.outcome.clone(),
-        },
+        run: Run { plan: Vec::new(), observations: BTreeMap::new(), outcome: raw.outcome.clone() },
         normalise: Normalise::new(rules),
         planned: false,
         ended: false,
@@ -200,9 +193,7 @@ impl Parser<'_> {
         }
         let mut fields = Fields::new();
         let mut add = |path: &str, value: &Json, fields: &mut Fields| {
-            self.normalise
-                .field(&id, path, value, fields)
-                .map_err(|e| format!("{id}: {e}"))
+            self.normalise.field(&id, path, value, fields).map_err(|e| format!("{id}: {e}"))
         };
         for (name, value) in &line.args {
             add(&format!("args.{name}"), value, &mut fields)?;
@@ -212,10 +203,7 @@ impl Parser<'_> {
         for (name, value) in &line.state {
             add(&format!("state.{name}"), value, &mut fields)?;
         }
-        let observation = Observation {
-            call: line.call,
-            fields,
-        };
+        let observation = Observation { call: line.call, fields };
         match self.run.observations.insert(id.clone(), observation) {
             None => Ok(()),
             Some(_) => Err(format!("`{id}` observed twice")),

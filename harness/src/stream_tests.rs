@@ -1,16 +1,14 @@
 use super::{Outcome, RawRun, Run, parse};
 
 fn run(lines: &[&str], outcome: Outcome) -> Run {
-    let raw = RawRun {
-        lines: lines.iter().map(|l| (*l).to_owned()).collect(),
-        outcome,
-    };
+    let raw = RawRun { lines: lines.iter().map(|l| (*l).to_owned()).collect(), outcome };
     parse(&raw, &[])
 }
 
 const PLAN: &str = r#"{"plan":["a","b"]}"#;
 const A: &str = r#"{"obs":"a","call":"dup","args":{"fd":{"t":"fd","v":3}},"ret":{"t":"int","v":-1},"errno":"EBADF","state":{}}"#;
-const B: &str = r#"{"obs":"b","call":"dup","args":{},"ret":{"t":"fd","v":4},"errno":null,"state":{"open":{"t":"bool","v":true}}}"#;
+const B: &str =
+    r#"{"obs":"b","call":"dup","args":{},"ret":{"t":"fd","v":4},"errno":null,"state":{"open":{"t":"bool","v":true}}}"#;
 const END: &str = r#"{"end":true}"#;
 
 #[test]
@@ -25,28 +23,18 @@ fn a_complete_stream_is_taken_in() {
 
 #[test]
 fn a_stream_without_end_is_not_complete() {
-    assert_eq!(
-        run(&[PLAN, A, B], Outcome::Completed).outcome,
-        Outcome::NoEnd
-    );
+    assert_eq!(run(&[PLAN, A, B], Outcome::Completed).outcome, Outcome::NoEnd);
     let crashed = run(&[PLAN, A], Outcome::Crashed("SIGSEGV".into()));
     assert_eq!(crashed.outcome, Outcome::Crashed("SIGSEGV".into()));
     assert_eq!(crashed.plan.len(), 2, "a crash never shrinks the plan");
     assert_eq!(crashed.observations.len(), 1);
     let cut = run(&[PLAN, A, r#"{"obs":"b","#], Outcome::Timeout);
-    assert_eq!(
-        cut.outcome,
-        Outcome::Timeout,
-        "half a line is not the fault"
-    );
+    assert_eq!(cut.outcome, Outcome::Timeout, "half a line is not the fault");
 }
 
 #[test]
 fn broken_set_up_is_an_outcome_of_its_own() {
-    let run = run(
-        &[PLAN, r#"{"broken":"mkdir: EACCES"}"#, END],
-        Outcome::Completed,
-    );
+    let run = run(&[PLAN, r#"{"broken":"mkdir: EACCES"}"#, END], Outcome::Completed);
     assert_eq!(run.outcome, Outcome::Broken("mkdir: EACCES".into()));
 }
 

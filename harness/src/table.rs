@@ -43,20 +43,14 @@ pub fn table(args: &cli::Table) -> Result<ExitCode> {
     if paths.is_empty() && default.is_file() {
         paths.push(default);
     }
-    let mutations = paths
-        .iter()
-        .map(|p| mutation(p))
-        .collect::<Result<Vec<_>>>()?;
+    let mutations = paths.iter().map(|p| mutation(p)).collect::<Result<Vec<_>>>()?;
     let compat = derive::derive(&catalogue, &scopes, &results, &weights, &mutations);
     let json = derive::json(&compat).map_err(|e| Error::infra(format!("compat.json: {e}")))?;
     settle(
         &[
             (dir.join("TABLE.md"), markdown::render(&compat)),
             (dir.join("compat.json"), json),
-            (
-                dir.join("schema/results.schema.json"),
-                results::schema_text(),
-            ),
+            (dir.join("schema/results.schema.json"), results::schema_text()),
             (dir.join("schema/compat.schema.json"), derive::schema_text()),
         ],
         args.check,
@@ -64,8 +58,7 @@ pub fn table(args: &cli::Table) -> Result<ExitCode> {
 }
 
 fn mutation(path: &Path) -> Result<Mutation> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
     serde_json::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))
 }
 
@@ -75,8 +68,7 @@ fn mutation(path: &Path) -> Result<Mutation> {
 /// [`Error::Input`] if header, manual or supplement can't be read.
 pub fn catalogue(args: &cli::Catalogue) -> Result<ExitCode> {
     let dir = dir(args.dir.as_ref())?.join("catalogue");
-    let text =
-        generate::generate(&args.header, &args.manual, &dir.join("newer.yaml")).map_err(input)?;
+    let text = generate::generate(&args.header, &args.manual, &dir.join("newer.yaml")).map_err(input)?;
     settle(&[(dir.join("syscalls.yaml"), text)], args.check)
 }
 
@@ -93,13 +85,7 @@ fn settle(files: &[(PathBuf, String)], check: bool) -> Result<ExitCode> {
             stale = true;
             println!("stale: {}", path.display());
             let diff = similar::TextDiff::from_lines(&old, text);
-            for line in diff
-                .unified_diff()
-                .context_radius(0)
-                .to_string()
-                .lines()
-                .take(DIFF_LINES)
-            {
+            for line in diff.unified_diff().context_radius(0).to_string().lines().take(DIFF_LINES) {
                 println!("    {line}");
             }
         }

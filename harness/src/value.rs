@@ -90,44 +90,25 @@ impl<'a> Normalise<'a> {
     /// A normaliser with the manifest's extra `rules` and no symbols yet.
     #[must_use]
     pub fn new(rules: &'a [Normaliser]) -> Self {
-        Self {
-            symbols: Symbols::default(),
-            rules,
-        }
+        Self { symbols: Symbols::default(), rules }
     }
 
     /// Adds `value`, which stands at `path` of observation `obs`, to `out`.
     ///
     /// # Errors
     /// [`ValueError`] if the value isn't of the interface's form.
-    pub fn field(
-        &mut self,
-        obs: &str,
-        path: &str,
-        value: &Json,
-        out: &mut Fields,
-    ) -> Result<(), ValueError> {
+    pub fn field(&mut self, obs: &str, path: &str, value: &Json, out: &mut Fields) -> Result<(), ValueError> {
         self.flatten(obs, path, value, out, 0)
     }
 
     fn rule(&self, obs: &str, path: &str) -> Option<As> {
         self.rules
             .iter()
-            .find(|r| {
-                r.field == path
-                    || r.field.strip_prefix(obs).and_then(|f| f.strip_prefix('/')) == Some(path)
-            })
+            .find(|r| r.field == path || r.field.strip_prefix(obs).and_then(|f| f.strip_prefix('/')) == Some(path))
             .map(|r| r.as_)
     }
 
-    fn flatten(
-        &mut self,
-        obs: &str,
-        path: &str,
-        value: &Json,
-        out: &mut Fields,
-        depth: usize,
-    ) -> Result<(), ValueError> {
+    fn flatten(&mut self, obs: &str, path: &str, value: &Json, out: &mut Fields, depth: usize) -> Result<(), ValueError> {
         if depth > MAX_DEPTH {
             return Err(ValueError::TooDeep { path: path.into() });
         }
@@ -139,9 +120,7 @@ impl<'a> Normalise<'a> {
                 return Ok(());
             }
             Some(As::Symbol) => {
-                let text =
-                    self.symbols
-                        .symbol("symbol", &value.to_string(), &format!("{obs}/{path}"));
+                let text = self.symbols.symbol("symbol", &value.to_string(), &format!("{obs}/{path}"));
                 out.insert(path.into(), text);
                 return Ok(());
             }
@@ -184,20 +163,11 @@ impl<'a> Normalise<'a> {
     }
 
     /// The members sorted, so that neither their order nor the order in which they would get symbols matters.
-    fn set(
-        &mut self,
-        obs: &str,
-        path: &str,
-        items: &[Json],
-        depth: usize,
-    ) -> Result<String, ValueError> {
+    fn set(&mut self, obs: &str, path: &str, items: &[Json], depth: usize) -> Result<String, ValueError> {
         let mut keyed = Vec::with_capacity(items.len());
         for item in items {
             // The key is what the member looks like to a normaliser that has seen only what came before the set.
-            let mut probe = Normalise {
-                symbols: self.symbols.clone(),
-                rules: self.rules,
-            };
+            let mut probe = Normalise { symbols: self.symbols.clone(), rules: self.rules };
             keyed.push((probe.compact(obs, path, item, depth + 1)?, item));
         }
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
@@ -209,13 +179,7 @@ impl<'a> Normalise<'a> {
         Ok(format!("{{{}}}", texts.join(", ")))
     }
 
-    fn compact(
-        &mut self,
-        obs: &str,
-        path: &str,
-        value: &Json,
-        depth: usize,
-    ) -> Result<String, ValueError> {
+    fn compact(&mut self, obs: &str, path: &str, value: &Json, depth: usize) -> Result<String, ValueError> {
         let mut fields = Fields::new();
         let root = format!("{path}{{}}");
         self.flatten(obs, &root, value, &mut fields, depth)?;
@@ -226,11 +190,7 @@ impl<'a> Normalise<'a> {
                 Some(rest) => format!("{}={v}", rest.trim_start_matches('.')),
             })
             .collect();
-        Ok(if parts.len() == 1 {
-            parts.concat()
-        } else {
-            format!("({})", parts.join(" "))
-        })
+        Ok(if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(" ")) })
     }
 
     fn scalar(&mut self, obs: &str, typed: &Typed<'_>) -> Result<String, ValueError> {
@@ -259,14 +219,8 @@ impl<'a> Normalise<'a> {
                     _ => typed.number()?,
                 };
                 // Zero and negative numbers are answers of their own (no address, no process, AT_FDCWD, -1).
-                let literal =
-                    raw.starts_with('-') || (kind != "fd" && matches!(raw.as_str(), "0" | "0x0"));
-                Ok(if literal {
-                    raw
-                } else {
-                    self.symbols
-                        .symbol(kind, &raw, &format!("{obs}/{}", typed.path))
-                })
+                let literal = raw.starts_with('-') || (kind != "fd" && matches!(raw.as_str(), "0" | "0x0"));
+                Ok(if literal { raw } else { self.symbols.symbol(kind, &raw, &format!("{obs}/{}", typed.path)) })
             }
             "time" => {
                 let n = typed.number()?;
@@ -275,17 +229,9 @@ impl<'a> Normalise<'a> {
             "dur" => {
                 let v = typed.signed("v")?;
                 let (min, max) = (typed.signed("min")?, typed.signed("max")?);
-                Ok(if (min..=max).contains(&v) {
-                    "within"
-                } else {
-                    "outside"
-                }
-                .into())
+                Ok(if (min..=max).contains(&v) { "within" } else { "outside" }.into())
             }
-            kind => Err(ValueError::UnknownType {
-                path: typed.path.into(),
-                kind: kind.into(),
-            }),
+            kind => Err(ValueError::UnknownType { path: typed.path.into(), kind: kind.into() }),
         }
     }
 }
@@ -300,30 +246,15 @@ struct Typed<'a> {
 
 impl<'a> Typed<'a> {
     fn parse(path: &'a str, value: &'a Json) -> Result<Self, ValueError> {
-        let not_typed = || ValueError::NotTyped {
-            path: path.into(),
-            found: shorten(&value.to_string()),
-        };
+        let not_typed = || ValueError::NotTyped { path: path.into(), found: shorten(&value.to_string()) };
         let object = value.as_object().ok_or_else(not_typed)?;
-        let kind = object
-            .get("t")
-            .and_then(Json::as_str)
-            .ok_or_else(not_typed)?;
+        let kind = object.get("t").and_then(Json::as_str).ok_or_else(not_typed)?;
         let v = object.get("v").unwrap_or(&Json::Null);
-        Ok(Self {
-            path,
-            kind,
-            v,
-            object,
-        })
+        Ok(Self { path, kind, v, object })
     }
 
     fn mismatch(&self) -> ValueError {
-        ValueError::Mismatch {
-            path: self.path.into(),
-            kind: self.kind.into(),
-            found: shorten(&self.v.to_string()),
-        }
+        ValueError::Mismatch { path: self.path.into(), kind: self.kind.into(), found: shorten(&self.v.to_string()) }
     }
 
     fn number(&self) -> Result<String, ValueError> {
@@ -334,30 +265,19 @@ impl<'a> Typed<'a> {
     }
 
     fn signed(&self, key: &str) -> Result<i64, ValueError> {
-        self.object
-            .get(key)
-            .and_then(Json::as_i64)
-            .ok_or_else(|| ValueError::Mismatch {
-                path: self.path.into(),
-                kind: self.kind.into(),
-                found: format!("`{key}` missing or not an integer"),
-            })
+        self.object.get(key).and_then(Json::as_i64).ok_or_else(|| ValueError::Mismatch {
+            path: self.path.into(),
+            kind: self.kind.into(),
+            found: format!("`{key}` missing or not an integer"),
+        })
     }
 
     fn hex(&self) -> Result<String, ValueError> {
         if let Json::Number(n) = self.v {
-            return n
-                .as_u64()
-                .map(|n| format!("{n:#x}"))
-                .ok_or_else(|| self.mismatch());
+            return n.as_u64().map(|n| format!("{n:#x}")).ok_or_else(|| self.mismatch());
         }
-        let digits = self
-            .text()?
-            .strip_prefix("0x")
-            .ok_or_else(|| self.mismatch())?;
-        u64::from_str_radix(digits, 16)
-            .map(|n| format!("{n:#x}"))
-            .map_err(|_| self.mismatch())
+        let digits = self.text()?.strip_prefix("0x").ok_or_else(|| self.mismatch())?;
+        u64::from_str_radix(digits, 16).map(|n| format!("{n:#x}")).map_err(|_| self.mismatch())
     }
 
     fn text(&self) -> Result<&'a str, ValueError> {
@@ -365,10 +285,7 @@ impl<'a> Typed<'a> {
     }
 
     fn array(&self) -> Result<&'a [Json], ValueError> {
-        self.v
-            .as_array()
-            .map(Vec::as_slice)
-            .ok_or_else(|| self.mismatch())
+        self.v.as_array().map(Vec::as_slice).ok_or_else(|| self.mismatch())
     }
 
     fn sign(&self) -> Result<&'static str, ValueError> {

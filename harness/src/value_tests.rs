@@ -14,10 +14,7 @@ fn fields(rules: &[Normaliser], values: &[(&str, &str, Json)]) -> Result<Fields,
 }
 
 fn one(value: Json) -> String {
-    fields(&[], &[("o", "v", value)])
-        .unwrap()
-        .remove("v")
-        .unwrap()
+    fields(&[], &[("o", "v", value)]).unwrap().remove("v").unwrap()
 }
 
 fn fault(value: Json) -> ValueError {
@@ -27,10 +24,7 @@ fn fault(value: Json) -> ValueError {
 #[test]
 fn plain_values_keep_their_text() {
     assert_eq!(one(json!({"t": "int", "v": -1})), "-1");
-    assert_eq!(
-        one(json!({"t": "uint", "v": u64::MAX})),
-        "18446744073709551615"
-    );
+    assert_eq!(one(json!({"t": "uint", "v": u64::MAX})), "18446744073709551615");
     assert_eq!(one(json!({"t": "hex", "v": "0x0A"})), "0xa");
     assert_eq!(one(json!({"t": "bool", "v": true})), "true");
     assert_eq!(one(json!({"t": "str", "v": "a\nb"})), "\"a\\nb\"");
@@ -41,10 +35,7 @@ fn plain_values_keep_their_text() {
 #[test]
 fn errno_is_never_normalised() {
     assert_eq!(one(json!({"t": "errno", "v": "EEXIST"})), "EEXIST");
-    assert_ne!(
-        one(json!({"t": "errno", "v": "EEXIST"})),
-        one(json!({"t": "errno", "v": "ENOENT"}))
-    );
+    assert_ne!(one(json!({"t": "errno", "v": "EEXIST"})), one(json!({"t": "errno", "v": "ENOENT"})));
 }
 
 #[test]
@@ -68,10 +59,7 @@ fn symbols_show_sameness_and_not_the_number() {
 #[test]
 fn one_wrong_answer_does_not_rename_later_symbols() {
     let run = |first: i32| {
-        let values = [
-            ("a", "first", json!({"t": "pid", "v": first})),
-            ("b", "second", json!({"t": "pid", "v": 20})),
-        ];
+        let values = [("a", "first", json!({"t": "pid", "v": first})), ("b", "second", json!({"t": "pid", "v": 20}))];
         fields(&[], &values).unwrap()
     };
     assert_eq!(run(10)["second"], run(-1)["second"]);
@@ -87,14 +75,8 @@ fn special_numbers_of_symbol_types_stay() {
 
 #[test]
 fn absolute_times_vanish_but_the_epoch_stays() {
-    assert_eq!(
-        one(json!({"t": "time", "v": 1})),
-        one(json!({"t": "time", "v": 1_700_000_000_000_000_000_u64}))
-    );
-    assert_ne!(
-        one(json!({"t": "time", "v": 0})),
-        one(json!({"t": "time", "v": 1}))
-    );
+    assert_eq!(one(json!({"t": "time", "v": 1})), one(json!({"t": "time", "v": 1_700_000_000_000_000_000_u64})));
+    assert_ne!(one(json!({"t": "time", "v": 0})), one(json!({"t": "time", "v": 1})));
 }
 
 #[test]
@@ -112,10 +94,7 @@ fn sets_ignore_order_even_of_new_symbols() {
     let int = |v: i32| json!({"t": "int", "v": v});
     let pid = |v: i32| json!({"t": "pid", "v": v});
     assert_eq!(set(json!([int(1), int(2)])), set(json!([int(2), int(1)])));
-    assert_eq!(
-        set(json!([pid(5), int(2), pid(9)])),
-        set(json!([int(2), pid(70), pid(60)]))
-    );
+    assert_eq!(set(json!([pid(5), int(2), pid(9)])), set(json!([int(2), pid(70), pid(60)])));
     assert_ne!(set(json!([pid(5), pid(5)])), set(json!([pid(5), pid(6)])));
 }
 
@@ -129,11 +108,7 @@ fn lists_and_maps_become_fields() {
 
 #[test]
 fn rules_apply_to_their_field_and_observation_only() {
-    let rule = |field: &str, as_| Normaliser {
-        field: field.into(),
-        as_,
-        why: "test".into(),
-    };
+    let rule = |field: &str, as_| Normaliser { field: field.into(), as_, why: "test".into() };
     let rules = [rule("a/x", As::Ignore), rule("y", As::Sign)];
     let values = [
         ("a", "x", json!({"t": "int", "v": 1})),
@@ -148,25 +123,10 @@ fn rules_apply_to_their_field_and_observation_only() {
 #[test]
 fn bad_values_are_named() {
     assert!(matches!(fault(json!(3)), ValueError::NotTyped { .. }));
-    assert!(matches!(
-        fault(json!({"t": "colour", "v": 1})),
-        ValueError::UnknownType { .. }
-    ));
-    assert!(matches!(
-        fault(json!({"t": "int", "v": "1"})),
-        ValueError::Mismatch { .. }
-    ));
-    assert!(matches!(
-        fault(json!({"t": "hex", "v": "12"})),
-        ValueError::Mismatch { .. }
-    ));
-    assert!(matches!(
-        fault(json!({"t": "dur", "v": 1})),
-        ValueError::Mismatch { .. }
-    ));
-    let deep = (0..40).fold(
-        json!({"t": "int", "v": 1}),
-        |v, _| json!({"t": "list", "v": [v]}),
-    );
+    assert!(matches!(fault(json!({"t": "colour", "v": 1})), ValueError::UnknownType { .. }));
+    assert!(matches!(fault(json!({"t": "int", "v": "1"})), ValueError::Mismatch { .. }));
+    assert!(matches!(fault(json!({"t": "hex", "v": "12"})), ValueError::Mismatch { .. }));
+    assert!(matches!(fault(json!({"t": "dur", "v": 1})), ValueError::Mismatch { .. }));
+    let deep = (0..40).fold(json!({"t": "int", "v": 1}), |v, _| json!({"t": "list", "v": [v]}));
     assert!(matches!(fault(deep), ValueError::TooDeep { .. }));
 }

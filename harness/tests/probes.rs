@@ -40,19 +40,11 @@ fn trials() -> Result<Vec<Trial>> {
 
 fn of(suite: impl Fn() -> Result<Suite>, sandbox: bool) -> Result<Vec<Trial>> {
     let first = suite()?;
-    let sandbox = sandbox
-        && discover::bevor(&[])?
-            .command
-            .first()
-            .is_some_and(|p| std::path::Path::new(p).is_file());
+    let sandbox = sandbox && discover::bevor(&[])?.command.first().is_some_and(|p| std::path::Path::new(p).is_file());
     let mut trials = Vec::new();
     for probe in first.families.into_iter().flat_map(|f| f.probes) {
         let suite = suite()?;
-        let column = if sandbox {
-            discover::bevor(&[])?
-        } else {
-            suite.jailed("native-again", &[])?
-        };
+        let column = if sandbox { discover::bevor(&[])? } else { suite.jailed("native-again", &[])? };
         let (kind, name) = (column.name.clone(), probe.id.clone());
         let test = move || one(&suite, probe, column).map_err(|e| e.to_string())?;
         trials.push(Trial::test(name, test).with_kind(kind));
@@ -80,16 +72,7 @@ fn one(suite: &Suite, probe: Probe, column: Column) -> Result<std::result::Resul
         today: provenance::today(),
     };
     let results = runner::execute(&plan, &Progress::new())?.results;
-    let verdicts = results
-        .probes
-        .iter()
-        .flat_map(|p| &p.observations)
-        .flat_map(|o| o.columns.values());
-    let green =
-        verdicts.map(|v| v.state.gate()).all(|g| g == Gate::Pass) && report::gate(&results) == 0;
-    Ok(if green {
-        Ok(())
-    } else {
-        Err(report::summary(&results).into())
-    })
+    let verdicts = results.probes.iter().flat_map(|p| &p.observations).flat_map(|o| o.columns.values());
+    let green = verdicts.map(|v| v.state.gate()).all(|g| g == Gate::Pass) && report::gate(&results) == 0;
+    Ok(if green { Ok(()) } else { Err(report::summary(&results).into()) })
 }

@@ -63,20 +63,14 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
         }
     })
     .map_err(start_failure("fork the gofer"))?;
-    let mut children = Children {
-        sentry: None,
-        gofer: Pid::from_raw(gofer),
-    };
+    let mut children = Children { sentry: None, gofer: Pid::from_raw(gofer) };
 
     let root = rustix::process::geteuid().is_root();
     let inheritance = Inheritance {
         spec,
         control: theirs,
         gofer: gofer_sentry,
-        ids: Ids {
-            stub: u32::from(root),
-            groups: root,
-        },
+        ids: Ids { stub: u32::from(root), groups: root },
         ignored_signals: ignored,
         signal_mask,
     };
@@ -109,11 +103,7 @@ fn tie_to(command: Pid) -> Result<(), Errno> {
     // Of its own session, so that a terminal's signals don't reach it.
     rustix::process::setsid().map_err(failed)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
-    if getppid() == Some(command) {
-        Ok(())
-    } else {
-        Err(Errno::ESRCH)
-    }
+    if getppid() == Some(command) { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// Maps the sandbox's ids 0 (sentry) and 1 (stubs) to host ids that nobody else uses; for an ordinary user, 0 to the user.
@@ -128,9 +118,7 @@ fn write_id_maps(sentry: i32, root: bool) -> Result<(), Failure> {
     } else {
         let user = format!("0 {} 1\n", rustix::process::geteuid().as_raw());
         let group = format!("0 {} 1\n", rustix::process::getegid().as_raw());
-        write("setgroups", "deny")
-            .and_then(|()| write("uid_map", &user))
-            .and_then(|()| write("gid_map", &group))
+        write("setgroups", "deny").and_then(|()| write("uid_map", &user)).and_then(|()| write("gid_map", &group))
     };
     result.map_err(start_failure("map user ids"))
 }
@@ -228,9 +216,8 @@ fn died(who: &str, status: WaitStatus) -> Failure {
         )),
         (Some(signal), _) => Failure::new(format_args!("the {who} was killed by signal {signal}; the sandbox is gone")),
         (None, Some(101)) => Failure::new(format_args!("the {who} panicked (a bug in Bevor); the sandbox is gone")),
-        (None, code) => Failure::new(format_args!(
-            "the {who} ended unexpectedly with status {}; the sandbox is gone",
-            code.unwrap_or(-1)
-        )),
+        (None, code) => {
+            Failure::new(format_args!("the {who} ended unexpectedly with status {}; the sandbox is gone", code.unwrap_or(-1)))
+        }
     }
 }

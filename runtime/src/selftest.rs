@@ -118,12 +118,7 @@ fn read_through_gofer(sentry: &Sentry<'_>) -> Verdict {
 static MARK: &[u8] = b"a mark in the memory of the stub";
 
 fn read_stub(sentry: &Sentry<'_>, stub: i32) -> Verdict {
-    let open = |what| {
-        sentry
-            .gofer
-            .proc_open(stub, what)
-            .map_err(|e| Failure::new(format_args!("{what:?}: {e}")))
-    };
+    let open = |what| sentry.gofer.proc_open(stub, what).map_err(|e| Failure::new(format_args!("{what:?}: {e}")));
     let check = || {
         let mem = open(ProcFile::Mem)?;
         let mut bytes = vec![0; MARK.len()];
@@ -151,10 +146,7 @@ fn read_stub(sentry: &Sentry<'_>, stub: i32) -> Verdict {
 
 fn write_through_gofer(gofer: &Gofer) -> Result<(), Errno> {
     let (bound, attr) = gofer.attach(1)?;
-    let owner = Owner {
-        uid: attr.uid,
-        gid: attr.gid,
-    };
+    let owner = Owner { uid: attr.uid, gid: attr.gid };
     let (dir, _) = gofer.mkdir(bound, b"dir", 0o750, owner)?;
     let (file, _, fd) = gofer.create(dir, b"new", OpenFlags::RDWR | OpenFlags::EXCL, 0o4711, owner)?;
     rustix::io::pwrite(&fd, b"written inside", 0).map_err(|_| Errno::EIO)?;
@@ -165,10 +157,7 @@ fn write_through_gofer(gofer: &Gofer) -> Result<(), Errno> {
     gofer.readlink(link)?;
     gofer.link(file, dir, b"hard")?;
     gofer.rename(dir, b"new", bound, b"moved", RenameFlags::NOREPLACE)?;
-    let time = SetTime::At(TimeSpec {
-        sec: 1_000_000_000,
-        nsec: 5,
-    });
+    let time = SetTime::At(TimeSpec { sec: 1_000_000_000, nsec: 5 });
     let set = SetAttr {
         mode: Some(0o644),
         uid: Some(owner.uid),
@@ -220,11 +209,7 @@ fn measure_gofer(sentry: &Sentry<'_>) -> Verdict {
 
 fn threads() -> Verdict {
     let sums: u64 = (0..4_u64)
-        .map(|n| {
-            std::thread::Builder::new()
-                .name(format!("worker {n}"))
-                .spawn(move || vec![n; 1 << 20].iter().sum::<u64>())
-        })
+        .map(|n| std::thread::Builder::new().name(format!("worker {n}")).spawn(move || vec![n; 1 << 20].iter().sum::<u64>()))
         .map(|thread| thread.map_or(0, |t| t.join().unwrap_or(0)))
         .sum();
     Verdict::Exit(u8::from(sums != 6 << 20))

@@ -48,15 +48,10 @@ impl Spec {
         #[cfg(not(feature = "test-faults"))]
         let fault = None;
         if args.command.is_empty() || args.command[0].is_empty() {
-            return Err(Failure::new(
-                "no command given; put it last, after '--': bevor do -- CMD [ARG]...",
-            ));
+            return Err(Failure::new("no command given; put it last, after '--': bevor do -- CMD [ARG]..."));
         }
         let mut mounts = vec![Mount {
-            host: MountConfig {
-                source: checked_root(&args.root)?,
-                read_only: true,
-            },
+            host: MountConfig { source: checked_root(&args.root)?, read_only: true },
             destination: PathBuf::from("/"),
         }];
         for bind in &args.bind {
@@ -106,9 +101,7 @@ impl Spec {
 }
 
 fn checked_root(root: &Path) -> Result<PathBuf, Failure> {
-    let full = root
-        .canonicalize()
-        .map_err(|e| Failure::new(format_args!("--root {}: {}", root.display(), why(&e))))?;
+    let full = root.canonicalize().map_err(|e| Failure::new(format_args!("--root {}: {}", root.display(), why(&e))))?;
     if !full.is_dir() {
         return Err(Failure::new(format_args!("--root {}: not a directory", root.display())));
     }
@@ -128,9 +121,8 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     let full = source
         .canonicalize()
         .map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
-    let kind = full
-        .metadata()
-        .map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
+    let kind =
+        full.metadata().map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
     if !kind.is_dir() && !kind.is_file() {
         return Err(Failure::new(format_args!(
             "--bind {shown}: source {}: neither a directory nor a regular file",
@@ -139,26 +131,14 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     }
     let destination = Path::new(OsStr::from_bytes(destination));
     if !destination.is_absolute() {
-        return Err(Failure::new(format_args!(
-            "--bind {shown}: destination {}: not an absolute path",
-            destination.display()
-        )));
+        return Err(Failure::new(format_args!("--bind {shown}: destination {}: not an absolute path", destination.display())));
     }
-    let destination = normal(destination).ok_or_else(|| {
-        Failure::new(format_args!(
-            "--bind {shown}: destination {}: '..' leads nowhere",
-            destination.display()
-        ))
-    })?;
+    let destination = normal(destination)
+        .ok_or_else(|| Failure::new(format_args!("--bind {shown}: destination {}: '..' leads nowhere", destination.display())))?;
     if destination == Path::new("/") {
-        return Err(Failure::new(format_args!(
-            "--bind {shown}: destination /: use --root to replace the root"
-        )));
+        return Err(Failure::new(format_args!("--bind {shown}: destination /: use --root to replace the root")));
     }
-    Ok(Mount {
-        host: MountConfig { source: full, read_only },
-        destination,
-    })
+    Ok(Mount { host: MountConfig { source: full, read_only }, destination })
 }
 
 /// The path without "." ; none with "..", which may mean something else inside.
@@ -212,10 +192,7 @@ fn parse_fault(fault: &str) -> Result<(String, String), Failure> {
     const KINDS: [&str; 5] = ["noop-success", "wrong-errno", "drop-flags", "short-count", "effect-skipped"];
     match fault.split_once(':') {
         Some((call, kind)) if !call.is_empty() && KINDS.contains(&kind) => Ok((call.to_owned(), kind.to_owned())),
-        _ => Err(Failure::new(format_args!(
-            "--fault {fault}: expected CALL:KIND with KIND one of {}",
-            KINDS.join(", ")
-        ))),
+        _ => Err(Failure::new(format_args!("--fault {fault}: expected CALL:KIND with KIND one of {}", KINDS.join(", ")))),
     }
 }
 

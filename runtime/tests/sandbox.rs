@@ -7,13 +7,8 @@ mod common;
 use common::{Running, all_end, bevor, is_root};
 
 fn selftest(action: &str) -> (i32, String, String) {
-    let out = cmd!(bevor(), "selftest-confinement", action)
-        .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let out =
+        cmd!(bevor(), "selftest-confinement", action).stdin_null().stdout_capture().stderr_capture().unchecked().run().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
 }
@@ -47,20 +42,14 @@ fn changes_go_through_the_confined_gofer() {
         .unchecked()
         .run()
         .unwrap();
-    assert_eq!(
-        (out.status.code(), String::from_utf8(out.stderr).unwrap()),
-        (Some(0), String::new())
-    );
+    assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap()), (Some(0), String::new()));
     let moved = dir.path().join("moved");
     assert_eq!(std::fs::read(&moved).unwrap(), b"written");
     let meta = moved.metadata().unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.nlink(), meta.mtime()), (0o644, 1, 1_000_000_000));
     assert!(dir.path().join("dir/fifo").metadata().unwrap().file_type().is_fifo());
     assert!(dir.path().join("dir/socket").metadata().unwrap().file_type().is_socket());
-    assert_eq!(
-        std::fs::read_link(dir.path().join("dir/symlink")).unwrap(),
-        std::path::Path::new("/etc/passwd")
-    );
+    assert_eq!(std::fs::read_link(dir.path().join("dir/symlink")).unwrap(), std::path::Path::new("/etc/passwd"));
     assert!(!std::path::Path::new("/bevor-was-here").exists());
 }
 
@@ -73,10 +62,7 @@ fn the_gofer_opens_proc_files_of_stubs_and_of_nobody_else() {
 fn a_panic_is_reported_and_is_no_status_of_the_guest() {
     let (code, _, err) = selftest("panic");
     assert_eq!(code, 125);
-    assert!(
-        err.contains("panicked as asked") && err.contains("the sentry panicked"),
-        "{err}"
-    );
+    assert!(err.contains("panicked as asked") && err.contains("the sentry panicked"), "{err}");
 }
 
 #[test]
@@ -91,12 +77,7 @@ fn host_calls_outside_the_filter_end_the_sentry() {
 #[test]
 fn signals_reach_the_sandbox() {
     let mut running = Running::start();
-    for (signal, number) in [
-        (Signal::USR1, "10"),
-        (Signal::HUP, "1"),
-        (Signal::WINCH, "28"),
-        (Signal::INT, "2"),
-    ] {
+    for (signal, number) in [(Signal::USR1, "10"), (Signal::HUP, "1"), (Signal::WINCH, "28"), (Signal::INT, "2")] {
         running.signal(signal);
         assert_eq!(running.line(), number);
     }
@@ -140,11 +121,7 @@ fn the_processes_have_given_up_what_they_do_not_need() {
     let (sentry, gofer) = (running.sentry, running.gofer);
     for space in ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"] {
         let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{space}")).unwrap();
-        assert_ne!(
-            of(&sentry.to_string()),
-            of("self"),
-            "the sentry has a {space} namespace of its own"
-        );
+        assert_ne!(of(&sentry.to_string()), of("self"), "the sentry has a {space} namespace of its own");
     }
     for pid in [sentry, gofer] {
         let root: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/root/")).unwrap().collect();
@@ -183,21 +160,13 @@ fn an_ordinary_user_can_run_a_sandbox() {
     std::fs::set_permissions(dir.path(), open.clone()).unwrap();
     std::fs::set_permissions(&copy, open).unwrap();
     let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let out = cmd!(
-        "setpriv",
-        user[0],
-        user[1],
-        user[2],
-        copy,
-        "selftest-confinement",
-        "read-through-gofer"
-    )
-    .dir("/")
-    .stdin_null()
-    .stdout_capture()
-    .unchecked()
-    .run()
-    .unwrap();
+    let out = cmd!("setpriv", user[0], user[1], user[2], copy, "selftest-confinement", "read-through-gofer")
+        .dir("/")
+        .stdin_null()
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(out.stdout, std::fs::read("/etc/passwd").unwrap());
 }

@@ -134,10 +134,7 @@ fn check(name: &str, pid: i32) -> Vec<&'static str> {
     }
     calls.sort_unstable();
     calls.dedup();
-    calls
-        .into_iter()
-        .map(|call| bevor_abi::sysno::name(call).expect("a known call"))
-        .collect()
+    calls.into_iter().map(|call| bevor_abi::sysno::name(call).expect("a known call")).collect()
 }
 
 #[test]
@@ -187,9 +184,6 @@ fn live_filters_are_the_reviewed_ones() {
     }
     for call in &gofer {
         let fine = ["openat", "openat2"].contains(call);
-        assert!(
-            fine || !never.iter().any(|bad| call.starts_with(bad)),
-            "the gofer may call {call}"
-        );
+        assert!(fine || !never.iter().any(|bad| call.starts_with(bad)), "the gofer may call {call}");
     }
 }

@@ -7,13 +7,7 @@ use common::bevor;
 
 /// Runs bevor; exit code, stdout, stderr.
 fn run(args: &[&str]) -> (i32, String, String) {
-    let out = cmd(bevor(), args)
-        .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let out = cmd(bevor(), args).stdin_null().stdout_capture().stderr_capture().unchecked().run().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
 }
@@ -22,10 +16,7 @@ fn run(args: &[&str]) -> (i32, String, String) {
 fn refused(args: &[&str], says: &str) {
     let (code, out, err) = run(args);
     assert_eq!((code, out.as_str()), (125, ""), "{args:?}: {err}");
-    assert!(
-        err.starts_with("bevor: ") && err.ends_with('\n') && err.lines().count() == 1,
-        "one line: {err:?}"
-    );
+    assert!(err.starts_with("bevor: ") && err.ends_with('\n') && err.lines().count() == 1, "one line: {err:?}");
     assert!(err.contains(says), "{err:?} should say {says:?}");
 }
 
@@ -59,10 +50,7 @@ fn a_missing_command_is_refused() {
 
 #[test]
 fn a_bad_root_is_refused() {
-    refused(
-        &["do", "--root", "/does/not/exist", "--", "true"],
-        "--root /does/not/exist: No such file or directory",
-    );
+    refused(&["do", "--root", "/does/not/exist", "--", "true"], "--root /does/not/exist: No such file or directory");
     refused(&["do", "--root", "/proc/version", "--", "true"], "not a directory");
 }
 
@@ -70,14 +58,8 @@ fn a_bad_root_is_refused() {
 fn bad_binds_are_refused() {
     refused(&["do", "--bind", "/etc", "--", "true"], "expected SRC:DST");
     refused(&["do", "--bind", "/etc:/x:rx", "--", "true"], "expected SRC:DST");
-    refused(
-        &["do", "--bind", "/does/not/exist:/x", "--", "true"],
-        "source /does/not/exist: No such file",
-    );
-    refused(
-        &["do", "--bind", "/dev/null:/x", "--", "true"],
-        "neither a directory nor a regular file",
-    );
+    refused(&["do", "--bind", "/does/not/exist:/x", "--", "true"], "source /does/not/exist: No such file");
+    refused(&["do", "--bind", "/dev/null:/x", "--", "true"], "neither a directory nor a regular file");
     refused(&["do", "--bind", "/etc:x", "--", "true"], "not an absolute path");
     refused(&["do", "--bind", "/etc:/x/../y", "--", "true"], "'..'");
     refused(&["do", "--bind", "/etc:/", "--", "true"], "use --root");
@@ -88,10 +70,7 @@ fn other_bad_options_are_refused() {
     refused(&["do", "--env", "NOVALUE", "--", "true"], "expected K=V");
     refused(&["do", "--env", "=v", "--", "true"], "expected K=V");
     refused(&["do", "--cwd", "relative", "--", "true"], "not an absolute path");
-    refused(
-        &["do", "--debug-log", "/does/not/exist/log", "--", "true"],
-        "--debug-log /does/not/exist/log: No such file",
-    );
+    refused(&["do", "--debug-log", "/does/not/exist/log", "--", "true"], "--debug-log /does/not/exist/log: No such file");
     refused(&["do", "--fault", "openat", "--", "true"], "expected CALL:KIND");
     refused(&["do", "--fault", "openat:bogus", "--", "true"], "noop-success");
 }
@@ -100,20 +79,10 @@ fn other_bad_options_are_refused() {
 #[test]
 fn a_host_without_namespaces_is_named_as_the_cause() {
     // In a user namespace of its own the limit of further ones can be set to 0 for this test alone.
-    let script = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} selftest-confinement exit42",
-        bevor()
-    );
-    let out = cmd!("unshare", "--user", "--map-root-user", "sh", "-c", script)
-        .stdin_null()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .unwrap();
+    let script = format!("echo 0 > /proc/sys/user/max_user_namespaces && exec {} selftest-confinement exit42", bevor());
+    let out =
+        cmd!("unshare", "--user", "--map-root-user", "sh", "-c", script).stdin_null().stderr_capture().unchecked().run().unwrap();
     let err = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(125), "{err}");
-    assert!(
-        err.contains("cannot create namespaces: ENOSPC") && err.contains("/proc/sys/user"),
-        "{err}"
-    );
+    assert!(err.contains("cannot create namespaces: ENOSPC") && err.contains("/proc/sys/user"), "{err}");
 }

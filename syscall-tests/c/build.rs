@@ -9,17 +9,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Flags of every compilation.
-const FLAGS: [&str; 9] = [
-    "-std=gnu11",
-    "-O2",
-    "-g1",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-fno-stack-protector",
-    "-fno-pie",
-    "-fno-strict-aliasing",
-];
+const FLAGS: [&str; 9] =
+    ["-std=gnu11", "-O2", "-g1", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-fno-pie", "-fno-strict-aliasing"];
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -66,39 +57,25 @@ fn main() -> Result<()> {
     }
 
     let binary = out.join("probes-c");
-    let status = compiler()
-        .args(["-static", "-no-pie", "-o"])
-        .arg(&binary)
-        .args(&objects)
-        .status()
-        .context("can't start the linker")?;
+    let status =
+        compiler().args(["-static", "-no-pie", "-o"]).arg(&binary).args(&objects).status().context("can't start the linker")?;
     ensure!(status.success(), "linking probes-c failed: {status}");
     println!("cargo:rustc-env=BEVOR_PROBES_C={}", binary.display());
 
     // OUT_DIR is target/<profile>/build/<crate>-<hash>/out.
-    let profile = out
-        .ancestors()
-        .nth(3)
-        .context("OUT_DIR is not in a target folder")?;
+    let profile = out.ancestors().nth(3).context("OUT_DIR is not in a target folder")?;
     let copy = profile.join("probes-c");
     let fresh = profile.join(format!(".probes-c.{}", std::process::id()));
     fs::copy(&binary, &fresh)?;
     // As old as the sources, so that cargo takes the copy for an input that hasn't changed, and makes it anew if it is gone.
-    File::options()
-        .write(true)
-        .open(&fresh)?
-        .set_modified(newest(&sources)?)?;
+    File::options().write(true).open(&fresh)?.set_modified(newest(&sources)?)?;
     fs::rename(&fresh, &copy)?;
     println!("cargo:rerun-if-changed={}", copy.display());
     Ok(())
 }
 
 fn compiler() -> Command {
-    cc::Build::new()
-        .no_default_flags(true)
-        .warnings(false)
-        .get_compiler()
-        .to_command()
+    cc::Build::new().no_default_flags(true).warnings(false).get_compiler().to_command()
 }
 
 fn finish((object, mut child): (PathBuf, Child)) -> Result<()> {

@@ -58,9 +58,7 @@ impl Accounting {
     pub(crate) fn detect() -> Result<Self> {
         for (method, parent) in candidates() {
             let accounting = Self { method, parent };
-            let works = accounting
-                .group()
-                .is_ok_and(|group| group.cpu_ns().is_ok() && group.accepts_a_process());
+            let works = accounting.group().is_ok_and(|group| group.cpu_ns().is_ok() && group.accepts_a_process());
             if works {
                 return Ok(accounting);
             }
@@ -71,10 +69,7 @@ impl Accounting {
     /// Accounting that works everywhere.
     fn proc_tree() -> Result<Self> {
         nix::sys::prctl::set_child_subreaper(true).context("PR_SET_CHILD_SUBREAPER")?;
-        Ok(Self {
-            method: Method::ProcTree,
-            parent: PathBuf::new(),
-        })
+        Ok(Self { method: Method::ProcTree, parent: PathBuf::new() })
     }
 
     /// The method in use.
@@ -87,20 +82,12 @@ impl Accounting {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let only = only_children();
         let inner = match self.method {
-            Method::ProcTree => Inner::Tree {
-                ignored: descendants()?,
-                reaped_before_ns: reaped_ns()?,
-            },
+            Method::ProcTree => Inner::Tree { ignored: descendants()?, reaped_before_ns: reaped_ns()? },
             Method::CgroupV1 | Method::CgroupV2 => {
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                let dir = self
-                    .parent
-                    .join(format!("bevor-bench.{}.{number}", std::process::id()));
+                let dir = self.parent.join(format!("bevor-bench.{}.{number}", std::process::id()));
                 fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-                Inner::Cgroup {
-                    dir,
-                    version_1: self.method == Method::CgroupV1,
-                }
+                Inner::Cgroup { dir, version_1: self.method == Method::CgroupV1 }
             }
         };
         Ok(Group { inner, _only: only })
@@ -127,15 +114,10 @@ fn candidates() -> Vec<(Method, PathBuf)> {
         let version_1 = mount.fs_type == "cgroup" && mount.super_options.contains_key("cpuacct");
         let version_2 = mount.fs_type == "cgroup2";
         let own = groups.0.iter().find(|group| {
-            (version_1 && group.controllers.iter().any(|name| name == "cpuacct"))
-                || (version_2 && group.hierarchy == 0)
+            (version_1 && group.controllers.iter().any(|name| name == "cpuacct")) || (version_2 && group.hierarchy == 0)
         });
         if let Some(own) = own {
-            let method = if version_1 {
-                Method::CgroupV1
-            } else {
-                Method::CgroupV2
-            };
+            let method = if version_1 { Method::CgroupV1 } else { Method::CgroupV2 };
             found.push((method, directory_of(&mount, &own.pathname)));
         }
     }
@@ -145,9 +127,7 @@ fn candidates() -> Vec<(Method, PathBuf)> {
 
 /// Where the control group `path` is below `mount`, which may show only a part of the hierarchy.
 fn directory_of(mount: &MountInfo, path: &str) -> PathBuf {
-    let below = Path::new(path)
-        .strip_prefix(&mount.root)
-        .unwrap_or(Path::new(""));
+    let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
     let below = below.strip_prefix("/").unwrap_or(below);
     mount.mount_point.join(below)
 }
@@ -177,10 +157,7 @@ impl Group {
     /// The file into which a process writes "0" to become a member, if membership needs that.
     pub(crate) fn entrance(&self) -> io::Result<Option<File>> {
         match &self.inner {
-            Inner::Cgroup { dir, .. } => File::options()
-                .write(true)
-                .open(dir.join("cgroup.procs"))
-                .map(Some),
+            Inner::Cgroup { dir, .. } => File::options().write(true).open(dir.join("cgroup.procs")).map(Some),
             Inner::Tree { .. } => Ok(None),
         }
     }
@@ -188,33 +165,19 @@ impl Group {
     /// CPU time that the run's processes have used so far, in nanoseconds.
     pub(crate) fn cpu_ns(&self) -> Result<u64> {
         match &self.inner {
-            Inner::Cgroup {
-                dir,
-                version_1: true,
-            } => {
+            Inner::Cgroup { dir, version_1: true } => {
                 let text = fs::read_to_string(dir.join("cpuacct.usage"))?;
                 text.trim().parse().context("bad cpuacct.usage")
             }
-            Inner::Cgroup {
-                dir,
-                version_1: false,
-            } => parse_cpu_stat(&fs::read_to_string(dir.join("cpu.stat"))?),
-            Inner::Tree {
-                reaped_before_ns, ..
-            } => {
+            Inner::Cgroup { dir, version_1: false } => parse_cpu_stat(&fs::read_to_string(dir.join("cpu.stat"))?),
+            Inner::Tree { reaped_before_ns, .. } => {
                 let ticks: u64 = self
                     .pids()?
                     .into_iter()
                     .filter_map(|pid| Process::new(pid).ok()?.stat().ok())
-                    .map(|stat| {
-                        stat.utime
-                            + stat.stime
-                            + reaped_ticks(stat.cutime)
-                            + reaped_ticks(stat.cstime)
-                    })
+                    .map(|stat| stat.utime + stat.stime + reaped_ticks(stat.cutime) + reaped_ticks(stat.cstime))
                     .sum();
-                let live_ns =
-                    ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1));
+                let live_ns = ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1));
                 Ok(live_ns + reaped_ns()?.saturating_sub(*reaped_before_ns))
             }
         }
@@ -228,9 +191,7 @@ impl Group {
                 collect_members(dir, &mut pids)?;
                 Ok(pids)
             }
-            Inner::Tree { ignored, .. } => {
-                Ok(descendants()?.difference(ignored).copied().collect())
-            }
+            Inner::Tree { ignored, .. } => Ok(descendants()?.difference(ignored).copied().collect()),
         }
     }
 
@@ -295,10 +256,7 @@ fn reaped_ns() -> Result<u64> {
 
 /// All live or zombie processes below this one.
 fn descendants() -> Result<HashSet<i32>> {
-    Ok(descendants_of(
-        i32::try_from(std::process::id())?,
-        &parents()?,
-    ))
+    Ok(descendants_of(i32::try_from(std::process::id())?, &parents()?))
 }
 
 /// (process, parent) for all processes.
@@ -312,10 +270,7 @@ fn descendants_of(root: i32, parents: &[(i32, i32)]) -> HashSet<i32> {
     let mut found = HashSet::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
-        for &(pid, _) in parents
-            .iter()
-            .filter(|&&(_, its_parent)| its_parent == parent)
-        {
+        for &(pid, _) in parents.iter().filter(|&&(_, its_parent)| its_parent == parent) {
             if found.insert(pid) {
                 open.push(pid);
             }
@@ -325,10 +280,7 @@ fn descendants_of(root: i32, parents: &[(i32, i32)]) -> HashSet<i32> {
 }
 
 fn parse_cpu_stat(text: &str) -> Result<u64> {
-    let usec = text
-        .lines()
-        .find_map(|line| line.strip_prefix("usage_usec "))
-        .context("no usage_usec in cpu.stat")?;
+    let usec = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).context("no usage_usec in cpu.stat")?;
     Ok(usec.trim().parse::<u64>()?.saturating_mul(1000))
 }
 
@@ -409,10 +361,7 @@ mod tests {
         }
         let outside = accounting.parent.join("cgroup.procs");
         let stay = "sleep 1000 & echo up; wait";
-        let leave = format!(
-            "sh -c 'echo $$ > {} && echo up && exec sleep 1000' & wait",
-            outside.display()
-        );
+        let leave = format!("sh -c 'echo $$ > {} && echo up && exec sleep 1000' & wait", outside.display());
         for (script, expected) in [(stay, 0), (leave.as_str(), 1)] {
             let group = accounting.group().unwrap();
             let launch = crate::launch::Launch {
@@ -436,15 +385,10 @@ mod tests {
 
     #[test]
     fn dropping_a_group_kills_what_is_left_of_it() {
-        for accounting in [
-            Accounting::detect().unwrap(),
-            Accounting::proc_tree().unwrap(),
-        ] {
+        for accounting in [Accounting::detect().unwrap(), Accounting::proc_tree().unwrap()] {
             let group = accounting.group().unwrap();
             let launch = crate::launch::Launch {
-                argv: ["/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]
-                    .map(Into::into)
-                    .to_vec(),
+                argv: ["/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"].map(Into::into).to_vec(),
                 pin: None,
                 timeout: Duration::from_secs(60),
             };
@@ -454,8 +398,7 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-            let alive =
-                || Process::new(orphan.parse().unwrap()).is_ok_and(|process| process.is_alive());
+            let alive = || Process::new(orphan.parse().unwrap()).is_ok_and(|process| process.is_alive());
             assert!(alive(), "the positive control died early");
             drop(group);
             assert!(!alive(), "process {orphan} lives on");

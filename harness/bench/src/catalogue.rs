@@ -25,15 +25,7 @@ pub enum Variant {
 
 impl Variant {
     /// All variants in the order in which they run.
-    pub const ALL: [Self; 7] = [
-        Self::Base,
-        Self::Static,
-        Self::Trap,
-        Self::Sites,
-        Self::Go,
-        Self::Pinned,
-        Self::Loaded,
-    ];
+    pub const ALL: [Self; 7] = [Self::Base, Self::Static, Self::Trap, Self::Sites, Self::Go, Self::Pinned, Self::Loaded];
 
     /// The name as in `--variants` and in the JSON report.
     pub fn name(self) -> &'static str {
@@ -98,23 +90,11 @@ pub struct Row {
 }
 
 const fn hot(name: &'static str, kind: Kind, target: Option<f64>) -> Row {
-    Row {
-        name,
-        hot: true,
-        go: true,
-        kind,
-        target,
-    }
+    Row { name, hot: true, go: true, kind, target }
 }
 
 const fn cold(name: &'static str, kind: Kind, target: Option<f64>) -> Row {
-    Row {
-        name,
-        hot: false,
-        go: false,
-        kind,
-        target,
-    }
+    Row { name, hot: false, go: false, kind, target }
 }
 
 const fn not_in_go(row: Row) -> Row {
@@ -179,12 +159,7 @@ pub fn target_ratio(row: &Row, variant: Variant) -> Option<f64> {
 
 /// The longest wanted time of one operation in nanoseconds. Hand-off rows may always take two line
 /// round trips more than native: a sandbox's kernel on another CPU cannot be nearer.
-pub fn limit_ns(
-    row: &Row,
-    variant: Variant,
-    native_ns: f64,
-    line_round_trip_ns: Option<f64>,
-) -> Option<f64> {
+pub fn limit_ns(row: &Row, variant: Variant, native_ns: f64, line_round_trip_ns: Option<f64>) -> Option<f64> {
     let limit = native_ns * target_ratio(row, variant)?;
     Some(match (row.kind, line_round_trip_ns) {
         (Kind::HandOff, Some(line)) => limit.max(native_ns + 2.0 * line),
@@ -201,13 +176,8 @@ pub struct Filter {
 impl Filter {
     /// Parses comma-separated words. No word at all selects everything.
     pub fn parse(text: &str) -> Self {
-        let words = text
-            .split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty());
-        Self {
-            words: words.map(str::to_owned).collect(),
-        }
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        Self { words: words.map(str::to_owned).collect() }
     }
 
     /// Whether the row or system measurement called `name` is selected.
@@ -229,14 +199,8 @@ mod tests {
     fn rows_are_those_of_the_c_program() {
         let programs = programs::Programs::install().unwrap();
         let _only = crate::accounting::only_children();
-        let output = std::process::Command::new(&programs.dynamic)
-            .arg("list")
-            .output()
-            .unwrap();
-        let expected: String = ROWS
-            .iter()
-            .map(|row| format!("{}{}\n", row.name, if row.hot { " hot" } else { "" }))
-            .collect();
+        let output = std::process::Command::new(&programs.dynamic).arg("list").output().unwrap();
+        let expected: String = ROWS.iter().map(|row| format!("{}{}\n", row.name, if row.hot { " hot" } else { "" })).collect();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     }
 
@@ -244,54 +208,30 @@ mod tests {
     fn go_rows_are_those_of_the_go_program() {
         let in_source: Vec<&str> = programs::GO_SOURCE
             .lines()
-            .filter_map(|line| {
-                line.trim()
-                    .strip_prefix("{\"")?
-                    .split_once("\", ")
-                    .map(|(name, _)| name)
-            })
+            .filter_map(|line| line.trim().strip_prefix("{\"")?.split_once("\", ").map(|(name, _)| name))
             .collect();
-        let expected: Vec<&str> = ROWS
-            .iter()
-            .filter(|row| row.go)
-            .map(|row| row.name)
-            .collect();
+        let expected: Vec<&str> = ROWS.iter().filter(|row| row.go).map(|row| row.name).collect();
         assert_eq!(in_source, expected);
     }
 
     #[test]
     fn hand_off_limit_is_the_larger_of_ratio_and_two_line_round_trips() {
         let row = row("pipe_pingpong");
-        assert_eq!(
-            limit_ns(row, Variant::Base, 1000.0, Some(100.0)),
-            Some(1500.0)
-        );
-        assert_eq!(
-            limit_ns(row, Variant::Base, 1000.0, Some(400.0)),
-            Some(1800.0)
-        );
+        assert_eq!(limit_ns(row, Variant::Base, 1000.0, Some(100.0)), Some(1500.0));
+        assert_eq!(limit_ns(row, Variant::Base, 1000.0, Some(400.0)), Some(1800.0));
         assert_eq!(limit_ns(row, Variant::Base, 1000.0, None), Some(1500.0));
     }
 
     #[test]
     fn line_round_trips_are_granted_to_hand_off_rows_only() {
-        assert_eq!(
-            limit_ns(row("stat_root"), Variant::Base, 1000.0, Some(400.0)),
-            Some(900.0)
-        );
+        assert_eq!(limit_ns(row("stat_root"), Variant::Base, 1000.0, Some(400.0)), Some(900.0));
     }
 
     #[test]
     fn load_and_pinning_have_limits_of_their_own() {
         assert_eq!(target_ratio(row("stat_root"), Variant::Pinned), Some(30.0));
-        assert_eq!(
-            target_ratio(row("unix_pingpong"), Variant::Loaded),
-            Some(3.0)
-        );
-        assert_eq!(
-            target_ratio(row("fork_exit_wait"), Variant::Loaded),
-            Some(1.5)
-        );
+        assert_eq!(target_ratio(row("unix_pingpong"), Variant::Loaded), Some(3.0));
+        assert_eq!(target_ratio(row("fork_exit_wait"), Variant::Loaded), Some(1.5));
         assert_eq!(target_ratio(row("stat_root"), Variant::Loaded), None);
         assert_eq!(target_ratio(row("stat_root"), Variant::Trap), None);
     }
@@ -299,20 +239,8 @@ mod tests {
     #[test]
     fn filter_selects_by_any_of_its_words() {
         let filter = Filter::parse("pingpong, getpid_raw,");
-        let selected: Vec<&str> = ROWS
-            .iter()
-            .map(|row| row.name)
-            .filter(|name| filter.selects(name))
-            .collect();
-        assert_eq!(
-            selected,
-            [
-                "getpid_raw",
-                "pipe_pingpong",
-                "unix_pingpong",
-                "futex_pingpong"
-            ]
-        );
+        let selected: Vec<&str> = ROWS.iter().map(|row| row.name).filter(|name| filter.selects(name)).collect();
+        assert_eq!(selected, ["getpid_raw", "pipe_pingpong", "unix_pingpong", "futex_pingpong"]);
         assert!(Filter::parse("").selects("anything"));
     }
 }

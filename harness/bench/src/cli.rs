@@ -32,11 +32,7 @@ const IDLE: &str = "idle";
 
 /// Compares the speed of sandboxes with the native kernel.
 #[derive(Debug, Parser)]
-#[command(
-    no_binary_name = true,
-    bin_name = "bevor-harness bench",
-    args_conflicts_with_subcommands = true
-)]
+#[command(no_binary_name = true, bin_name = "bevor-harness bench", args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -104,11 +100,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Nothing is left to do if even the message cannot be printed.
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let result = match &cli.command {
@@ -151,37 +143,21 @@ fn run_bench(args: &BenchArgs) -> Result<bool> {
     let filter = Filter::parse(&args.rows);
     let plan = plan(&filter, &args.variants);
     let (startup, idle) = (filter.selects(STARTUP), filter.selects(IDLE));
-    ensure!(
-        !plan.is_empty() || startup || idle,
-        "no row matches {:?}",
-        args.rows
-    );
+    ensure!(!plan.is_empty() || startup || idle, "no row matches {:?}", args.rows);
 
     let mut skipped = Vec::new();
     let runtimes = runtimes(&args.runtimes, &mut skipped)?;
     let programs = Programs::install()?;
     let accounting = Accounting::detect()?;
     let go = if plan.iter().any(|(_, variant)| *variant == Variant::Go) {
-        note_failure(
-            "variant go",
-            go_program(&programs, args.go.as_deref()),
-            &mut skipped,
-        )
+        note_failure("variant go", go_program(&programs, args.go.as_deref()), &mut skipped)
     } else {
         None
     };
     if programs.static_.is_none() {
-        note_skip(
-            "variant static, row fork_exec_static",
-            "built without a static C library",
-            &mut skipped,
-        );
+        note_skip("variant static, row fork_exec_static", "built without a static C library", &mut skipped);
     }
-    let line = note_failure(
-        "line round trip",
-        wait::line_round_trip_ns(&programs.waitbench),
-        &mut skipped,
-    );
+    let line = note_failure("line round trip", wait::line_round_trip_ns(&programs.waitbench), &mut skipped);
     let suite = Suite {
         accounting: &accounting,
         programs: &programs,
@@ -197,10 +173,7 @@ fn run_bench(args: &BenchArgs) -> Result<bool> {
         cpu_accounting: accounting.method(),
         quick: args.quick,
         repeat: suite.effort.repeat,
-        runtimes: runtimes
-            .iter()
-            .map(|runtime| (runtime.name.clone(), runtime.command_line()))
-            .collect(),
+        runtimes: runtimes.iter().map(|runtime| (runtime.name.clone(), runtime.command_line())).collect(),
         line_round_trip_ns: line,
         rows: measure_rows(&suite, &plan),
         startup: BTreeMap::new(),
@@ -208,20 +181,13 @@ fn run_bench(args: &BenchArgs) -> Result<bool> {
         warnings: warnings(&suite),
         skipped,
     };
-    let everywhere: Vec<Runtime> = std::iter::once(Runtime::native())
-        .chain(runtimes.iter().cloned())
-        .collect();
+    let everywhere: Vec<Runtime> = std::iter::once(Runtime::native()).chain(runtimes.iter().cloned()).collect();
     if startup {
         report.startup = system::startup(&accounting, &everywhere, if args.quick { 3 } else { 10 });
     }
     if idle {
         let (settle, watch) = if args.quick { (1, 1) } else { (2, 10) };
-        report.idle = system::idle(
-            &accounting,
-            &everywhere,
-            Duration::from_secs(settle),
-            Duration::from_secs(watch),
-        );
+        report.idle = system::idle(&accounting, &everywhere, Duration::from_secs(settle), Duration::from_secs(watch));
     }
     print!("{}", render::report(&report));
     write_json(args.json.as_deref(), &report)?;
@@ -230,19 +196,9 @@ fn run_bench(args: &BenchArgs) -> Result<bool> {
 
 fn effort(args: &BenchArgs) -> Effort {
     if args.quick {
-        return Effort {
-            repeat: 1,
-            batches: 3,
-            batch: Duration::from_millis(2),
-            timeout: Duration::from_secs(30),
-        };
+        return Effort { repeat: 1, batches: 3, batch: Duration::from_millis(2), timeout: Duration::from_secs(30) };
     }
-    Effort {
-        repeat: usize::from(args.repeat),
-        batches: 3,
-        batch: Duration::from_millis(20),
-        timeout: Duration::from_secs(60),
-    }
+    Effort { repeat: usize::from(args.repeat), batches: 3, batch: Duration::from_millis(20), timeout: Duration::from_secs(60) }
 }
 
 /// Which runtimes' CPU time and memory are counted in part only.
@@ -276,11 +232,7 @@ fn runtimes(given: &[Runtime], skipped: &mut Vec<Skipped>) -> Result<Vec<Runtime
     let mut all = given.to_vec();
     if !all.iter().any(|runtime| runtime.name == BEVOR) {
         let executable = std::env::current_exe().context("cannot find this executable")?;
-        all.extend(note_failure(
-            "runtime bevor",
-            Runtime::default_bevor(&executable),
-            skipped,
-        ));
+        all.extend(note_failure("runtime bevor", Runtime::default_bevor(&executable), skipped));
     }
     all.sort_by(|left, right| left.name.cmp(&right.name));
     let before = all.len();
@@ -291,22 +243,14 @@ fn runtimes(given: &[Runtime], skipped: &mut Vec<Skipped>) -> Result<Vec<Runtime
 
 fn note_skip(what: &str, reason: &str, skipped: &mut Vec<Skipped>) {
     eprintln!("skipping {what}: {reason}");
-    skipped.push(Skipped {
-        what: what.to_owned(),
-        reason: reason.to_owned(),
-    });
+    skipped.push(Skipped { what: what.to_owned(), reason: reason.to_owned() });
 }
 
 fn note_failure<T>(what: &str, result: Result<T>, skipped: &mut Vec<Skipped>) -> Option<T> {
-    result
-        .map_err(|error| note_skip(what, &format!("{error:#}"), skipped))
-        .ok()
+    result.map_err(|error| note_skip(what, &format!("{error:#}"), skipped)).ok()
 }
 
-fn measure_rows(
-    suite: &Suite<'_>,
-    plan: &[(&'static Row, Variant)],
-) -> Vec<crate::report::RowReport> {
+fn measure_rows(suite: &Suite<'_>, plan: &[(&'static Row, Variant)]) -> Vec<crate::report::RowReport> {
     let bar = ProgressBar::new(u64::try_from(plan.len()).unwrap_or(0));
     if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {msg} [{elapsed}, {eta} left]") {
         bar.set_style(style);
@@ -316,11 +260,7 @@ fn measure_rows(
         bar.set_message(format!("{} {}", variant.name(), row.name));
         // Rows without a program have been noted as skipped.
         let needs_static = row.name == "fork_exec_static" && suite.programs.static_.is_none();
-        rows.extend(
-            (!needs_static)
-                .then(|| suite.measure(row, variant))
-                .flatten(),
-        );
+        rows.extend((!needs_static).then(|| suite.measure(row, variant)).flatten());
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -360,10 +300,7 @@ mod tests {
         assert_eq!(bench.json.as_deref(), Some(Path::new("out.json")));
         assert_eq!(bench.runtimes[0].name, "runsc");
         assert_eq!(bench.variants, [Variant::Base, Variant::Trap]);
-        assert_eq!(
-            (bench.repeat, bench.quick, bench.rows.as_str()),
-            (7, true, "stat,pipe")
-        );
+        assert_eq!((bench.repeat, bench.quick, bench.rows.as_str()), (7, true, "stat,pipe"));
     }
 
     #[test]
@@ -377,13 +314,7 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused() {
-        for words in [
-            &["--runtime", "x"][..],
-            &["--repeat", "0"],
-            &["--variants", "fast"],
-            &["wait", "--rounds", "0"],
-            &["x"],
-        ] {
+        for words in [&["--runtime", "x"][..], &["--repeat", "0"], &["--variants", "fast"], &["wait", "--rounds", "0"], &["x"]] {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }
@@ -392,9 +323,7 @@ mod tests {
     fn plan_crosses_variants_with_the_rows_they_have() {
         let names = |filter: &str, variants: &[Variant]| -> Vec<String> {
             let plan = plan(&Filter::parse(filter), variants);
-            plan.iter()
-                .map(|(row, variant)| format!("{} {}", variant.name(), row.name))
-                .collect()
+            plan.iter().map(|(row, variant)| format!("{} {}", variant.name(), row.name)).collect()
         };
         assert_eq!(
             names("fork_exit,stat_root", &[Variant::Trap, Variant::Base]),
@@ -406,10 +335,7 @@ mod tests {
 
     #[test]
     fn two_runtimes_of_one_name_are_refused() {
-        let given = [
-            Runtime::parse("bevor=a").unwrap(),
-            Runtime::parse("bevor=b").unwrap(),
-        ];
+        let given = [Runtime::parse("bevor=a").unwrap(), Runtime::parse("bevor=b").unwrap()];
         assert!(runtimes(&given, &mut Vec::new()).is_err());
     }
 

@@ -65,15 +65,9 @@ pub(crate) fn on_exec(command: &mut Command, entrance: Option<File>, pin: Option
 pub(crate) fn spawn(launch: &Launch, group: &Group, stdout: Stdio, stderr: Stdio) -> Result<Child> {
     let (program, arguments) = launch.argv.split_first().context("empty command")?;
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr);
+    command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     on_exec(&mut command, group.entrance()?, launch.pin);
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.to_string_lossy()))
+    command.spawn().with_context(|| format!("cannot start {}", program.to_string_lossy()))
 }
 
 /// Called for each line of output as soon as it is there, with the id of the started process.
@@ -115,8 +109,7 @@ fn follow(child: &mut Child, timeout: Duration, on_line: &mut OnLine<'_>) -> Res
             bail!("no end after {} s", timeout.as_secs());
         }
         let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)];
-        let wait =
-            PollTimeout::try_from(left.min(Duration::from_secs(1))).unwrap_or(PollTimeout::MAX);
+        let wait = PollTimeout::try_from(left.min(Duration::from_secs(1))).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, wait) {
             Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
             other => other?,
@@ -148,11 +141,7 @@ mod tests {
 
     fn shell(script: &str, timeout: Duration) -> (Result<()>, Vec<String>) {
         let group = Accounting::detect().unwrap().group().unwrap();
-        let launch = Launch {
-            argv: ["/bin/sh", "-c", script].map(Into::into).to_vec(),
-            pin: None,
-            timeout,
-        };
+        let launch = Launch { argv: ["/bin/sh", "-c", script].map(Into::into).to_vec(), pin: None, timeout };
         let mut lines = Vec::new();
         let result = run(&launch, &group, &mut |line, _| {
             lines.push(line.to_owned());
@@ -170,21 +159,15 @@ mod tests {
 
     #[test]
     fn failure_names_the_status_and_quotes_stderr() {
-        let (result, _) = shell(
-            "echo oh >&2; echo dear >&2; exit 7",
-            Duration::from_secs(30),
-        );
+        let (result, _) = shell("echo oh >&2; echo dear >&2; exit 7", Duration::from_secs(30));
         assert_eq!(result.unwrap_err().to_string(), "exit status: 7: oh dear");
     }
 
     #[test]
     fn a_hanging_command_is_killed_at_the_deadline() {
         let group = Accounting::detect().unwrap().group().unwrap();
-        let launch = Launch {
-            argv: ["/bin/sleep", "1000"].map(Into::into).to_vec(),
-            pin: None,
-            timeout: Duration::from_millis(200),
-        };
+        let launch =
+            Launch { argv: ["/bin/sleep", "1000"].map(Into::into).to_vec(), pin: None, timeout: Duration::from_millis(200) };
         let error = run(&launch, &group, &mut |_, _| Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "no end after 0 s");
         assert_eq!(group.pids().unwrap(), Vec::<i32>::new());

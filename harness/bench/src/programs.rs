@@ -32,9 +32,7 @@ impl Programs {
     /// Writes the programs beside the running executable or, if that is impossible, to `/var/tmp`.
     /// Not to `/tmp`, in place of which sandboxes like to mount something of their own.
     pub(crate) fn install() -> Result<Self> {
-        let beside = std::env::current_exe()
-            .ok()
-            .and_then(|exe| exe.parent().map(Path::to_path_buf));
+        let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
         let builder = || tempfile::Builder::new().prefix("bevor-bench-").to_owned();
         let dir = beside
             .and_then(|dir| builder().tempdir_in(dir).ok())
@@ -43,8 +41,7 @@ impl Programs {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let write = |name: &str, contents: &[u8]| -> Result<PathBuf> {
             let path = dir.path().join(name);
-            fs::write(&path, contents)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
             fs::set_permissions(&path, Permissions::from_mode(0o755))?;
             Ok(path)
         };
@@ -80,9 +77,7 @@ impl Programs {
             command.env("GOCACHE", self.dir.path().join("go-cache"));
         }
         let _only = only_children();
-        let output = command
-            .output()
-            .with_context(|| format!("cannot run {}", go.display()))?;
+        let output = command.output().with_context(|| format!("cannot run {}", go.display()))?;
         anyhow::ensure!(
             output.status.success(),
             "{} build failed: {}",

@@ -36,20 +36,13 @@ pub(crate) fn parse_line(line: &str) -> Result<Record> {
             "begin" => {
                 let mut fields = rest.split(' ');
                 let mut next = || fields.next().context("a field is missing");
-                Record::Begin {
-                    row: next()?.to_owned(),
-                    iterations: next()?.parse()?,
-                    batches: next()?.parse()?,
-                }
+                Record::Begin { row: next()?.to_owned(), iterations: next()?.parse()?, batches: next()?.parse()? }
             }
             "end" => Record::End(rest.to_owned()),
             "sample" => {
                 let (row, value) = rest.split_once(' ').context("no value")?;
                 let value: f64 = value.parse()?;
-                ensure!(
-                    value.is_finite() && value >= 0.0,
-                    "a time must be a positive number"
-                );
+                ensure!(value.is_finite() && value >= 0.0, "a time must be a positive number");
                 Record::Sample(row.to_owned(), value)
             }
             "skip" => {
@@ -94,22 +87,9 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_refused_and_quoted() {
-        for line in [
-            "",
-            "hello",
-            "begin a 1",
-            "begin a x 2",
-            "sample a",
-            "sample a -1",
-            "sample a nan",
-            "end",
-            "warp a 1",
-        ] {
+        for line in ["", "hello", "begin a 1", "begin a x 2", "sample a", "sample a -1", "sample a nan", "end", "warp a 1"] {
             let error = parse_line(line).unwrap_err();
-            assert!(
-                error.to_string().contains(&format!("{line:?}")),
-                "{line:?}: {error}"
-            );
+            assert!(error.to_string().contains(&format!("{line:?}")), "{line:?}: {error}");
         }
     }
 

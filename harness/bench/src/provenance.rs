@@ -30,14 +30,8 @@ impl Provenance {
     /// Describes this machine, now.
     pub fn gather() -> Self {
         let unknown = || "unknown".to_owned();
-        let kernel = nix::sys::utsname::uname().map_or_else(
-            |_| unknown(),
-            |name| name.release().to_string_lossy().into_owned(),
-        );
-        let cpu = CpuInfo::current()
-            .ok()
-            .and_then(|info| info.model_name(0).map(str::to_owned))
-            .unwrap_or_else(unknown);
+        let kernel = nix::sys::utsname::uname().map_or_else(|_| unknown(), |name| name.release().to_string_lossy().into_owned());
+        let cpu = CpuInfo::current().ok().and_then(|info| info.model_name(0).map(str::to_owned)).unwrap_or_else(unknown);
         Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             kernel,
@@ -55,7 +49,5 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
         return vec![0];
     };
-    (0..CpuSet::count())
-        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
-        .collect()
+    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
 }

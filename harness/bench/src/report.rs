@@ -170,23 +170,14 @@ impl Report {
         let mut failures = Vec::new();
         for row in &self.rows {
             let native = ("native", row.native.error());
-            let others = row
-                .runtimes
-                .iter()
-                .map(|(name, outcome)| (name.as_str(), outcome.error()));
+            let others = row.runtimes.iter().map(|(name, outcome)| (name.as_str(), outcome.error()));
             for (runtime, error) in std::iter::once(native).chain(others) {
                 let what = || format!("{} ({}) in {runtime}", row.row, row.variant.name());
                 failures.extend(error.map(|error| (what(), error)));
             }
         }
-        let startup = self
-            .startup
-            .iter()
-            .map(|(name, outcome)| ("start-up", name, outcome.error()));
-        let idle = self
-            .idle
-            .iter()
-            .map(|(name, outcome)| ("idle", name, outcome.error()));
+        let startup = self.startup.iter().map(|(name, outcome)| ("start-up", name, outcome.error()));
+        let idle = self.idle.iter().map(|(name, outcome)| ("idle", name, outcome.error()));
         for (what, runtime, error) in startup.chain(idle) {
             failures.extend(error.map(|error| (format!("{what} in {runtime}"), error)));
         }

@@ -22,10 +22,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// The host's kernel itself.
     pub(crate) fn native() -> Self {
-        Self {
-            name: NATIVE.to_owned(),
-            prefix: Vec::new(),
-        }
+        Self { name: NATIVE.to_owned(), prefix: Vec::new() }
     }
 
     /// Parses `NAME=CMD…`; the command is split into words as a shell would, without expansions.
@@ -35,29 +32,19 @@ impl Runtime {
         ensure!(name != NATIVE, "the name {NATIVE:?} is taken");
         let words = shell_words::split(command).context("cannot split the runtime's command")?;
         ensure!(!words.is_empty(), "the runtime's command is empty");
-        Ok(Self {
-            name: name.to_owned(),
-            prefix: words.into_iter().map(OsString::from).collect(),
-        })
+        Ok(Self { name: name.to_owned(), prefix: words.into_iter().map(OsString::from).collect() })
     }
 
     /// `bevor do --` beside `executable`, if there is such a file.
     pub(crate) fn default_bevor(executable: &Path) -> Result<Self> {
         let bevor = executable.with_file_name(BEVOR);
         ensure!(bevor.is_file(), "{} does not exist", bevor.display());
-        Ok(Self {
-            name: BEVOR.to_owned(),
-            prefix: vec![bevor.into_os_string(), "do".into(), "--".into()],
-        })
+        Ok(Self { name: BEVOR.to_owned(), prefix: vec![bevor.into_os_string(), "do".into(), "--".into()] })
     }
 
     /// The command for the report.
     pub(crate) fn command_line(&self) -> String {
-        self.prefix
-            .iter()
-            .map(|word| word.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.prefix.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -69,10 +56,7 @@ mod tests {
     fn runtime_is_a_name_and_shell_words() {
         let runtime = Runtime::parse("runsc=runsc --network=none 'a b' do").unwrap();
         assert_eq!(runtime.name, "runsc");
-        assert_eq!(
-            runtime.prefix,
-            ["runsc", "--network=none", "a b", "do"].map(OsString::from)
-        );
+        assert_eq!(runtime.prefix, ["runsc", "--network=none", "a b", "do"].map(OsString::from));
     }
 
     #[test]

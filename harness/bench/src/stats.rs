@@ -60,9 +60,6 @@ mod tests {
     #[test]
     fn summary_keeps_the_extremes() {
         let summary = Summary::of(&[3.0, 9.0, 1.0]).unwrap();
-        assert_eq!(
-            (summary.median, summary.min, summary.max, summary.runs),
-            (3.0, 1.0, 9.0, 3)
-        );
+        assert_eq!((summary.median, summary.min, summary.max, summary.runs), (3.0, 1.0, 9.0, 3));
     }
 }

@@ -71,10 +71,7 @@ impl Suite<'_> {
         let mut argv: Vec<OsString> = vec![program.into(), "run".into()];
         let mut option = |name: &str, value: OsString| argv.extend([name.into(), value]);
         option("--batches", self.effort.batches.to_string().into());
-        option(
-            "--batch-us",
-            self.effort.batch.as_micros().to_string().into(),
-        );
+        option("--batch-us", self.effort.batch.as_micros().to_string().into());
         match variant {
             Variant::Trap => option("--via", "anon".into()),
             Variant::Sites => option("--via", "sites".into()),
@@ -92,16 +89,13 @@ impl Suite<'_> {
         let command = self.command(row, variant)?;
         let native = Runtime::native();
         let everywhere: Vec<&Runtime> = std::iter::once(&native).chain(self.runtimes).collect();
-        let mut samples: Vec<Result<Vec<Sample>>> =
-            everywhere.iter().map(|_| Ok(Vec::new())).collect();
+        let mut samples: Vec<Result<Vec<Sample>>> = everywhere.iter().map(|_| Ok(Vec::new())).collect();
         let busy = match variant {
             Variant::Loaded => BusyLoops::start(&self.programs.dynamic, BUSY_LOOPS),
             _ => Ok(BusyLoops::default()),
         };
         if let Err(error) = &busy {
-            samples
-                .iter_mut()
-                .for_each(|slot| *slot = Err(anyhow::anyhow!("{error:#}")));
+            samples.iter_mut().for_each(|slot| *slot = Err(anyhow::anyhow!("{error:#}")));
         }
         for repeat in 0..self.effort.repeat {
             // Everyone goes first once in a while.
@@ -117,9 +111,7 @@ impl Suite<'_> {
             }
         }
         drop(busy);
-        let mut outcomes = samples
-            .into_iter()
-            .map(|samples| samples.and_then(|samples| summarise(&samples)));
+        let mut outcomes = samples.into_iter().map(|samples| samples.and_then(|samples| summarise(&samples)));
         let native = outcomes.next()?;
         Some(self.compare(row, variant, native, outcomes))
     }
@@ -132,8 +124,7 @@ impl Suite<'_> {
         others: impl Iterator<Item = Result<Measured>>,
     ) -> RowReport {
         let reference = native.as_ref().ok().copied();
-        let limit = reference
-            .and_then(|native| limit_ns(row, variant, native.ns.median, self.line_round_trip_ns));
+        let limit = reference.and_then(|native| limit_ns(row, variant, native.ns.median, self.line_round_trip_ns));
         let compared = |measured: Measured| {
             let cpu_ratio = reference.and_then(|native| quotient(measured.cpu_ns, native.cpu_ns));
             Compared {
@@ -141,9 +132,7 @@ impl Suite<'_> {
                 ratio: reference.and_then(|native| quotient(measured.ns.median, native.ns.median)),
                 cpu_ratio,
                 met: limit.map(|limit| measured.ns.median <= limit),
-                cpu_met: cpu_ratio
-                    .filter(|_| variant != Variant::Trap)
-                    .map(|ratio| ratio <= CPU_RATIO),
+                cpu_met: cpu_ratio.filter(|_| variant != Variant::Trap).map(|ratio| ratio <= CPU_RATIO),
             }
         };
         RowReport {
@@ -167,11 +156,8 @@ impl Suite<'_> {
         let group = self.accounting.group()?;
         let row = ROWS.iter().find(|row| row.hot).context("no hot row")?;
         let command = self.command(row, Variant::Base).context("no command")?;
-        let launch = Launch {
-            argv: runtime.prefix.iter().chain(&command).cloned().collect(),
-            pin: None,
-            timeout: self.effort.timeout,
-        };
+        let launch =
+            Launch { argv: runtime.prefix.iter().chain(&command).cloned().collect(), pin: None, timeout: self.effort.timeout };
         let mut escaped = 0;
         run(&launch, &group, &mut |line, first| {
             if matches!(parse_line(line)?, Record::TmpDir(_)) {
@@ -183,13 +169,7 @@ impl Suite<'_> {
     }
 
     /// One run.
-    fn sample(
-        &self,
-        row: &Row,
-        variant: Variant,
-        runtime: &Runtime,
-        command: &[OsString],
-    ) -> Result<Sample> {
+    fn sample(&self, row: &Row, variant: Variant, runtime: &Runtime, command: &[OsString]) -> Result<Sample> {
         let group = self.accounting.group()?;
         let launch = Launch {
             argv: runtime.prefix.iter().chain(command).cloned().collect(),
@@ -198,17 +178,10 @@ impl Suite<'_> {
         };
         let mut window = Window::default();
         let started = Instant::now();
-        run(&launch, &group, &mut |line, _| {
-            window.record(row.name, parse_line(line)?, || group.cpu_ns())
-        })?;
+        run(&launch, &group, &mut |line, _| window.record(row.name, parse_line(line)?, || group.cpu_ns()))?;
         let total_wall_s = started.elapsed().as_secs_f64();
         let (ns, cpu_ns) = window.finish()?;
-        Ok(Sample {
-            ns,
-            cpu_ns,
-            total_cpu_s: Duration::from_nanos(group.cpu_ns()?).as_secs_f64(),
-            total_wall_s,
-        })
+        Ok(Sample { ns, cpu_ns, total_cpu_s: Duration::from_nanos(group.cpu_ns()?).as_secs_f64(), total_wall_s })
     }
 }
 
@@ -222,24 +195,13 @@ struct Window {
 }
 
 impl Window {
-    fn record(
-        &mut self,
-        wanted: &str,
-        record: Record,
-        cpu_now: impl Fn() -> Result<u64>,
-    ) -> Result<()> {
+    fn record(&mut self, wanted: &str, record: Record, cpu_now: impl Fn() -> Result<u64>) -> Result<()> {
         match record {
             Record::Version(PROTOCOL) | Record::TmpDir(_) => (),
             Record::Version(other) => bail!("the measuring program's output has version {other}"),
-            Record::Begin {
-                row,
-                iterations,
-                batches,
-            } => {
+            Record::Begin { row, iterations, batches } => {
                 ensure!(row == wanted, "asked for {wanted}, got {row}");
-                self.operations = iterations
-                    .checked_mul(batches)
-                    .context("too many operations")?;
+                self.operations = iterations.checked_mul(batches).context("too many operations")?;
                 self.cpu_at_begin = Some(cpu_now()?);
             }
             Record::End(_) => {
@@ -254,9 +216,7 @@ impl Window {
 
     /// Median time and mean CPU time of one operation.
     fn finish(self) -> Result<(f64, f64)> {
-        let cpu_ns = self
-            .cpu_ns
-            .context("the measuring program did not finish its row")?;
+        let cpu_ns = self.cpu_ns.context("the measuring program did not finish its row")?;
         ensure!(self.operations > 0, "no operations were timed");
         let ns = median(&self.samples).context("the measuring program gave no times")?;
         Ok((ns, cpu_ns as f64 / self.operations as f64))
@@ -283,9 +243,7 @@ pub(crate) fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
 pub(crate) fn outcome<T>(result: Result<T>) -> Outcome<T> {
     match result {
         Ok(value) => Outcome::Measured(value),
-        Err(error) => Outcome::Failed {
-            error: format!("{error:#}"),
-        },
+        Err(error) => Outcome::Failed { error: format!("{error:#}") },
     }
 }
 
@@ -298,10 +256,7 @@ impl BusyLoops {
         let _only = only_children();
         let mut loops = Self::default();
         for _ in 0..count {
-            let child = Command::new(program)
-                .arg("busy")
-                .stdin(Stdio::null())
-                .spawn();
+            let child = Command::new(program).arg("busy").stdin(Stdio::null()).spawn();
             loops.0.push(child.context("cannot start a busy loop")?);
         }
         Ok(loops)
@@ -349,17 +304,11 @@ mod tests {
     fn incomplete_or_foreign_output_is_an_error() {
         for (text, complaint) in [
             ("microbench 2\n", "version 2"),
-            (
-                "begin stat_tmpfs 5 2\n",
-                "asked for stat_root, got stat_tmpfs",
-            ),
+            ("begin stat_tmpfs 5 2\n", "asked for stat_root, got stat_tmpfs"),
             ("begin stat_root 5 2\n", "did not finish"),
             ("end stat_root\n", "end without a begin"),
             ("begin stat_root 5 2\nend stat_root\n", "gave no times"),
-            (
-                "begin stat_root 0 2\nend stat_root\nsample stat_root 1\n",
-                "no operations",
-            ),
+            ("begin stat_root 0 2\nend stat_root\nsample stat_root 1\n", "no operations"),
             ("skip stat_root for a reason\n", "for a reason"),
         ] {
             let error = window(text).unwrap_err().to_string();
@@ -384,12 +333,7 @@ mod tests {
             programs: &programs,
             go: None,
             runtimes: &runtimes,
-            effort: Effort {
-                repeat: 1,
-                batches: 1,
-                batch: Duration::from_micros(50),
-                timeout: Duration::from_secs(60),
-            },
+            effort: Effort { repeat: 1, batches: 1, batch: Duration::from_micros(50), timeout: Duration::from_secs(60) },
             pin: crate::provenance::allowed_cpus()[0],
             line_round_trip_ns: None,
         };
@@ -400,16 +344,9 @@ mod tests {
                     continue;
                 };
                 let label = format!("{} {}", row.name, variant.name());
-                let native = report
-                    .native
-                    .measured()
-                    .unwrap_or_else(|| panic!("{label}: {:?}", report.native));
+                let native = report.native.measured().unwrap_or_else(|| panic!("{label}: {:?}", report.native));
                 assert!(native.ns.median > 0.0, "{label}");
-                assert!(
-                    report.runtimes["env"].measured().is_some(),
-                    "{label}: {:?}",
-                    report.runtimes
-                );
+                assert!(report.runtimes["env"].measured().is_some(), "{label}: {:?}", report.runtimes);
             }
         }
     }
@@ -427,25 +364,14 @@ mod tests {
             programs: &programs,
             go: None,
             runtimes: &runtimes,
-            effort: Effort {
-                repeat: 2,
-                batches: 1,
-                batch: Duration::from_micros(50),
-                timeout: Duration::from_secs(60),
-            },
+            effort: Effort { repeat: 2, batches: 1, batch: Duration::from_micros(50), timeout: Duration::from_secs(60) },
             pin: 0,
             line_round_trip_ns: None,
         };
         let row = &crate::catalogue::ROWS[1];
         let report = suite.measure(row, Variant::Base).unwrap();
-        assert_eq!(
-            report.runtimes["broken"].error(),
-            Some("exit status: 9: no such sandbox")
-        );
-        assert_eq!(
-            report.runtimes["env"].measured().unwrap().measured.ns.runs,
-            2
-        );
+        assert_eq!(report.runtimes["broken"].error(), Some("exit status: 9: no such sandbox"));
+        assert_eq!(report.runtimes["env"].measured().unwrap().measured.ns.runs, 2);
         assert!(report.native.measured().is_some());
     }
 }

@@ -19,13 +19,8 @@ use crate::suite::outcome;
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Wall time of `/bin/true` in each runtime, `runs` times, interleaved.
-pub(crate) fn startup(
-    accounting: &Accounting,
-    runtimes: &[Runtime],
-    runs: usize,
-) -> BTreeMap<String, Outcome<Startup>> {
-    let mut samples: Vec<Result<Vec<(f64, f64)>>> =
-        runtimes.iter().map(|_| Ok(Vec::new())).collect();
+pub(crate) fn startup(accounting: &Accounting, runtimes: &[Runtime], runs: usize) -> BTreeMap<String, Outcome<Startup>> {
+    let mut samples: Vec<Result<Vec<(f64, f64)>>> = runtimes.iter().map(|_| Ok(Vec::new())).collect();
     for _ in 0..runs {
         for (runtime, slot) in runtimes.iter().zip(&mut samples) {
             if let Ok(so_far) = slot {
@@ -38,31 +33,17 @@ pub(crate) fn startup(
     }
     let summarise = |samples: Vec<(f64, f64)>| -> Result<Startup> {
         let (wall, cpu): (Vec<f64>, Vec<f64>) = samples.into_iter().unzip();
-        Ok(Startup {
-            ms: Summary::of(&wall).context("no runs")?,
-            cpu_ms: median(&cpu).context("no runs")?,
-        })
+        Ok(Startup { ms: Summary::of(&wall).context("no runs")?, cpu_ms: median(&cpu).context("no runs")? })
     };
-    let results = samples
-        .into_iter()
-        .map(|samples| outcome(samples.and_then(summarise)));
-    runtimes
-        .iter()
-        .map(|runtime| runtime.name.clone())
-        .zip(results)
-        .collect()
+    let results = samples.into_iter().map(|samples| outcome(samples.and_then(summarise)));
+    runtimes.iter().map(|runtime| runtime.name.clone()).zip(results).collect()
 }
 
 /// Wall and CPU milliseconds of one `/bin/true`.
 fn start_once(accounting: &Accounting, runtime: &Runtime) -> Result<(f64, f64)> {
     let group = accounting.group()?;
     let launch = Launch {
-        argv: runtime
-            .prefix
-            .iter()
-            .cloned()
-            .chain(["/bin/true".into()])
-            .collect(),
+        argv: runtime.prefix.iter().cloned().chain(["/bin/true".into()]).collect(),
         pin: None,
         timeout: STARTUP_TIMEOUT,
     };
@@ -81,28 +62,15 @@ pub(crate) fn idle(
     watch: Duration,
 ) -> BTreeMap<String, Outcome<Idle>> {
     let measure = |runtime: &Runtime| outcome(idle_once(accounting, runtime, settle, watch));
-    runtimes
-        .iter()
-        .map(|runtime| (runtime.name.clone(), measure(runtime)))
-        .collect()
+    runtimes.iter().map(|runtime| (runtime.name.clone(), measure(runtime))).collect()
 }
 
-fn idle_once(
-    accounting: &Accounting,
-    runtime: &Runtime,
-    settle: Duration,
-    watch: Duration,
-) -> Result<Idle> {
+fn idle_once(accounting: &Accounting, runtime: &Runtime, settle: Duration, watch: Duration) -> Result<Idle> {
     let group = accounting.group()?;
     // Longer than it is watched, whatever happens; it is killed at the end.
     let sleep = (settle + watch + STARTUP_TIMEOUT).as_secs().to_string();
     let launch = Launch {
-        argv: runtime
-            .prefix
-            .iter()
-            .cloned()
-            .chain(["/bin/sleep".into(), sleep.into()])
-            .collect(),
+        argv: runtime.prefix.iter().cloned().chain(["/bin/sleep".into(), sleep.into()]).collect(),
         pin: None,
         timeout: STARTUP_TIMEOUT,
     };
@@ -156,10 +124,7 @@ fn watch_group(group: &Group, watch: Duration) -> Result<Idle> {
 
 /// User and system time of the live processes, in clock ticks.
 fn ticks(group: &Group) -> Result<u64> {
-    let stats = group
-        .pids()?
-        .into_iter()
-        .filter_map(|pid| Process::new(pid).ok()?.stat().ok());
+    let stats = group.pids()?.into_iter().filter_map(|pid| Process::new(pid).ok()?.stat().ok());
     Ok(stats.map(|stat| stat.utime + stat.stime).sum())
 }
 
@@ -167,11 +132,7 @@ fn ticks(group: &Group) -> Result<u64> {
 fn pss_bytes(pid: i32) -> Option<u64> {
     let rollup = Process::new(pid).ok()?.smaps_rollup().ok()?;
     let maps = rollup.memory_map_rollup.0;
-    Some(
-        maps.iter()
-            .filter_map(|map| map.extension.map.get("Pss"))
-            .sum(),
-    )
+    Some(maps.iter().filter_map(|map| map.extension.map.get("Pss")).sum())
 }
 
 #[cfg(test)]
@@ -179,10 +140,7 @@ mod tests {
     use super::*;
 
     fn runtimes() -> Vec<Runtime> {
-        vec![
-            Runtime::native(),
-            Runtime::parse("broken=/bin/sh -c 'exit 3'").unwrap(),
-        ]
+        vec![Runtime::native(), Runtime::parse("broken=/bin/sh -c 'exit 3'").unwrap()]
     }
 
     #[test]
@@ -196,12 +154,7 @@ mod tests {
     #[test]
     fn idle_sees_the_sleeping_process() {
         let accounting = Accounting::detect().unwrap();
-        let result = idle(
-            &accounting,
-            &runtimes()[..1],
-            Duration::ZERO,
-            Duration::ZERO,
-        );
+        let result = idle(&accounting, &runtimes()[..1], Duration::ZERO, Duration::ZERO);
         let native = result["native"].measured().unwrap();
         assert_eq!((native.processes, native.unreadable), (1, 0));
         assert!(native.pss_bytes > 0);
@@ -210,15 +163,7 @@ mod tests {
     #[test]
     fn a_sandbox_that_ends_is_not_idle() {
         let accounting = Accounting::detect().unwrap();
-        let result = idle(
-            &accounting,
-            &runtimes()[1..],
-            Duration::from_secs(60),
-            Duration::ZERO,
-        );
-        assert_eq!(
-            result["broken"].error(),
-            Some("the sandbox did not sleep: exit status: 3")
-        );
+        let result = idle(&accounting, &runtimes()[1..], Duration::from_secs(60), Duration::ZERO);
+        assert_eq!(result["broken"].error(), Some("the sandbox did not sleep: exit status: 3"));
     }
 }

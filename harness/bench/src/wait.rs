@@ -60,18 +60,12 @@ pub struct Mechanism {
 pub(crate) fn measure(waitbench: &Path, rounds: u64, spins: u64) -> Result<WaitReport> {
     let output = {
         let _only = only_children();
-        Command::new(waitbench)
-            .arg("list")
-            .output()
-            .context("cannot run waitbench")?
+        Command::new(waitbench).arg("list").output().context("cannot run waitbench")?
     };
     let names = String::from_utf8(output.stdout)?;
     let cpus = allowed_cpus();
     let first = cpus.first().copied().context("no CPU")?;
-    let mut placements = vec![
-        (Placement::OneCpu, Some((first, first))),
-        (Placement::Anywhere, None),
-    ];
+    let mut placements = vec![(Placement::OneCpu, Some((first, first))), (Placement::Anywhere, None)];
     if let Some(&second) = cpus.get(1) {
         placements.insert(0, (Placement::TwoCpus, Some((first, second))));
     }
@@ -89,12 +83,7 @@ pub(crate) fn measure(waitbench: &Path, rounds: u64, spins: u64) -> Result<WaitR
             });
         }
     }
-    Ok(WaitReport {
-        schema: SCHEMA.to_owned(),
-        provenance: Provenance::gather(),
-        spins,
-        mechanisms,
-    })
+    Ok(WaitReport { schema: SCHEMA.to_owned(), provenance: Provenance::gather(), spins, mechanisms })
 }
 
 /// The round trip of a cache line between two CPUs in nanoseconds, undisturbed (the fastest batch);
@@ -106,32 +95,16 @@ pub(crate) fn line_round_trip_ns(waitbench: &Path) -> Result<f64> {
     Ok(run_one(waitbench, "spin", Some((first, second)), LINE_ROUNDS, 0)?.min)
 }
 
-fn run_one(
-    waitbench: &Path,
-    mechanism: &str,
-    cpus: Option<(usize, usize)>,
-    rounds: u64,
-    spins: u64,
-) -> Result<Summary> {
+fn run_one(waitbench: &Path, mechanism: &str, cpus: Option<(usize, usize)>, rounds: u64, spins: u64) -> Result<Summary> {
     let _only = only_children();
-    let cpu =
-        |number: Option<usize>| number.map_or_else(|| "-1".to_owned(), |number| number.to_string());
+    let cpu = |number: Option<usize>| number.map_or_else(|| "-1".to_owned(), |number| number.to_string());
     let output = Command::new(waitbench)
-        .args([
-            "run",
-            mechanism,
-            &cpu(cpus.map(|pair| pair.0)),
-            &cpu(cpus.map(|pair| pair.1)),
-        ])
+        .args(["run", mechanism, &cpu(cpus.map(|pair| pair.0)), &cpu(cpus.map(|pair| pair.1))])
         .args([rounds.to_string(), spins.to_string()])
         .output()
         .context("cannot run waitbench")?;
     if !output.status.success() {
-        bail!(
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     parse(&String::from_utf8(output.stdout)?)
 }
@@ -163,30 +136,12 @@ mod tests {
             match &mechanism.round_trip_ns {
                 Outcome::Measured(summary) => assert!(summary.median > 0.0, "{name}"),
                 Outcome::Failed { error } => {
-                    assert!(
-                        error.contains("exit status: 3") && name.starts_with("notify"),
-                        "{name}: {error}"
-                    );
+                    assert!(error.contains("exit status: 3") && name.starts_with("notify"), "{name}: {error}");
                 }
             }
         }
-        for wanted in [
-            "spin",
-            "spinfutex",
-            "eventfd",
-            "pipe",
-            "unix",
-            "notify",
-            "notify_sync",
-            "yield",
-        ] {
-            assert!(
-                report
-                    .mechanisms
-                    .iter()
-                    .any(|entry| entry.mechanism == wanted),
-                "{wanted} is missing"
-            );
+        for wanted in ["spin", "spinfutex", "eventfd", "pipe", "unix", "notify", "notify_sync", "yield"] {
+            assert!(report.mechanisms.iter().any(|entry| entry.mechanism == wanted), "{wanted} is missing");
         }
     }
 }

@@ -40,10 +40,7 @@ impl Gofer {
     /// Speaks over `socket`, the sentry's end of the pair.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self {
-            transport: Transport::new(socket),
-            buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()),
-        }
+        Self { transport: Transport::new(socket), buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()) }
     }
 
     fn call<R>(
@@ -117,10 +114,9 @@ impl Gofer {
             check_name(name)?;
         }
         self.call(&Request::Walk(parent, names.to_vec()), |reply, _| match reply {
-            Reply::Walk(nodes, code) => Ok(Walked {
-                nodes,
-                stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) },
-            }),
+            Reply::Walk(nodes, code) => {
+                Ok(Walked { nodes, stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) } })
+            }
             _ => Err(unexpected()),
         })
     }
@@ -191,13 +187,10 @@ impl Gofer {
         owner: Owner,
     ) -> Result<(NodeId, Attr, HostFd), Errno> {
         check_name(name)?;
-        self.call(
-            &Request::Create(parent, name, flags.bits(), mode, owner),
-            |reply, fd| match (reply, fd) {
-                (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
-                _ => Err(unexpected()),
-            },
-        )
+        self.call(&Request::Create(parent, name, flags.bits(), mode, owner), |reply, fd| match (reply, fd) {
+            (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
+            _ => Err(unexpected()),
+        })
     }
 
     /// Makes a directory.
@@ -294,11 +287,7 @@ impl Gofer {
     /// EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
     pub fn listxattr(&self, node: NodeId) -> Result<Vec<Vec<u8>>, Errno> {
         let list = self.call_bytes(&Request::ListXattr(node))?;
-        Ok(list
-            .split(|&b| b == 0)
-            .filter(|name| !name.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect())
+        Ok(list.split(|&b| b == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
     }
 
     /// Gives nodes back. Never fails: a lost gofer shows in the next call.

@@ -38,10 +38,7 @@ impl std::fmt::Display for GoferError {
 impl std::error::Error for GoferError {}
 
 fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError {
-    move |e| GoferError {
-        step,
-        cause: e.to_string(),
-    }
+    move |e| GoferError { step, cause: e.to_string() }
 }
 
 /// Confines this process and serves `mounts` on `socket` until the sentry closes its end.
@@ -68,9 +65,7 @@ pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     let mut server = Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?;
-    filter()
-        .and_then(AllowList::install)
-        .map_err(at("install the seccomp filter"))?;
+    filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
 
@@ -87,12 +82,7 @@ fn isolated(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
     unshare(Namespaces::MOUNT)?;
     let sources = mounts
         .iter()
-        .map(|mount| {
-            Ok(MountSource {
-                fd: clone_tree(&mount.source, mount.read_only)?,
-                read_only: mount.read_only,
-            })
-        })
+        .map(|mount| Ok(MountSource { fd: clone_tree(&mount.source, mount.read_only)?, read_only: mount.read_only }))
         .collect::<Result<_, Errno>>()?;
     empty_root()?;
     Ok(sources)
@@ -112,14 +102,7 @@ fn shared(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
 
 fn raise_descriptor_limit() -> Result<(), Errno> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )
-    .map_err(errno)
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).map_err(errno)
 }
 
 /// The sentry's first packet, before any request: with a descriptor of the sandbox's proc file system if there is one.
@@ -185,11 +168,7 @@ fn filter() -> Result<AllowList, FilterError> {
         .allow_without(libc::SYS_mmap, 2, 4)?
         .allow_values(libc::SYS_madvise, 2, &[4])?
         // Debug builds of the standard library ask with F_GETFD whether what they close was open.
-        .allow_values(
-            libc::SYS_fcntl,
-            1,
-            &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()],
-        )?
+        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()])?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
         .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
 }

@@ -331,9 +331,7 @@ pub enum Reply<'a> {
 /// # Errors
 /// EMSGSIZE if it does not fit.
 pub fn encode<'b, T: Serialize>(message: &T, buf: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    postcard::to_slice(message, buf)
-        .map(|used| &*used)
-        .map_err(|_| Errno::EMSGSIZE)
+    postcard::to_slice(message, buf).map(|used| &*used).map_err(|_| Errno::EMSGSIZE)
 }
 
 /// Decodes one packet; trailing bytes are refused.

@@ -1,5 +1,7 @@
 //! Times a local call and a hand-off on systrap against a native call: `cargo bench -p bevor-platform`.
 
+#![allow(unsafe_code)]
+
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
@@ -9,7 +11,9 @@ use std::time::Instant;
 use bevor_abi::Errno;
 use bevor_hostcall::HostFd;
 use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions};
-use bevor_platform::{Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner};
+use bevor_platform::{
+    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner,
+};
 
 struct OwnProc;
 
@@ -25,26 +29,63 @@ impl ProcFiles for OwnProc {
 }
 
 #[derive(Default)]
-struct Task {
+struct World {
     marks: Mutex<Vec<Instant>>,
     done: (Mutex<bool>, Condvar),
+    /// Children that have exited, and the parent that waits for one.
+    wait: Mutex<(usize, Option<Arc<dyn Thread>>)>,
+}
+
+struct Task {
+    world: Arc<World>,
 }
 
 impl ThreadOwner for Task {
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
-        match event {
-            Event::Syscall(call) if call.nr == 231 => {
-                thread.reply(Reply::Exit { clear_tid: 0, robust_list: 0 });
-                *self.done.0.lock().unwrap() = true;
-                self.done.1.notify_all();
+        let Event::Syscall(call) = event else { return thread.reply(Reply::Continue) };
+        match call.nr {
+            57 => {
+                let op = CloneOp {
+                    share_vm: false,
+                    stack: 0,
+                    tls: None,
+                    parent_tid: None,
+                    child_tid: None,
+                    tid: 2,
+                    hold_parent: false,
+                };
+                let child = Arc::new(Self { world: Arc::clone(&self.world) });
+                thread.reply(Reply::Clone(op, OwnerRef(child)));
             }
-            Event::Syscall(call) => {
-                if call.nr == 1001 {
-                    self.marks.lock().unwrap().push(Instant::now());
+            60 => {
+                let mut wait = self.world.wait.lock().unwrap();
+                match wait.1.take() {
+                    Some(parent) => parent.reply(Reply::Return(2)),
+                    None => wait.0 += 1,
+                }
+                thread.reply(Reply::Exit { clear_tid: 0, robust_list: 0 });
+            }
+            61 => {
+                let mut wait = self.world.wait.lock().unwrap();
+                if wait.0 > 0 {
+                    wait.0 -= 1;
+                    thread.reply(Reply::Return(2));
+                } else {
+                    thread.park();
+                    wait.1 = Some(Arc::clone(thread));
+                }
+            }
+            231 => {
+                thread.reply(Reply::Exit { clear_tid: 0, robust_list: 0 });
+                *self.world.done.0.lock().unwrap() = true;
+                self.world.done.1.notify_all();
+            }
+            nr => {
+                if nr == 1001 {
+                    self.world.marks.lock().unwrap().push(Instant::now());
                 }
                 thread.reply(Reply::Return(0));
             }
-            _ => thread.reply(Reply::Continue),
         }
     }
 }
@@ -63,31 +104,48 @@ fn guest() -> Vec<u8> {
 fn main() {
     // Before the platform's reaper waits for every child.
     let image = guest();
+    let start = Instant::now();
+    for _ in 0..1000 {
+        // SAFETY: the child exits at once.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                libc::_exit(0);
+            }
+            let mut status = 0;
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+    }
+    let native_fork = start.elapsed().as_secs_f64() * 1e3;
     let zygote = Zygote::spawn(ZygoteOptions::default()).expect("the zygote starts");
     let platform = Systrap::start(zygote).expect("the workers start");
     platform.set_proc_files(Arc::new(OwnProc));
-    let task = Arc::new(Task::default());
+    let world = Arc::new(World::default());
+    let task = Arc::new(Task { world: Arc::clone(&world) });
     let file = bevor_hostcall::fd::memfd(c"guest").expect("a memory file");
     std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap()).write_all(&image).unwrap();
     let file = Some(FileMapping { fd: file, id: 1 });
     let ops = vec![ImageOp::Mmap(MmapOp { addr: 0x40_0000, len: 4096, prot: 5, flags: 0x12, file, offset: 0 })];
     let stack = platform.layout().stack_top - 4096;
     let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000 };
-    platform.exec(OwnerRef(task.clone()), image, Identity { pid: 1, tid: 1, ..Identity::default() }).expect("a stub");
-    let mut done = task.done.0.lock().unwrap();
+    platform.exec(OwnerRef(task), image, Identity { pid: 1, tid: 1, ..Identity::default() }).expect("a stub");
+    let mut done = world.done.0.lock().unwrap();
     while !*done {
-        done = task.done.1.wait(done).unwrap();
+        done = world.done.1.wait(done).unwrap();
     }
     let start = Instant::now();
     for _ in 0..1_000_000 {
-        std::os::unix::process::parent_id();
+        std::hint::black_box(std::os::unix::process::parent_id());
     }
     let native = start.elapsed().as_secs_f64() * 1e3;
-    let marks = task.marks.lock().unwrap();
+    let marks = world.marks.lock().unwrap();
     let per = |a: usize, n: f64| (marks[a + 1] - marks[a]).as_secs_f64() * 1e9 / n;
     let (local, handoff) = (per(0, 1e6), per(2, 2e5));
     println!("native getppid  {native:8.1} ns");
     println!("local getpid    {local:8.1} ns  {:6.2} x", local / native);
     println!("hand-off        {handoff:8.1} ns  {:6.2} x", handoff / native);
+    let fork = per(3, 2e3) / 1e3;
+    println!("native fork     {native_fork:8.1} us  (of this larger process)");
+    println!("fork+exit+wait  {fork:8.1} us  {:6.2} x", fork / native_fork);
     platform.shutdown();
 }

@@ -31,6 +31,21 @@ _start:
 	jnz 4b
 	mov $1001,%eax
 	syscall
+	mov $2000,%ebp           # forks
+5:	mov $57,%eax
+	syscall
+	test %eax,%eax
+	jz 6f
+	mov %eax,%edi
+	mov $61,%eax
+	syscall
+	dec %ebp
+	jnz 5b
+	mov $1001,%eax
+	syscall
 	mov $231,%eax
+	xor %edi,%edi
+	syscall
+6:	mov $60,%eax
 	xor %edi,%edi
 	syscall

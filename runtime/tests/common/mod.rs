@@ -35,17 +35,9 @@ impl Running {
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         let children = children(command.id());
-        let sentry = *children
-            .iter()
-            .find(|pid| ns_pid_is_one(**pid))
-            .expect("one child is process 1 of its namespace");
+        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespace");
         let gofer = *children.iter().find(|pid| **pid != sentry).expect("the other is the gofer");
-        Self {
-            command,
-            stdout,
-            sentry,
-            gofer,
-        }
+        Self { command, stdout, sentry, gofer }
     }
 
     pub(crate) fn pids(&self) -> [i32; 3] {
@@ -64,10 +56,7 @@ impl Running {
 
     /// Handles that become readable when the processes end.
     pub(crate) fn handles(&self) -> Vec<OwnedFd> {
-        self.pids()
-            .iter()
-            .map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap())
-            .collect()
+        self.pids().iter().map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect()
     }
 
     /// Waits for the command; its exit code and what it wrote on stderr.

@@ -90,17 +90,10 @@ pub(crate) fn serve(program: &str) -> i32 {
 
 /// The folder of the binaries: where this one was started from.
 fn home(program: &str) -> PathBuf {
-    let path = if program.contains('/') {
-        PathBuf::from(program)
-    } else {
-        std::fs::read_link("/proc/self/exe").unwrap_or_default()
-    };
+    let path =
+        if program.contains('/') { PathBuf::from(program) } else { std::fs::read_link("/proc/self/exe").unwrap_or_default() };
     let dir = path.parent().unwrap_or(Path::new("/"));
-    if dir.is_absolute() {
-        dir.to_path_buf()
-    } else {
-        std::env::current_dir().unwrap_or_default().join(dir)
-    }
+    if dir.is_absolute() { dir.to_path_buf() } else { std::env::current_dir().unwrap_or_default().join(dir) }
 }
 
 fn emit(event: &Json) {
@@ -119,15 +112,9 @@ fn uname() -> String {
     let mut u = libc::utsname::zero();
     let _ = sys!(uname, &mut u);
     let part = |field: &[libc::c_char]| -> String {
-        field
-            .iter()
-            .take_while(|c| **c != 0)
-            .map(|c| char::from(c.cast_unsigned()))
-            .collect()
+        field.iter().take_while(|c| **c != 0).map(|c| char::from(c.cast_unsigned())).collect()
     };
-    [&u.sysname, &u.release, &u.version, &u.machine]
-        .map(|f| part(f))
-        .join(" ")
+    [&u.sysname, &u.release, &u.version, &u.machine].map(|f| part(f)).join(" ")
 }
 
 fn run(program: &Path, probe: &str, timeout_ms: i64) -> Ending {
@@ -190,10 +177,7 @@ fn run_in(program: &Path, probe: &str, timeout_ms: i64, dir: &Path) -> Ending {
     let ending = if forked.errno() == 0 {
         watch(forked.as_i32(), ends[0], probe, timeout_ms)
     } else {
-        Ending::Failed(format!(
-            "fork: {}",
-            crate::errno::errno_name(forked.errno())
-        ))
+        Ending::Failed(format!("fork: {}", crate::errno::errno_name(forked.errno())))
     };
     let _ = sys!(close, ends[0]);
     ending
@@ -202,11 +186,7 @@ fn run_in(program: &Path, probe: &str, timeout_ms: i64, dir: &Path) -> Ending {
 /// The child: its own session, null standard streams, the observations on 3, everything else closed by execve.
 fn become_probe(exec: &Exec, out: i32) -> ! {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings
-            .iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let _ = sys!(setsid);
     let null: &CStr = c"/dev/null";
@@ -219,12 +199,7 @@ fn become_probe(exec: &Exec, out: i32) -> ! {
     let _ = sys!(dup2, out, 3);
     let _ = sys!(chdir, exec.dir.as_c_str());
     let (argv, envp) = (pointers(&exec.argv), pointers(&exec.envp));
-    let _ = sys!(
-        execve,
-        exec.program.as_c_str(),
-        argv.as_slice(),
-        envp.as_slice()
-    );
+    let _ = sys!(execve, exec.program.as_c_str(), argv.as_slice(), envp.as_slice());
     loop {
         let _ = sys!(exit_group, 127);
     }
@@ -246,16 +221,8 @@ fn watch(pid: i32, out: i32, probe: &str, timeout_ms: i64) -> Ending {
         }
         let patience = if pidfd >= 0 { left } else { left.min(TICK_MS) };
         let mut polled = [
-            libc::pollfd {
-                fd: if lines.open { out } else { -1 },
-                events: libc::POLLIN,
-                revents: 0,
-            },
-            libc::pollfd {
-                fd: pidfd,
-                events: libc::POLLIN,
-                revents: 0,
-            },
+            libc::pollfd { fd: if lines.open { out } else { -1 }, events: libc::POLLIN, revents: 0 },
+            libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 },
         ];
         let _ = sys!(poll, polled.as_mut_slice(), 2, patience);
         if polled[0].revents != 0 {
@@ -289,13 +256,9 @@ fn sweep() {
             return;
         }
         if reaped.raw == 0 {
-            let children =
-                std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+            let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
             let mut found = false;
-            for child in children
-                .split_ascii_whitespace()
-                .filter_map(|w| w.parse::<i32>().ok())
-            {
+            for child in children.split_ascii_whitespace().filter_map(|w| w.parse::<i32>().ok()) {
                 found = true;
                 let _ = sys!(kill, child, libc::SIGKILL);
             }
@@ -320,13 +283,7 @@ impl<'a> Lines<'a> {
     fn new(fd: i32, probe: &'a str) -> Self {
         let flags = sys!(fcntl, fd, libc::F_GETFL).as_i32();
         let _ = sys!(fcntl, fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
-        Self {
-            fd,
-            probe,
-            partial: Vec::new(),
-            taken: 0,
-            open: true,
-        }
+        Self { fd, probe, partial: Vec::new(), taken: 0, open: true }
     }
 
     fn overflowed(&self) -> bool {
@@ -342,8 +299,7 @@ impl<'a> Lines<'a> {
         }
         let n = read.count();
         self.taken += n;
-        self.partial
-            .extend_from_slice(chunk.get(..n).unwrap_or_default());
+        self.partial.extend_from_slice(chunk.get(..n).unwrap_or_default());
         while let Some(end) = self.partial.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.partial.drain(..=end).collect();
             self.pass(&line[..end]);

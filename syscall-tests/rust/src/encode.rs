@@ -38,14 +38,7 @@ pub(crate) fn end(out: &mut Vec<u8>) {
 }
 
 /// One observation.
-pub(crate) fn observation(
-    out: &mut Vec<u8>,
-    id: &str,
-    call: &str,
-    outcome: &Outcome,
-    args: &NamedValues,
-    state: &NamedValues,
-) {
+pub(crate) fn observation(out: &mut Vec<u8>, id: &str, call: &str, outcome: &Outcome, args: &NamedValues, state: &NamedValues) {
     out.extend_from_slice(b"{\"obs\":");
     string(out, id.as_bytes());
     out.extend_from_slice(b",\"call\":");

@@ -3,18 +3,14 @@
 use std::cmp::Ordering;
 
 use crate::encode::{self, Outcome};
-use crate::value::{
-    Value, addr, bytes, dev, dur, errno, fd, hex, ino, int, list, map, pid, set, text, time, uint,
-    yes,
-};
+use crate::value::{Value, addr, bytes, dev, dur, errno, fd, hex, ino, int, list, map, pid, set, text, time, uint, yes};
 
 /// The lines.
 #[must_use]
 pub(crate) fn lines() -> Vec<u8> {
     let mut out = Vec::new();
-    let named = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
-        pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-    };
+    let named =
+        |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> { pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect() };
     let second = "second \"quoted\"";
     encode::plan(&mut out, &["first", second]);
     let args = named(vec![
@@ -33,10 +29,7 @@ pub(crate) fn lines() -> Vec<u8> {
     ]);
     let state = named(vec![
         ("str", text("tab\there \"and\" back\\slash \x7f ä€🦀")),
-        (
-            "broken_utf8",
-            text(b"a\xff\xc3z\xed\xa0\x80\xc0\xaf\xe2\x82"),
-        ),
+        ("broken_utf8", text(b"a\xff\xc3z\xed\xa0\x80\xc0\xaf\xe2\x82")),
         ("nul", text("a\0b")),
         ("empty", text("")),
         ("bytes", bytes(b"\x00\x01\xfe\xff")),
@@ -56,10 +49,7 @@ pub(crate) fn lines() -> Vec<u8> {
     ]);
     let ok = |value| Outcome { errno: 0, value };
     encode::observation(&mut out, "first", "openat", &ok(fd(3)), &args, &state);
-    let exists = Outcome {
-        errno: i64::from(libc::EEXIST),
-        value: int(0),
-    };
+    let exists = Outcome { errno: i64::from(libc::EEXIST), value: int(0) };
     encode::observation(&mut out, second, "mkdir", &exists, &[], &[]);
     encode::observation(&mut out, "ret", "mmap", &ok(addr(-4096_i64)), &[], &[]);
     encode::observation(&mut out, "ret", "lseek", &ok(int(1_i64 << 40)), &[], &[]);

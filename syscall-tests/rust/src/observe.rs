@@ -13,19 +13,9 @@ const HIGH: i32 = 500;
 
 /// Moves the observation descriptor out of the way and lets execve close it.
 pub(crate) fn take_descriptor() {
-    let from = std::env::var("BEVOR_OBS_FD")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(3);
+    let from = std::env::var("BEVOR_OBS_FD").ok().and_then(|v| v.parse().ok()).unwrap_or(3);
     let moved = sys!(fcntl, from, libc::F_DUPFD_CLOEXEC, HIGH);
-    OUT.store(
-        if moved.errno() == 0 {
-            moved.as_i32()
-        } else {
-            from
-        },
-        Ordering::Relaxed,
-    );
+    OUT.store(if moved.errno() == 0 { moved.as_i32() } else { from }, Ordering::Relaxed);
     if moved.errno() == 0 {
         let _ = sys!(close, from);
     }
@@ -60,10 +50,7 @@ pub(crate) fn broken(why: &str) -> ! {
 #[track_caller]
 pub(crate) fn require(held: bool, what: &str) {
     if !held {
-        broken(&format!(
-            "control failed: {what} (line {})",
-            std::panic::Location::caller().line()
-        ));
+        broken(&format!("control failed: {what} (line {})", std::panic::Location::caller().line()));
     }
 }
 
@@ -82,10 +69,7 @@ pub(crate) fn obs(id: &'static str, answer: Answer) -> Observation {
     Observation {
         id,
         call: answer.call,
-        outcome: Outcome {
-            errno: answer.errno(),
-            value: int(answer.raw),
-        },
+        outcome: Outcome { errno: answer.errno(), value: int(answer.raw) },
         args: Vec::new(),
         state: Vec::new(),
     }
@@ -133,14 +117,7 @@ impl Observation {
 impl Drop for Observation {
     fn drop(&mut self) {
         let mut line = Vec::new();
-        encode::observation(
-            &mut line,
-            self.id,
-            self.call,
-            &self.outcome,
-            &self.args,
-            &self.state,
-        );
+        encode::observation(&mut line, self.id, self.call, &self.outcome, &self.args, &self.state);
         write_line(&line);
     }
 }

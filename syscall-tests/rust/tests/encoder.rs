@@ -6,10 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 fn golden_of(program: &Path) -> String {
-    let out = Command::new(program)
-        .arg("golden")
-        .output()
-        .expect("golden");
+    let out = Command::new(program).arg("golden").output().expect("golden");
     assert!(out.status.success(), "{}", out.status);
     String::from_utf8(out.stdout).expect("the stream is UTF-8")
 }
@@ -36,12 +33,9 @@ fn the_golden_stream_is_json_and_has_every_type() {
         serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
     }
     for kind in [
-        "int", "uint", "hex", "bool", "str", "bytes", "errno", "fd", "pid", "ino", "dev", "addr",
-        "time", "dur", "rel", "set", "list", "map",
+        "int", "uint", "hex", "bool", "str", "bytes", "errno", "fd", "pid", "ino", "dev", "addr", "time", "dur", "rel", "set",
+        "list", "map",
     ] {
-        assert!(
-            golden.contains(&format!("{{\"t\":\"{kind}\",\"v\":")),
-            "no {kind}"
-        );
+        assert!(golden.contains(&format!("{{\"t\":\"{kind}\",\"v\":")), "no {kind}");
     }
 }

@@ -72,9 +72,6 @@ fn unknown_keys_are_refused() {
         good.replace("lang: c", "lang: cobol"),
         good.replace("lang: c", "lang: c, needs: { root: true }"),
     ] {
-        assert!(
-            serde_yaml::from_str::<common::Family>(&bad).is_err(),
-            "{bad}"
-        );
+        assert!(serde_yaml::from_str::<common::Family>(&bad).is_err(), "{bad}");
     }
 }

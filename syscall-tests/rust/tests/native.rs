@@ -43,10 +43,7 @@ fn met(needs: &Needs) -> bool {
     let all = (1_u64 << 38) - 1;
     (needs.caps.is_empty() || caps & all == all)
         && needs.device.as_ref().is_none_or(|d| d.exists())
-        && needs
-            .kernel
-            .as_ref()
-            .is_none_or(|k| version(k) <= version(&release()))
+        && needs.kernel.as_ref().is_none_or(|k| version(k) <= version(&release()))
 }
 
 fn release() -> String {
@@ -54,10 +51,7 @@ fn release() -> String {
 }
 
 fn version(text: &str) -> Vec<u32> {
-    text.split(|c: char| !c.is_ascii_digit())
-        .take(2)
-        .filter_map(|n| n.parse().ok())
-        .collect()
+    text.split(|c: char| !c.is_ascii_digit()).take(2).filter_map(|n| n.parse().ok()).collect()
 }
 
 fn check(lines: &[String]) -> Result<(), String> {
@@ -65,16 +59,10 @@ fn check(lines: &[String]) -> Result<(), String> {
     for line in lines {
         parsed.push(serde_json::from_str::<Json>(line).map_err(|e| e.to_string())?);
     }
-    let plan = parsed
-        .first()
-        .and_then(|l| l["plan"].as_array())
-        .ok_or("the first line is no plan")?;
+    let plan = parsed.first().and_then(|l| l["plan"].as_array()).ok_or("the first line is no plan")?;
     let mut open: BTreeMap<&str, bool> = BTreeMap::new();
     for id in plan {
-        if open
-            .insert(id.as_str().ok_or("an id is no text")?, false)
-            .is_some()
-        {
+        if open.insert(id.as_str().ok_or("an id is no text")?, false).is_some() {
             return Err(format!("{id} is planned twice"));
         }
     }
@@ -83,9 +71,7 @@ fn check(lines: &[String]) -> Result<(), String> {
         return Err("the last line is no end".into());
     }
     for line in &parsed[1..parsed.len() - 1] {
-        let id = line["obs"]
-            .as_str()
-            .ok_or(format!("{line} is no observation"))?;
+        let id = line["obs"].as_str().ok_or(format!("{line} is no observation"))?;
         match open.insert(id, true) {
             Some(false) => {}
             Some(true) => return Err(format!("{id} is observed twice")),
@@ -93,11 +79,7 @@ fn check(lines: &[String]) -> Result<(), String> {
         }
         typed(&line["ret"])?;
         for part in ["args", "state"] {
-            for value in line[part]
-                .as_object()
-                .ok_or(format!("{id}: no {part}"))?
-                .values()
-            {
+            for value in line[part].as_object().ok_or(format!("{id}: no {part}"))?.values() {
                 typed(value)?;
             }
         }
@@ -105,11 +87,7 @@ fn check(lines: &[String]) -> Result<(), String> {
         if failed && line["ret"]["v"] != -1 {
             return Err(format!("{id}: an errno beside another result than -1"));
         }
-        if failed
-            && line["errno"]
-                .as_str()
-                .is_some_and(|e| e[1..].parse::<u32>().is_ok())
-        {
+        if failed && line["errno"].as_str().is_some_and(|e| e[1..].parse::<u32>().is_ok()) {
             return Err(format!("{id}: an unknown errno"));
         }
     }
@@ -124,15 +102,10 @@ fn typed(value: &Json) -> Result<(), String> {
     let right = match value["t"].as_str() {
         Some("int" | "fd" | "pid" | "time") => v.is_i64(),
         Some("uint" | "ino" | "dev") => v.is_u64(),
-        Some("hex" | "addr") => v
-            .as_str()
-            .and_then(|s| s.strip_prefix("0x"))
-            .is_some_and(|s| u64::from_str_radix(s, 16).is_ok()),
+        Some("hex" | "addr") => v.as_str().and_then(|s| s.strip_prefix("0x")).is_some_and(|s| u64::from_str_radix(s, 16).is_ok()),
         Some("bool") => v.is_boolean(),
         Some("str" | "errno" | "rel") => v.is_string(),
-        Some("bytes") => v
-            .as_str()
-            .is_some_and(|s| s.len() % 2 == 0 && s.bytes().all(|b| b.is_ascii_hexdigit())),
+        Some("bytes") => v.as_str().is_some_and(|s| s.len() % 2 == 0 && s.bytes().all(|b| b.is_ascii_hexdigit())),
         Some("dur") => {
             let (v, min, max) = (v.as_i64(), value["min"].as_i64(), value["max"].as_i64());
             if v < min || v > max {
@@ -144,9 +117,5 @@ fn typed(value: &Json) -> Result<(), String> {
         Some("map") => return v.as_object().ok_or("no map")?.values().try_for_each(typed),
         _ => false,
     };
-    if right {
-        Ok(())
-    } else {
-        Err(format!("{value} is ill typed"))
-    }
+    if right { Ok(()) } else { Err(format!("{value} is ill typed")) }
 }

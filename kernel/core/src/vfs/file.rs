@@ -52,6 +52,11 @@ pub trait FileOps: Send + Sync {
     fn seekable(&self) -> bool {
         false
     }
+    /// lseek(2) for files that do not use the description's position (devices, host files with a shared position). `None`: the
+    /// ordinary rules.
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        None
+    }
     /// The size that SEEK_END counts from.
     fn size(&self, file: &File) -> Result<u64, Errno> {
         file.inode().attr().map(|a| a.size)
@@ -310,6 +315,9 @@ impl File {
     /// # Errors
     /// ESPIPE, EINVAL, ENXIO (SEEK_DATA, SEEK_HOLE past the end), EOVERFLOW.
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        if let Some(result) = self.ops.seek(self, offset, whence) {
+            return result;
+        }
         if !self.ops.seekable() {
             return if whence > 4 { Err(Errno::EINVAL) } else { Err(Errno::ESPIPE) };
         }

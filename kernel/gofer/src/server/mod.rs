@@ -51,11 +51,7 @@ impl Server {
     /// The errno of fchdir(2).
     pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
         rustix::process::fchdir(own_fds).map_err(errno)?;
-        Ok(Self {
-            mounts,
-            nodes: Nodes::default(),
-            proc,
-        })
+        Ok(Self { mounts, nodes: Nodes::default(), proc })
     }
 
     /// Serves `socket` until the sentry closes its end.
@@ -189,11 +185,7 @@ impl Server {
 
     fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
         let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-        let node = if flags.writes() {
-            self.writable(id)?
-        } else {
-            self.visible(id)?
-        };
+        let node = if flags.writes() { self.writable(id)? } else { self.visible(id)? };
         let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
         Ok(Outcome::Reply(Reply::Fd, Some(fd)))
     }
@@ -233,11 +225,7 @@ impl Server {
             Err(e) => return Err(errno(e)),
         };
         let path = host::child(dir, name)?;
-        let attr = if is_new {
-            host::own_new(path.as_fd(), owner, Some(mode))?
-        } else {
-            host::attr(path.as_fd())?
-        };
+        let attr = if is_new { host::own_new(path.as_fd(), owner, Some(mode))? } else { host::attr(path.as_fd())? };
         let file = host::reopen(path.as_fd(), attr.file_type(), flags - OpenFlags::EXCL)?;
         let (id, attr) = self.add(path, mount, attr, false)?;
         Ok(Outcome::Reply(Reply::Node(id, attr), Some(file)))
@@ -350,11 +338,5 @@ fn xattr_name(name: &[u8]) -> Result<&[u8], Errno> {
 /// # Errors
 /// The errno of open(2); ENOENT if /proc is not mounted.
 pub fn open_own_fds() -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(
-        CWD,
-        "/proc/self/fd",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(errno)
+    rustix::fs::openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }

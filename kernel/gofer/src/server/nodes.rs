@@ -23,13 +23,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(fd: OwnedFd, mount: usize, attr: &Attr, hidden: bool) -> Self {
-        Self {
-            fd,
-            mount,
-            file_type: attr.file_type(),
-            dev: attr.dev,
-            hidden,
-        }
+        Self { fd, mount, file_type: attr.file_type(), dev: attr.dev, hidden }
     }
 }
 
@@ -49,18 +43,12 @@ pub(crate) struct Nodes {
 impl Nodes {
     pub(crate) fn insert(&mut self, node: Node) -> Result<NodeId, Errno> {
         if let Some(index) = self.free.pop() {
-            let slot = usize::try_from(index)
-                .ok()
-                .and_then(|i| self.slots.get_mut(i))
-                .ok_or(Errno::ENFILE)?;
+            let slot = usize::try_from(index).ok().and_then(|i| self.slots.get_mut(i)).ok_or(Errno::ENFILE)?;
             slot.node = Some(node);
             return Ok(NodeId::new(index, slot.generation));
         }
         let index = u32::try_from(self.slots.len()).map_err(|_| Errno::ENFILE)?;
-        self.slots.push(Slot {
-            generation: 1,
-            node: Some(node),
-        });
+        self.slots.push(Slot { generation: 1, node: Some(node) });
         Ok(NodeId::new(index, 1))
     }
 
@@ -73,11 +61,7 @@ impl Nodes {
     }
 
     pub(crate) fn remove(&mut self, id: NodeId) {
-        let Some(slot) = self
-            .slots
-            .get_mut(id.index())
-            .filter(|slot| slot.generation == id.generation())
-        else {
+        let Some(slot) = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation()) else {
             return;
         };
         if slot.node.take().is_some() {

@@ -111,7 +111,7 @@ impl Systrap {
             Space::with_slab(0, &inner.slabs, &inner.files, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
         space.pid.store(zygote.pid, Ordering::Release);
         let channel = Channel::new(zygote.memory, 0);
-        let thread = SysThread::new(&inner.me, &space, channel, 0, None, true);
+        let thread = SysThread::new(&inner, &space, channel, 0, None, true);
         thread.tid.store(zygote.pid, Ordering::Release);
         {
             let mut spaces = inner.spaces.lock();
@@ -155,11 +155,12 @@ impl Inner {
         parent: Option<Weak<SysThread>>,
     ) -> Result<(Arc<SysThread>, (u64, u64)), Errno> {
         let id = self.next_space.fetch_add(1, Ordering::Relaxed);
+        let me = self.me.upgrade().ok_or(Errno::EAGAIN)?;
         let space = Space::new(id, &self.slabs, &self.files, slot, mapped)?;
         let child = {
             let mut tables = space.tables.lock();
             let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;
-            let child = SysThread::new(&self.me, &space, channel, slot, owner, false);
+            let child = SysThread::new(&me, &space, channel, slot, owner, false);
             tables.threads.push(Arc::clone(&child));
             child
         };
@@ -290,10 +291,11 @@ impl Inner {
 
     /// Finds the thread that a notification speaks of. The host kernel vouches for `pid`; `slot` and `space` are the stub's words.
     fn notifier(&self, pid: i32, slot: u64, space: u64) -> Option<Arc<SysThread>> {
-        if let Some(t) = self.threads.lock().get(&pid) {
-            if u64::from(t.slot) == slot && t.space.id == space {
-                return Some(Arc::clone(t));
-            }
+        if let Some(t) = self.threads.lock().get(&pid)
+            && u64::from(t.slot) == slot
+            && t.space.id == space
+        {
+            return Some(Arc::clone(t));
         }
         let space = Arc::clone(self.spaces.lock().by_id.get(&space)?);
         // Only a thread of that very process speaks for it.

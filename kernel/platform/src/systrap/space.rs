@@ -176,10 +176,10 @@ impl Space {
         let mut tables = self.tables.lock();
         let tables = std::mem::take(&mut *tables);
         for (slot, state) in tables.slots.iter().enumerate() {
-            if let Some(ch) = u32::try_from(slot).ok().and_then(|s| Self::channel(&tables, s)) {
-                if state.taken || state.used > 0 {
-                    ch.wipe(state.used.max(4096).min(BOUNCE_SIZE));
-                }
+            if let Some(ch) = u32::try_from(slot).ok().and_then(|s| Self::channel(&tables, s))
+                && (state.taken || state.used > 0)
+            {
+                ch.wipe(state.used.clamp(4096, BOUNCE_SIZE));
             }
         }
         for slab in tables.slabs.into_iter().flatten() {

@@ -62,7 +62,8 @@ pub(crate) struct State {
 
 pub(crate) struct SysThread {
     pub(crate) me: Weak<SysThread>,
-    pub(crate) platform: Weak<Inner>,
+    /// The platform lives as long as the sentry; its threads do not count.
+    pub(crate) platform: Arc<Inner>,
     pub(crate) space: Arc<Space>,
     pub(crate) channel: Channel,
     pub(crate) slot: u32,
@@ -87,7 +88,7 @@ pub(crate) struct SysThread {
 
 impl SysThread {
     pub(crate) fn new(
-        platform: &Weak<Inner>,
+        platform: &Arc<Inner>,
         space: &Arc<Space>,
         channel: Channel,
         slot: u32,
@@ -101,7 +102,7 @@ impl SysThread {
         }
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            platform: platform.clone(),
+            platform: Arc::clone(platform),
             space: Arc::clone(space),
             channel,
             slot,
@@ -178,9 +179,7 @@ impl SysThread {
             l::REQ_PATCH => return self.patch(&request.call.args),
             l::REQ_CLONED => return self.cloned(request.call.args[0].cast_signed()),
             l::REQ_ZYGOTE => {
-                if let Some(platform) = self.platform.upgrade() {
-                    platform.zygote_ready(self, request.call.args[0].cast_signed());
-                }
+                self.platform.zygote_ready(self, request.call.args[0].cast_signed());
                 return;
             }
             // A kind that the stub does not have: the application has forged a request.
@@ -211,13 +210,10 @@ impl SysThread {
         state.request = None;
         let outs = u32::try_from(state.nouts).unwrap_or(0);
         let notif = state.notif.take();
-        let platform = self.platform.upgrade();
-        if let Some(platform) = &platform {
-            platform.before_reply(self, notif.is_some(), state.parked);
-        }
+        self.platform.before_reply(self, notif.is_some(), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
-        if let (Some(id), Some(platform)) = (notif, &platform) {
-            platform.wake_notified(id);
+        if let Some(id) = notif {
+            self.platform.wake_notified(id);
         }
     }
 
@@ -228,16 +224,12 @@ impl SysThread {
             let answered = state.phase == Phase::Running && self.channel.request_seq() == self.seq.load(Ordering::Acquire);
             if answered || state.phase == Phase::Dead {
                 drop(state);
-                if let Some(platform) = self.platform.upgrade() {
-                    platform.wake_notified(id);
-                }
+                self.platform.wake_notified(id);
                 return;
             }
             state.notif = Some(id);
         }
-        if let Some(platform) = self.platform.upgrade() {
-            platform.note_arrival(&self.stopped_at);
-        }
+        self.platform.note_arrival(&self.stopped_at);
         self.poll();
     }
 
@@ -311,7 +303,7 @@ impl SysThread {
     fn patch(&self, args: &[u64; 6]) {
         use super::patch::Step;
         let [site, nr, result, ..] = *args;
-        let step = self.platform.upgrade().map_or(Step::Done, |p| p.patch_step(self, site, nr, result.cast_signed()));
+        let step = self.platform.patch_step(self, site, nr, result.cast_signed());
         let (kind, a, b) = match step {
             Step::Done => (l::PATCH_DONE, 0, 0),
             Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
@@ -429,8 +421,7 @@ impl SysThread {
     }
 
     fn reply_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
-        let Some(platform) = self.platform.upgrade() else { return };
-        let prepared = if op.share_vm { self.prepare_thread(owner) } else { platform.prepare_fork(self, owner) };
+        let prepared = if op.share_vm { self.prepare_thread(owner) } else { self.platform.prepare_fork(self, owner) };
         let prepared = match prepared {
             Ok(p) => p,
             Err(errno) => return self.finish(l::REP_RETURN, errno.to_result()),
@@ -493,9 +484,7 @@ impl SysThread {
         if result < 0 && !cloning.claimed {
             self.finish_locked(&mut state, l::REP_RETURN, result.max(-4095));
             drop(state);
-            if let Some(platform) = self.platform.upgrade() {
-                platform.clone_failed(&cloning.child);
-            }
+            self.platform.clone_failed(&cloning.child);
             return;
         }
         cloning.returned = true;
@@ -538,9 +527,7 @@ impl SysThread {
             state.exiting = true;
             self.finish_locked(&mut state, l::REP_EXIT, 0);
         }
-        if let Some(platform) = self.platform.upgrade() {
-            platform.thread_exits(self);
-        }
+        self.platform.thread_exits(self);
     }
 
     /// Marks the thread as gone; true if it was not expected to go.
@@ -582,10 +569,10 @@ impl Thread for SysThread {
             // A held parent's second reply may come before its host call has returned.
             let mut state = self.state.lock();
             if state.phase == Phase::Running {
-                if let Some(cloning) = state.cloning.as_mut() {
-                    if cloning.hold {
-                        cloning.deferred = Some(reply);
-                    }
+                if let Some(cloning) = state.cloning.as_mut()
+                    && cloning.hold
+                {
+                    cloning.deferred = Some(reply);
                 }
                 return;
             }

@@ -121,10 +121,10 @@ impl Inner {
             thread.streak.store(thread.streak.load(Ordering::Relaxed).min(0), Ordering::Relaxed);
             return;
         }
-        if thread.streak.fetch_add(1, Ordering::Relaxed) >= STREAK {
-            if let Some(me) = thread.me.upgrade() {
-                self.make_hot(&me);
-            }
+        if thread.streak.fetch_add(1, Ordering::Relaxed) >= STREAK
+            && let Some(me) = thread.me.upgrade()
+        {
+            self.make_hot(&me);
         }
     }
 

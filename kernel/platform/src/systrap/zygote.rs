@@ -161,13 +161,12 @@ fn become_stub(program: RawFd, slab: RawFd, options: ZygoteOptions) -> ! {
         libc::syscall(libc::SYS_close_range, 4, u32::MAX, 4 /* CLOSE_RANGE_CLOEXEC */);
         let core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
-        if let Some(uid) = options.uid {
-            if libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) != 0
+        if let Some(uid) = options.uid
+            && (libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) != 0
                 || libc::syscall(libc::SYS_setresgid, uid, uid, uid) != 0
-                || libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0
-            {
-                libc::_exit(124);
-            }
+                || libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0)
+        {
+            libc::_exit(124);
         }
         // A mask left by the runtime must not reach the application, nor ignored signals.
         let mut none: libc::sigset_t = std::mem::zeroed();

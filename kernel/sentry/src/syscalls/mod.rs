@@ -1,6 +1,9 @@
 //! System call handlers, by subject: typed arguments in, the value for rax out. The table in [`crate::table`] says which number each
 //! one has.
 
+pub mod anon;
+pub mod attr;
+pub mod dir;
 pub mod exec;
 pub mod fdctl;
 pub mod hooks;
@@ -8,6 +11,7 @@ pub mod ids;
 pub mod io;
 pub mod mm;
 pub mod open;
+pub mod poll;
 pub mod prctl;
 pub mod process;
 pub mod resource;

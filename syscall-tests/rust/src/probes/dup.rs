@@ -11,16 +11,8 @@ use crate::value::{fd, hex, int, rel};
 
 pub(super) const PROBES: &[Probe] = &[
     probe("dup/shares_offset", &["dup", "flags"], shares_offset),
-    probe(
-        "dup/dup2_replaces",
-        &["replace", "same", "same_bad"],
-        dup2_replaces,
-    ),
-    probe(
-        "dup/dup3_cloexec",
-        &["cloexec", "same", "bad_flag"],
-        dup3_cloexec,
-    ),
+    probe("dup/dup2_replaces", &["replace", "same", "same_bad"], dup2_replaces),
+    probe("dup/dup3_cloexec", &["cloexec", "same", "bad_flag"], dup3_cloexec),
 ];
 
 fn shares_offset() {
@@ -38,9 +30,7 @@ fn shares_offset() {
         .state("cloexec", hex(sys!(fcntl, second, libc::F_GETFD).raw))
         .state("order", rel(second, first));
     let r = sys!(fcntl, second, libc::F_SETFL, O_APPEND);
-    obs("flags", r)
-        .arg("flags", hex(O_APPEND))
-        .state("first", hex(status_flags(first)));
+    obs("flags", r).arg("flags", hex(O_APPEND)).state("first", hex(status_flags(first)));
 }
 
 fn dup2_replaces() {
@@ -58,10 +48,7 @@ fn dup2_replaces() {
         .state("cloexec", hex(sys!(fcntl, b, libc::F_GETFD).raw));
     let c = open(c"c", O_CREAT | O_RDWR | O_CLOEXEC);
     let r = sys!(dup2, c, c);
-    obs("same", r)
-        .fd()
-        .arg("old", fd(c))
-        .state("cloexec", hex(sys!(fcntl, c, libc::F_GETFD).raw));
+    obs("same", r).fd().arg("old", fd(c)).state("cloexec", hex(sys!(fcntl, c, libc::F_GETFD).raw));
     sys!(close, c).must();
     let r = sys!(dup2, c, c);
     obs("same_bad", r).arg("old", fd(c));
@@ -76,15 +63,9 @@ fn dup3_cloexec() {
         .arg("new", int(77))
         .arg("flags", hex(O_CLOEXEC))
         .state("fd_flags", hex(sys!(fcntl, 77, libc::F_GETFD).raw))
-        .state(
-            "plain",
-            hex(sys!(fcntl, a, libc::F_GETFD).raw & i64::from(FD_CLOEXEC)),
-        );
+        .state("plain", hex(sys!(fcntl, a, libc::F_GETFD).raw & i64::from(FD_CLOEXEC)));
     let r = sys!(dup3, a, a, 0);
     obs("same", r).arg("old", fd(a)).arg("new", fd(a));
     let r = sys!(dup3, a, 78, O_APPEND);
-    obs("bad_flag", r).arg("flags", hex(O_APPEND)).state(
-        "target",
-        crate::value::errno(sys!(fcntl, 78, libc::F_GETFD).errno()),
-    );
+    obs("bad_flag", r).arg("flags", hex(O_APPEND)).state("target", crate::value::errno(sys!(fcntl, 78, libc::F_GETFD).errno()));
 }

@@ -62,11 +62,8 @@ pub struct Normaliser {
 
 /// `CALL`, `CALL/flag:X`, `CALL/op:X`, `CALL/errno:X`, or a path of /proc, /sys, /dev.
 pub fn is_catalogue_item(item: &str) -> bool {
-    let word = |w: &str, extra: &str| {
-        !w.is_empty()
-            && w.chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_' || extra.contains(c))
-    };
+    let word =
+        |w: &str, extra: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || extra.contains(c));
     if let Some(path) = item.strip_prefix('/') {
         return word(path, "/.-*");
     }
@@ -74,26 +71,21 @@ pub fn is_catalogue_item(item: &str) -> bool {
         None => word(item, ""),
         Some((call, rest)) => {
             word(call, "")
-                && rest.split_once(':').is_some_and(|(kind, name)| {
-                    ["flag", "op", "errno"].contains(&kind) && word(name, "")
-                })
+                && rest.split_once(':').is_some_and(|(kind, name)| ["flag", "op", "errno"].contains(&kind) && word(name, ""))
         }
     }
 }
 
 pub fn families() -> Vec<Family> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&dir)
-        .expect("the manifests' folder")
-        .map(|e| e.expect("its entry").path())
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(&dir).expect("the manifests' folder").map(|e| e.expect("its entry").path()).collect();
     paths.sort();
     paths
         .iter()
         .map(|path| {
             let text = std::fs::read_to_string(path).expect("a manifest");
-            let family: Family =
-                serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let family: Family = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             assert_eq!(
                 path.file_stem().and_then(|s| s.to_str()),
                 Some(family.family.as_str()),
@@ -115,11 +107,7 @@ pub fn listed(lang: Lang) -> Vec<String> {
     };
     let out = Command::new(program).arg("list").output().expect("list");
     assert!(out.status.success());
-    String::from_utf8(out.stdout)
-        .expect("UTF-8")
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8(out.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
 /// A started agent.
@@ -138,8 +126,7 @@ impl Agent {
         let work = tempfile::tempdir().expect("a temporary folder");
         let agent = home.path().join("probes-rust");
         std::fs::copy(probes_rust(), &agent).expect("copy probes-rust");
-        std::fs::copy(bevor_probes_c::PROBES_C, home.path().join("probes-c"))
-            .expect("copy probes-c");
+        std::fs::copy(bevor_probes_c::PROBES_C, home.path().join("probes-c")).expect("copy probes-c");
         let mut child = Command::new(agent)
             .arg("agent")
             .env("TMPDIR", work.path())

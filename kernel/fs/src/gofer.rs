@@ -1,0 +1,482 @@
+//! Host files through a gofer.
+//!
+//! Attributes are cached for trees that nobody else changes (`shared: false`); a shared tree asks again. Each inode keeps one
+//! read-only host descriptor, so that opening again does not ask the gofer.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use bevor_abi::Errno;
+use bevor_abi::fs::{Timespec, o};
+use bevor_core::io::{DataSink, DataSource};
+use bevor_core::num::to_u64;
+use bevor_core::vfs::{
+    Attr, Caller, DirEntry, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
+};
+use bevor_gofer::client::Gofer;
+use bevor_gofer::protocol::{self as wire, NodeId, OpenFlags, Owner, RenameFlags, SetTime, SpecialKind};
+use bevor_hostcall::{HostFd, file};
+use bevor_platform::FileMapping;
+use parking_lot::Mutex;
+
+use crate::util::emit_dots;
+
+/// A tree of host files.
+pub struct GoferFs {
+    client: Arc<Gofer>,
+    vfs: Arc<Vfs>,
+    sb: OnceLock<Arc<SuperBlock>>,
+    /// Others may change the tree: attributes are asked for again.
+    shared: bool,
+}
+
+fn time(t: wire::TimeSpec) -> Timespec {
+    Timespec { sec: t.sec, nsec: i64::from(t.nsec) }
+}
+
+fn set_time(t: Timespec) -> SetTime {
+    SetTime::At(wire::TimeSpec { sec: t.sec, nsec: u32::try_from(t.nsec).unwrap_or(0) })
+}
+
+impl GoferFs {
+    /// The root directory of mount number `mount` of the gofer.
+    ///
+    /// # Errors
+    /// The gofer's.
+    pub fn mount(vfs: &Arc<Vfs>, client: &Arc<Gofer>, mount: u32, shared: bool) -> Result<Arc<Inode>, Errno> {
+        let (node, attr) = client.attach(mount)?;
+        let fs = Arc::new(Self { client: Arc::clone(client), vfs: Arc::clone(vfs), sb: OnceLock::new(), shared });
+        let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", 0xef53);
+        sb.revalidate = shared;
+        let stats_of = Arc::clone(client);
+        sb.stats = Box::new(move || {
+            stats_of.statfs(node).map_or_else(
+                |_| FsStats::default(),
+                |s| FsStats {
+                    bsize: s.block_size,
+                    blocks: s.blocks,
+                    bfree: s.free,
+                    bavail: s.available,
+                    files: s.files,
+                    ffree: s.files_free,
+                    namelen: s.name_max,
+                },
+            )
+        });
+        fs.sb.set(Arc::new(sb)).map_err(|_| Errno::EIO)?;
+        fs.inode(node, &attr)
+    }
+
+    fn inode(self: &Arc<Self>, id: NodeId, attr: &wire::Attr) -> Result<Arc<Inode>, Errno> {
+        let sb = self.sb.get().ok_or(Errno::EIO)?;
+        Ok(Inode::new(
+            Arc::clone(sb),
+            attr.ino,
+            attr.mode,
+            attr.uid,
+            attr.gid,
+            Box::new(NodeRef(Arc::new(Node {
+                fs: Arc::clone(self),
+                id,
+                mapping_id: self.vfs.next_ino() * 2,
+                attr: Mutex::new(attr.clone()),
+                read_only: OnceLock::new(),
+            }))),
+        ))
+    }
+}
+
+struct Node {
+    fs: Arc<GoferFs>,
+    id: NodeId,
+    mapping_id: u64,
+    attr: Mutex<wire::Attr>,
+    read_only: OnceLock<HostFd>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.fs.client.forget(&[self.id]);
+    }
+}
+
+impl Node {
+    fn of(inode: &Inode) -> Result<&Arc<Node>, Errno> {
+        inode.ops().as_any().downcast_ref::<NodeRef>().map(|r| &r.0).ok_or(Errno::EXDEV)
+    }
+
+    /// The descriptor for reading, opened on first use.
+    fn reader(&self) -> Result<&HostFd, Errno> {
+        if let Some(fd) = self.read_only.get() {
+            return Ok(fd);
+        }
+        let fd = self.fs.client.open(self.id, OpenFlags::RDONLY)?;
+        Ok(self.read_only.get_or_init(|| fd))
+    }
+
+    /// Takes a new look at size and times after data was written or the tree is shared.
+    fn refresh(&self) -> Result<(), Errno> {
+        match self.read_only.get() {
+            Some(fd) => {
+                let st = file::fstat(fd)?;
+                let mut a = self.attr.lock();
+                a.mode = st.mode;
+                a.nlink = u32::try_from(st.nlink).unwrap_or(u32::MAX);
+                a.uid = st.uid;
+                a.gid = st.gid;
+                a.size = st.size;
+                a.blocks = st.blocks;
+                let spec = |(sec, nsec): (i64, i64)| wire::TimeSpec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
+                a.atime = spec(st.atime);
+                a.mtime = spec(st.mtime);
+                a.ctime = spec(st.ctime);
+            }
+            None => *self.attr.lock() = self.fs.client.getattr(self.id)?,
+        }
+        Ok(())
+    }
+
+    fn changed(&self) {
+        if self.refresh().is_err() {
+            // The gofer is gone; the next call says so.
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.attr.lock().size
+    }
+}
+
+fn owner(new: &NewNode) -> Owner {
+    Owner { uid: new.uid, gid: new.gid }
+}
+
+struct NodeRef(Arc<Node>);
+
+impl NodeRef {
+    fn client(&self) -> &Gofer {
+        &self.0.fs.client
+    }
+
+    fn touched(&self, inodes: &[&Arc<Inode>]) {
+        for inode in inodes {
+            if let Ok(node) = Node::of(inode) {
+                node.changed();
+            }
+        }
+    }
+}
+
+impl InodeOps for NodeRef {
+    fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
+        if self.0.fs.shared {
+            self.0.refresh()?;
+            let a = self.0.attr.lock();
+            inode.set_perm(a.mode, a.uid, a.gid);
+        }
+        let a = self.0.attr.lock();
+        Ok(Attr {
+            dev: inode.sb().dev,
+            ino: a.ino,
+            mode: a.mode,
+            nlink: a.nlink,
+            uid: a.uid,
+            gid: a.gid,
+            rdev: a.rdev,
+            size: a.size,
+            blksize: a.blksize,
+            blocks: a.blocks,
+            atime: time(a.atime),
+            mtime: time(a.mtime),
+            ctime: time(a.ctime),
+            btime: a.btime.map(time),
+        })
+    }
+    fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
+        let new = self.client().setattr(
+            self.0.id,
+            wire::SetAttr {
+                mode: set.mode,
+                uid: set.uid,
+                gid: set.gid,
+                size: set.size,
+                atime: set.atime.map(set_time),
+                mtime: set.mtime.map(set_time),
+            },
+        )?;
+        inode.set_perm(new.mode, new.uid, new.gid);
+        *self.0.attr.lock() = new;
+        Ok(())
+    }
+    fn lookup(&self, _dir: &Arc<Inode>, name: &[u8], _caller: &Caller<'_>) -> Result<Arc<Inode>, Errno> {
+        let walked = self.client().walk(self.0.id, &[name])?;
+        match walked.nodes.first() {
+            Some((id, attr)) => self.0.fs.inode(*id, attr),
+            None => Err(walked.stopped.unwrap_or(Errno::ENOENT)),
+        }
+    }
+    fn revalidate(&self, _dir: &Inode, name: &[u8], child: &Inode) -> bool {
+        let Ok(walked) = self.client().walk(self.0.id, &[name]) else {
+            return false;
+        };
+        let Some((id, attr)) = walked.nodes.first() else {
+            return false;
+        };
+        let same = Node::of(child).is_ok_and(|node| {
+            let mut old = node.attr.lock();
+            let same = (old.dev, old.ino) == (attr.dev, attr.ino);
+            if same {
+                old.clone_from(attr);
+            }
+            same
+        });
+        if same {
+            child.set_perm(attr.mode, attr.uid, attr.gid);
+        }
+        if Node::of(child).is_ok_and(|node| node.id != *id) {
+            self.client().forget(&[*id]);
+        }
+        same
+    }
+    fn create(&self, dir: &Arc<Inode>, name: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let kind = match new.kind {
+            FileKind::Regular => SpecialKind::Regular,
+            FileKind::Fifo => SpecialKind::Fifo,
+            FileKind::Socket => SpecialKind::Socket,
+            FileKind::Directory => {
+                let (id, attr) = self.client().mkdir(self.0.id, name, new.mode, owner(new))?;
+                self.touched(&[dir]);
+                return self.0.fs.inode(id, &attr);
+            }
+            _ => return Err(Errno::EPERM),
+        };
+        let (id, attr) = self.client().mknod(self.0.id, name, kind, new.mode, owner(new))?;
+        self.touched(&[dir]);
+        self.0.fs.inode(id, &attr)
+    }
+    fn symlink(&self, dir: &Arc<Inode>, name: &[u8], target: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let (id, attr) = self.client().symlink(self.0.id, name, target, owner(new))?;
+        self.touched(&[dir]);
+        self.0.fs.inode(id, &attr)
+    }
+    fn link(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        let node = Node::of(inode)?;
+        *node.attr.lock() = self.client().link(node.id, self.0.id, name)?;
+        self.touched(&[dir]);
+        Ok(())
+    }
+    fn unlink(&self, dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        self.client().unlink(self.0.id, name, false)?;
+        self.touched(&[dir, victim]);
+        Ok(())
+    }
+    fn rmdir(&self, dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        self.client().unlink(self.0.id, name, true)?;
+        self.touched(&[dir, victim]);
+        Ok(())
+    }
+    fn rename(&self, r: &Rename<'_>) -> Result<(), Errno> {
+        let new_dir = Node::of(r.new_dir)?;
+        let flags = if r.exchange { RenameFlags::EXCHANGE } else { RenameFlags::empty() };
+        self.client().rename(self.0.id, r.old_name, new_dir.id, r.new_name, flags)?;
+        self.touched(&[r.old_dir, r.new_dir, r.source]);
+        Ok(())
+    }
+    fn readlink(&self, _inode: &Inode, _caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
+        self.client().readlink(self.0.id)
+    }
+    fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
+        if inode.is_dir() {
+            return Ok(Arc::new(HostDir { node: Arc::clone(&self.0), entries: Mutex::default() }));
+        }
+        self.0.reader()?;
+        if flags & o::ACCMODE == o::RDONLY {
+            return Ok(Arc::<Node>::clone(&self.0));
+        }
+        let fd = self.client().open(self.0.id, OpenFlags::RDWR).or_else(|e| match e {
+            Errno::EACCES => self.client().open(self.0.id, OpenFlags::WRONLY),
+            e => Err(e),
+        })?;
+        Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd }))
+    }
+    fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.client().getxattr(self.0.id, name)
+    }
+    fn listxattr(&self, _inode: &Inode) -> Result<Vec<u8>, Errno> {
+        let mut out = Vec::new();
+        for name in self.client().listxattr(self.0.id)? {
+            out.extend_from_slice(&name);
+            out.push(0);
+        }
+        Ok(out)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn read_host(fd: &HostFd, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+    let len = sink.remaining();
+    if let Some(result) = sink.put_from_host(fd, offset, len) {
+        return result;
+    }
+    let mut buffer = vec![0; len.min(1 << 20)];
+    let n = file::pread(fd, &mut buffer, offset)?;
+    sink.put(&buffer[..n])
+}
+
+fn seek_host(fd: &HostFd, offset: u64, hole: bool) -> Result<u64, Errno> {
+    let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+    file::lseek(fd, at, if hole { 4 } else { 3 })
+}
+
+/// A file open for reading: the inode's shared descriptor.
+impl FileOps for Node {
+    fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        read_host(self.reader()?, offset, sink)
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn size(&self, _file: &File) -> Result<u64, Errno> {
+        if self.fs.shared {
+            self.refresh()?;
+        }
+        Ok(Node::size(self))
+    }
+    fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {
+        seek_host(self.reader()?, offset, hole)
+    }
+    fn mapping(&self, _file: &File, write: bool) -> Result<FileMapping, Errno> {
+        if write {
+            return Err(Errno::EACCES);
+        }
+        Ok(FileMapping { fd: self.reader()?.clone(), id: self.mapping_id })
+    }
+    fn fsync(&self, _file: &File, data_only: bool) -> Result<(), Errno> {
+        file::fsync(self.reader()?, data_only)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A file open for writing: a descriptor of its own.
+struct HostWriter {
+    node: Arc<Node>,
+    fd: HostFd,
+}
+
+impl HostWriter {
+    fn write(&self, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        let mut buffer = vec![0; source.remaining().min(1 << 20)];
+        let n = source.get(&mut buffer)?;
+        let written = file::pwrite(&self.fd, &buffer[..n], offset)?;
+        self.node.changed();
+        Ok(written)
+    }
+}
+
+impl FileOps for HostWriter {
+    fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        read_host(&self.fd, offset, sink)
+    }
+    fn write_at(&self, _file: &File, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        self.write(offset, source)
+    }
+    fn append(&self, _file: &File, source: &mut dyn DataSource) -> Result<(usize, u64), Errno> {
+        self.node.refresh()?;
+        let end = self.node.size();
+        let n = self.write(end, source)?;
+        Ok((n, end + to_u64(n)))
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn size(&self, _file: &File) -> Result<u64, Errno> {
+        self.node.refresh()?;
+        Ok(self.node.size())
+    }
+    fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {
+        seek_host(&self.fd, offset, hole)
+    }
+    fn mapping(&self, _file: &File, _write: bool) -> Result<FileMapping, Errno> {
+        Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
+    }
+    fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        file::fallocate(&self.fd, i32::try_from(mode).map_err(|_| Errno::EINVAL)?, offset, len)?;
+        self.node.changed();
+        Ok(())
+    }
+    fn truncate(&self, _file: &File, size: u64) -> Result<(), Errno> {
+        file::ftruncate(&self.fd, size)?;
+        self.node.changed();
+        Ok(())
+    }
+    fn fsync(&self, _file: &File, data_only: bool) -> Result<(), Errno> {
+        file::fsync(&self.fd, data_only)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open directory: entries are read when reading starts (again) at the front.
+struct HostDir {
+    node: Arc<Node>,
+    entries: Mutex<Option<Arc<Vec<wire::DirEntry>>>>,
+}
+
+fn kind_of(d_type: u8) -> FileKind {
+    match d_type {
+        1 => FileKind::Fifo,
+        2 => FileKind::CharDevice,
+        4 => FileKind::Directory,
+        6 => FileKind::BlockDevice,
+        8 => FileKind::Regular,
+        10 => FileKind::Symlink,
+        12 => FileKind::Socket,
+        _ => FileKind::Anonymous,
+    }
+}
+
+impl FileOps for HostDir {
+    fn read_at(&self, _file: &File, _offset: u64, _sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn readdir(&self, file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<(), Errno> {
+        if !emit_dots(file, pos, emit) {
+            return Ok(());
+        }
+        let list = {
+            let mut entries = self.entries.lock();
+            match &*entries {
+                Some(list) if pos > 0 => Arc::clone(list),
+                _ => {
+                    let list = Arc::new(self.node.fs.client.readdir(self.node.id)?);
+                    *entries = Some(Arc::clone(&list));
+                    list
+                }
+            }
+        };
+        for (at, e) in (2u64..).zip(list.iter()) {
+            if at < pos {
+                continue;
+            }
+            let entry = DirEntry { name: &e.name, ino: e.ino, kind: kind_of(e.kind), next: at + 1 };
+            if !emit(&entry) {
+                break;
+            }
+        }
+        Ok(())
+    }
+    fn fsync(&self, _file: &File, _data_only: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,150 @@
+//! Copying a lower file to the upper layer before it changes.
+
+use std::sync::Arc;
+
+use bevor_abi::Errno;
+use bevor_abi::fs::o;
+use bevor_core::creds::Credentials;
+use bevor_core::io::{SliceSource, VecSink};
+use bevor_core::num::to_u64;
+use bevor_core::vfs::{Attr, Caller, Dentry, File, FileKind, FileOps, Inode, NewNode, Path, SetAttr};
+
+use super::{Node, PRIVATE};
+
+/// How much is copied in one step.
+const STEP: usize = 1 << 20;
+
+impl Node {
+    /// The upper part, made now if there is none. `data`: with contents (not before a truncation to nothing).
+    pub(super) fn copy_up(&self, data: bool) -> Result<&Arc<Inode>, Errno> {
+        if let Some(upper) = self.upper.get() {
+            return Ok(upper);
+        }
+        let place = self.place.lock().clone();
+        let lower = self.lower.as_ref().ok_or(Errno::EIO)?;
+        // Parents first; each copy has its own lock.
+        let parent = match &place {
+            Some((dir, _)) => Some(Node::of(dir)?.copy_up(true)?),
+            None => None,
+        };
+        let _guard = self.copying.lock();
+        if let Some(upper) = self.upper.get() {
+            return Ok(upper);
+        }
+        let attr = lower.attr()?;
+        let made = match (parent, &place) {
+            (Some(parent), Some((_, name))) => self.make(parent, name, lower, &attr)?,
+            // Removed while open: a copy without a name.
+            _ => self.make_unnamed(&attr)?,
+        };
+        if data && lower.kind() == FileKind::Regular {
+            self.copy_data(lower, &made, attr.size)?;
+        }
+        copy_xattrs(lower, &made);
+        made.ops().setattr(
+            &made,
+            &SetAttr {
+                mode: (lower.kind() != FileKind::Symlink).then_some(attr.mode & 0o7777),
+                atime: Some(attr.atime),
+                mtime: Some(attr.mtime),
+                ctime: Some(attr.ctime),
+                ..SetAttr::default()
+            },
+        )?;
+        self.fs.origins.lock().insert(made.ino(), lower.ino());
+        Ok(self.upper.get_or_init(|| made))
+    }
+
+    fn make(&self, parent: &Arc<Inode>, name: &[u8], lower: &Arc<Inode>, attr: &Attr) -> Result<Arc<Inode>, Errno> {
+        let times = parent.attr()?;
+        let new = new_node(lower.kind(), attr);
+        let made = if lower.is_symlink() {
+            let creds = Credentials::default();
+            let nobody = Caller {
+                creds: &creds,
+                pid: 0,
+                tid: 0,
+            };
+            let target = lower.ops().readlink(lower, &nobody)?;
+            parent.ops().symlink(parent, name, &target, &new)?
+        } else {
+            parent.ops().create(parent, name, &new)?
+        };
+        // The directory has not changed for those who see the overlay.
+        parent.ops().setattr(
+            parent,
+            &SetAttr {
+                mtime: Some(times.mtime),
+                ctime: Some(times.ctime),
+                ..SetAttr::default()
+            },
+        )?;
+        Ok(made)
+    }
+
+    fn make_unnamed(&self, attr: &Attr) -> Result<Arc<Inode>, Errno> {
+        let root = super::super::tmpfs::TmpFs::new(&self.fs.vfs, 0o700);
+        root.ops().tmpfile(&root, &new_node(FileKind::Regular, attr))
+    }
+
+    fn copy_data(&self, lower: &Arc<Inode>, upper: &Arc<Inode>, size: u64) -> Result<(), Errno> {
+        let from = self.open_real(lower, o::RDONLY)?;
+        let to = self.open_real(upper, o::WRONLY)?;
+        let mut at = 0;
+        while at < size {
+            let mut data = Vec::new();
+            let n = from.ops().read_at(
+                &from,
+                at,
+                &mut VecSink {
+                    data: &mut data,
+                    room: STEP,
+                },
+            )?;
+            if n == 0 {
+                break;
+            }
+            let mut source = SliceSource(&data);
+            let mut done = 0;
+            while done < n {
+                let written = to.ops().write_at(&to, at + to_u64(done), &mut source)?;
+                if written == 0 {
+                    return Err(Errno::EIO);
+                }
+                done += written;
+            }
+            at += to_u64(n);
+        }
+        Ok(())
+    }
+
+    /// A description of a layer's file for the kernel's own use.
+    fn open_real(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<File>, Errno> {
+        let ops: Arc<dyn FileOps> = inode.ops().open(inode, flags)?;
+        let path = Path {
+            mount: self.fs.vfs.new_mount(Arc::clone(inode), "overlay", 0),
+            dentry: Dentry::new_root(Arc::clone(inode), b""),
+        };
+        Ok(File::new(path, ops, flags))
+    }
+}
+
+fn new_node(kind: FileKind, attr: &Attr) -> NewNode {
+    NewNode {
+        kind,
+        mode: attr.mode & 0o7777,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+    }
+}
+
+/// Extended attributes that can be read come along; a layer without any is no error.
+fn copy_xattrs(lower: &Arc<Inode>, upper: &Arc<Inode>) {
+    let Ok(list) = lower.ops().listxattr(lower) else { return };
+    for name in list.split(|b| *b == 0).filter(|n| !n.is_empty() && !n.starts_with(PRIVATE)) {
+        if let Ok(value) = lower.ops().getxattr(lower, name) {
+            upper.ops().setxattr(upper, name, &value, 0).ok();
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! A writable layer over a read-only tree, as Linux's overlayfs: copy-up, whiteouts (character device 0:0), opaque directories,
+//! merged listings. Directories of the lower tree can be renamed: the upper one remembers its lower part.
+
+mod copy_up;
+mod dir;
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock, Weak};
+
+use bevor_abi::Errno;
+use bevor_abi::fs::o;
+use bevor_core::creds::Credentials;
+use bevor_core::vfs::{Attr, Caller, FileKind, FileOps, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+/// Marks a directory that hides everything below it.
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+/// Names that the overlay keeps to itself.
+const PRIVATE: &[u8] = b"trusted.overlay.";
+/// Keeps inode numbers of the upper layer apart from those of the lower one.
+const UPPER_INO: u64 = 1 << 40;
+
+/// An overlay file system.
+pub struct OverlayFs {
+    sb: Arc<SuperBlock>,
+    vfs: Arc<Vfs>,
+    /// Overlay inodes by upper inode number, so that hard links share one.
+    by_upper: Mutex<FxHashMap<u64, Weak<Inode>>>,
+    /// Inode numbers of copied-up files, which keep those of the lower layer.
+    origins: Mutex<FxHashMap<u64, u64>>,
+    /// Lower parts of renamed directories by upper inode number.
+    redirects: Mutex<FxHashMap<u64, Arc<Inode>>>,
+}
+
+impl OverlayFs {
+    /// The root directory of an overlay of `upper` (writable) over `lower`.
+    #[must_use]
+    pub fn new(vfs: &Arc<Vfs>, upper: Arc<Inode>, lower: Arc<Inode>) -> Arc<Inode> {
+        let mut sb = SuperBlock::new(vfs.next_dev(), "overlay", 0x794c_7630);
+        let stats_of = Arc::clone(upper.sb());
+        sb.stats = Box::new(move || (stats_of.stats)());
+        let fs = Arc::new(Self {
+            sb: Arc::new(sb),
+            vfs: Arc::clone(vfs),
+            by_upper: Mutex::default(),
+            origins: Mutex::default(),
+            redirects: Mutex::default(),
+        });
+        fs.inode(Some(upper), Some(lower), None)
+    }
+
+    fn inode(
+        self: &Arc<Self>,
+        upper: Option<Arc<Inode>>,
+        lower: Option<Arc<Inode>>,
+        place: Option<(Arc<Inode>, Vec<u8>)>,
+    ) -> Arc<Inode> {
+        if let Some(u) = &upper
+            && let Some(known) = self.by_upper.lock().get(&u.ino()).and_then(Weak::upgrade)
+        {
+            return known;
+        }
+        let (mode, uid, gid, ino);
+        match (&upper, &lower) {
+            (Some(real), _) => {
+                (mode, uid, gid) = (real.kind().to_mode() | real.mode(), real.uid(), real.gid());
+                let origin = self.origins.lock().get(&real.ino()).copied();
+                ino = match (&lower, origin) {
+                    (_, Some(origin)) => origin,
+                    (Some(lower), None) => lower.ino(),
+                    (None, None) => real.ino() | UPPER_INO,
+                };
+            }
+            (None, Some(real)) => {
+                (mode, uid, gid) = (real.kind().to_mode() | real.mode(), real.uid(), real.gid());
+                ino = real.ino();
+            }
+            (None, None) => (mode, uid, gid, ino) = (0, 0, 0, 0),
+        }
+        let upper_ino = upper.as_ref().map(|u| u.ino());
+        let cell = OnceLock::new();
+        if let Some(u) = upper {
+            cell.set(u).ok();
+        }
+        let node = Node {
+            fs: Arc::clone(self),
+            upper: cell,
+            lower,
+            place: Mutex::new(place),
+            copying: Mutex::new(()),
+        };
+        let inode = Inode::new(Arc::clone(&self.sb), ino, mode, uid, gid, Box::new(node));
+        if let Some(at) = upper_ino {
+            self.by_upper.lock().insert(at, Arc::downgrade(&inode));
+        }
+        inode
+    }
+}
+
+/// An overlay inode's parts.
+struct Node {
+    fs: Arc<OverlayFs>,
+    upper: OnceLock<Arc<Inode>>,
+    lower: Option<Arc<Inode>>,
+    /// Directory and name while only the lower part exists; `None` for the root and for what has been removed.
+    place: Mutex<Option<(Arc<Inode>, Vec<u8>)>>,
+    copying: Mutex<()>,
+}
+
+impl Node {
+    fn of(inode: &Inode) -> Result<&Node, Errno> {
+        inode.ops().as_any().downcast_ref().ok_or(Errno::EXDEV)
+    }
+
+    /// The inode that has the contents now.
+    fn real(&self) -> Result<&Arc<Inode>, Errno> {
+        self.upper.get().or(self.lower.as_ref()).ok_or(Errno::EIO)
+    }
+
+    /// The entry `name` of the lower part.
+    fn lower_child(&self, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
+        match &self.lower {
+            Some(lower) if lower.is_dir() => found(lower, name),
+            _ => Ok(None),
+        }
+    }
+
+    /// The entry `name` of the upper part, whiteouts included.
+    fn upper_child(&self, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
+        self.upper.get().map_or(Ok(None), |upper| found(upper, name))
+    }
+
+    /// Takes a whiteout out of the way of a new entry; says whether there was one.
+    fn clear_whiteout(&self, name: &[u8]) -> Result<bool, Errno> {
+        let Some(upper) = self.upper.get() else { return Ok(false) };
+        match found(upper, name)? {
+            Some(entry) if is_whiteout(&entry)? => {
+                upper.ops().unlink(upper, name, &entry)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn make_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
+        let upper = self.upper.get().ok_or(Errno::EIO)?;
+        let node = NewNode {
+            kind: FileKind::CharDevice,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+        };
+        upper.ops().create(upper, name, &node).map(|_| ())
+    }
+
+    /// A new upper entry becomes an overlay inode.
+    fn adopt(&self, made: Arc<Inode>, opaque: bool) -> Result<Arc<Inode>, Errno> {
+        if opaque && made.is_dir() {
+            set_opaque(&made)?;
+        }
+        Ok(self.fs.inode(Some(made), None, None))
+    }
+}
+
+fn set_opaque(upper: &Arc<Inode>) -> Result<(), Errno> {
+    upper.ops().setxattr(upper, OPAQUE, b"y", 0)
+}
+
+fn is_opaque(upper: &Arc<Inode>) -> bool {
+    upper.ops().getxattr(upper, OPAQUE).is_ok_and(|v| v == b"y")
+}
+
+fn is_whiteout(inode: &Arc<Inode>) -> Result<bool, Errno> {
+    Ok(inode.kind() == FileKind::CharDevice && inode.attr()?.rdev == 0)
+}
+
+fn found(dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
+    let creds = Credentials::default();
+    let nobody = Caller {
+        creds: &creds,
+        pid: 0,
+        tid: 0,
+    };
+    match dir.ops().lookup(dir, name, &nobody) {
+        Ok(inode) => Ok(Some(inode)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+impl InodeOps for Node {
+    fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
+        let mut attr = self.real()?.attr()?;
+        attr.dev = inode.sb().dev;
+        attr.ino = inode.ino();
+        if self.upper.get().is_none() && self.place.lock().is_none() && !inode.is_dir() {
+            // Removed without a copy-up: the lower file does not know.
+            attr.nlink = 0;
+        }
+        Ok(attr)
+    }
+
+    fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
+        let upper = self.copy_up(set.size != Some(0))?;
+        upper.ops().setattr(upper, set)?;
+        inode.set_perm(upper.mode(), upper.uid(), upper.gid());
+        Ok(())
+    }
+
+    fn lookup(&self, dir: &Arc<Inode>, name: &[u8], _caller: &Caller<'_>) -> Result<Arc<Inode>, Errno> {
+        let upper = self.upper_child(name)?;
+        let place = Some((Arc::clone(dir), name.to_vec()));
+        if let Some(upper) = upper {
+            if is_whiteout(&upper)? {
+                return Err(Errno::ENOENT);
+            }
+            let redirect = self.fs.redirects.lock().get(&upper.ino()).cloned();
+            let lower = if !upper.is_dir() {
+                None
+            } else if redirect.is_some() {
+                redirect
+            } else if is_opaque(&upper) {
+                None
+            } else {
+                self.lower_child(name)?.filter(|l| l.is_dir())
+            };
+            return Ok(self.fs.inode(Some(upper), lower, place));
+        }
+        let lower = self.lower_child(name)?.ok_or(Errno::ENOENT)?;
+        Ok(self.fs.inode(None, Some(lower), place))
+    }
+
+    fn create(&self, _dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let upper = self.copy_up(true)?;
+        let hidden = self.clear_whiteout(name)?;
+        let made = upper.ops().create(upper, name, node)?;
+        self.adopt(made, hidden)
+    }
+
+    fn tmpfile(&self, _dir: &Arc<Inode>, node: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let upper = self.copy_up(true)?;
+        let made = upper.ops().tmpfile(upper, node)?;
+        self.adopt(made, false)
+    }
+
+    fn symlink(&self, _dir: &Arc<Inode>, name: &[u8], target: &[u8], node: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let upper = self.copy_up(true)?;
+        self.clear_whiteout(name)?;
+        let made = upper.ops().symlink(upper, name, target, node)?;
+        self.adopt(made, false)
+    }
+
+    fn link(&self, _dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        let upper = self.copy_up(true)?;
+        let source = Node::of(inode)?.copy_up(true)?;
+        self.clear_whiteout(name)?;
+        upper.ops().link(upper, name, source)
+    }
+
+    fn unlink(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        let upper = self.copy_up(true)?;
+        if let Some(entry) = self.upper_child(name)? {
+            upper.ops().unlink(upper, name, &entry)?;
+        }
+        if self.lower_child(name)?.is_some() {
+            self.make_whiteout(name)?;
+        }
+        *Node::of(victim)?.place.lock() = None;
+        Ok(())
+    }
+
+    fn rmdir(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
+        Node::of(victim)?.clear_if_empty()?;
+        let upper = self.copy_up(true)?;
+        if let Some(entry) = self.upper_child(name)? {
+            upper.ops().rmdir(upper, name, &entry)?;
+            self.fs.redirects.lock().remove(&entry.ino());
+        }
+        if self.lower_child(name)?.is_some() {
+            self.make_whiteout(name)?;
+        }
+        *Node::of(victim)?.place.lock() = None;
+        Ok(())
+    }
+
+    fn rename(&self, r: &Rename<'_>) -> Result<(), Errno> {
+        self.rename_in_upper(r)
+    }
+
+    fn readlink(&self, _inode: &Inode, caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
+        let real = self.real()?;
+        real.ops().readlink(real, caller)
+    }
+
+    fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
+        if inode.is_dir() {
+            return dir::open(inode);
+        }
+        let writes = flags & o::ACCMODE != o::RDONLY || flags & o::TRUNC != 0;
+        let real = if writes { self.copy_up(flags & o::TRUNC == 0)? } else { self.real()? };
+        real.ops().open(real, flags)
+    }
+
+    fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        if name.starts_with(PRIVATE) {
+            return Err(Errno::ENODATA);
+        }
+        let real = self.real()?;
+        real.ops().getxattr(real, name)
+    }
+
+    fn setxattr(&self, _inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        if name.starts_with(PRIVATE) {
+            return Err(Errno::EPERM);
+        }
+        let upper = self.copy_up(true)?;
+        upper.ops().setxattr(upper, name, value, flags)
+    }
+
+    fn listxattr(&self, _inode: &Inode) -> Result<Vec<u8>, Errno> {
+        let real = self.real()?;
+        let list = real.ops().listxattr(real)?;
+        let mut out = Vec::new();
+        for name in list.split(|b| *b == 0).filter(|n| !n.is_empty() && !n.starts_with(PRIVATE)) {
+            out.extend_from_slice(name);
+            out.push(0);
+        }
+        Ok(out)
+    }
+
+    fn removexattr(&self, _inode: &Inode, name: &[u8]) -> Result<(), Errno> {
+        let real = self.real()?;
+        // ENODATA before anything is copied.
+        real.ops().getxattr(real, name)?;
+        let upper = self.copy_up(true)?;
+        upper.ops().removexattr(upper, name)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Node {
+    /// Gives a directory that moves its lower part along, or hides what lies below its new name.
+    fn prepare_move(&self) -> Result<(), Errno> {
+        let upper = self.copy_up(true)?;
+        if !upper.is_dir() {
+            return Ok(());
+        }
+        match &self.lower {
+            Some(lower) => {
+                self.fs.redirects.lock().insert(upper.ino(), Arc::clone(lower));
+                Ok(())
+            }
+            None => set_opaque(upper),
+        }
+    }
+
+    fn rename_in_upper(&self, r: &Rename<'_>) -> Result<(), Errno> {
+        let new_dir = Node::of(r.new_dir)?;
+        let source = Node::of(r.source)?;
+        if let (Some(target), false) = (r.target, r.exchange)
+            && target.is_dir()
+        {
+            Node::of(target)?.clear_if_empty()?;
+        }
+        let old_upper = self.copy_up(true)?;
+        let new_upper = new_dir.copy_up(true)?;
+        source.prepare_move()?;
+        let source_upper = source.upper.get().ok_or(Errno::EIO)?;
+        let mut target_upper = None;
+        if let Some(target) = r.target {
+            let node = Node::of(target)?;
+            if r.exchange {
+                node.prepare_move()?;
+            }
+            target_upper = new_dir.upper_child(r.new_name)?;
+            if !r.exchange {
+                *node.place.lock() = None;
+            }
+        } else {
+            new_dir.clear_whiteout(r.new_name)?;
+        }
+        old_upper.ops().rename(&Rename {
+            old_dir: old_upper,
+            old_name: r.old_name,
+            source: source_upper,
+            new_dir: new_upper,
+            new_name: r.new_name,
+            target: target_upper.as_ref(),
+            exchange: r.exchange,
+        })?;
+        if !r.exchange && self.lower_child(r.old_name)?.is_some() {
+            self.make_whiteout(r.old_name)?;
+        }
+        Ok(())
+    }
+}
