@@ -293,13 +293,7 @@ fn clone_refuses_what_linux_refuses() {
 
 #[test]
 fn kill_checks_permission_and_existence() {
-    let user = Credentials {
-        uid: 1000,
-        euid: 1000,
-        suid: 1000,
-        fsuid: 1000,
-        ..Credentials::default()
-    };
+    let user = Credentials { uid: 1000, euid: 1000, suid: 1000, fsuid: 1000, ..Credentials::default() };
     let w = World::with(user, false);
     assert_eq!(w.main.call(sysno::kill, &[9999, 0]), errno(Errno::ESRCH));
     let pid = w.main.identity.lock().pid as u64;

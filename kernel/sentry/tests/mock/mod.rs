@@ -184,10 +184,7 @@ impl MockThread {
     pub(crate) fn start(&self, nr: u32, args: &[u64]) {
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
-        self.event(Event::Syscall(SyscallRequest {
-            nr: u64::from(nr),
-            args: all,
-        }));
+        self.event(Event::Syscall(SyscallRequest { nr: u64::from(nr), args: all }));
     }
 
     /// The next reply, if there is one.
@@ -215,11 +212,7 @@ impl MockThread {
 
     /// Raises a processor exception.
     pub(crate) fn fault(&self, signo: i32) {
-        self.event(Event::Fault(bevor_platform::Fault {
-            signo,
-            code: 1,
-            addr: 0xdead,
-        }));
+        self.event(Event::Fault(bevor_platform::Fault { signo, code: 1, addr: 0xdead }));
     }
 
     /// Delivers a wanted interruption; gives the reply to it.
@@ -297,11 +290,7 @@ impl MockPlatform {
 
 impl Platform for MockPlatform {
     fn layout(&self) -> SpaceLayout {
-        SpaceLayout {
-            stack_top: 0x7fff_ffff_0000,
-            stack_bottom: 0x7fff_ff7f_0000,
-            vdso: 0,
-        }
+        SpaceLayout { stack_top: 0x7fff_ffff_0000, stack_bottom: 0x7fff_ff7f_0000, vdso: 0 }
     }
     fn exec(&self, owner: OwnerRef, _image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno> {
         let thread = self.thread(owner, self.space(vec![0; SIZE]), 0);
@@ -333,11 +322,7 @@ impl World {
         let platform = Arc::new(MockPlatform::default());
         let timers = Arc::new(ManualTimers::default());
         let dyn_timers = Arc::clone(&timers) as Arc<dyn Timers>;
-        let options = KernelOptions {
-            local_calls: true,
-            torture,
-            boot_nonce: 42,
-        };
+        let options = KernelOptions { local_calls: true, torture, boot_nonce: 42 };
         let kernel = Kernel::new(
             Arc::clone(&platform) as Arc<dyn Platform>,
             Arc::clone(&dyn_timers),
@@ -354,10 +339,7 @@ impl World {
                 files: FdTable::new(),
                 fs,
                 creds: Arc::new(creds),
-                rlimits: [bevor_abi::process::Rlimit {
-                    cur: 1 << 20,
-                    max: 1 << 20,
-                }; 16],
+                rlimits: [bevor_abi::process::Rlimit { cur: 1 << 20, max: 1 << 20 }; 16],
                 mask: 0,
                 ignored: 0,
                 unkillable: false,
@@ -374,22 +356,13 @@ impl World {
         let thread = Arc::clone(&platform.started.lock()[0]);
         platform.start(&thread);
         assert!(matches!(thread.reply_now(), Some(Reply::Continue)));
-        Self {
-            kernel,
-            platform,
-            timers,
-            main: thread,
-        }
+        Self { kernel, platform, timers, main: thread }
     }
 
     /// Carries out the clone that `parent` is told to make; the child has started.
     pub(crate) fn accept_clone(&self, parent: &MockThread) -> Arc<MockThread> {
         let Some(Reply::Clone(op, owner)) = parent.reply_now() else { panic!("no clone") };
-        let space = if op.share_vm {
-            Arc::clone(&parent.space)
-        } else {
-            self.platform.space(parent.space.memory.lock().clone())
-        };
+        let space = if op.share_vm { Arc::clone(&parent.space) } else { self.platform.space(parent.space.memory.lock().clone()) };
         let child = self.platform.thread(owner, space, parent.sigmask());
         if !op.hold_parent {
             parent.replies.lock().push_back(Reply::Return(i64::from(op.tid)));
