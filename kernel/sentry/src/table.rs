@@ -101,9 +101,9 @@ table! {
     7 poll full "pud" => poll::poll;
     8 lseek full "fdd" => io::lseek;
     9 mmap partial "xzggfx" => mm::mmap, "huge pages are refused";
-    10 mprotect full "xzg", "answered by the stub";
-    11 munmap full "xz", "answered by the stub";
-    12 brk full "x", "answered by the stub";
+    10 mprotect full "xzg" => local::mprotect;
+    11 munmap full "xz" => local::munmap;
+    12 brk full "x" => local::brk;
     13 rt_sigaction full "Sppz" => signal::rt_sigaction;
     14 rt_sigprocmask full "dppz" => signal::rt_sigprocmask;
     15 rt_sigreturn full "", "answered by the stub";
@@ -115,11 +115,11 @@ table! {
     21 access full "so" => stat::access;
     22 pipe full "p" => open::pipe;
     23 select full "dpppp" => poll::select;
-    24 sched_yield full "" => resource::sched_yield;
-    25 mremap full "xzzgx", "answered by the stub";
-    26 msync full "xzg", "answered by the stub";
-    27 mincore full "xzp", "answered by the stub";
-    28 madvise full "xzd", "answered by the stub";
+    24 sched_yield full "" => local::sched_yield;
+    25 mremap full "xzzgx" => local::mremap;
+    26 msync full "xzg" => local::msync;
+    27 mincore full "xzp" => local::mincore;
+    28 madvise partial "xzd" => local::madvise, "the advice that the filter lets through";
     29 shmget none "xxxxxx";
     30 shmat none "xxxxxx";
     31 shmctl none "xxxxxx";
@@ -222,7 +222,7 @@ table! {
     128 rt_sigtimedwait full "pppz" => signal::rt_sigtimedwait;
     129 rt_sigqueueinfo full "dSp" => signal::rt_sigqueueinfo;
     130 rt_sigsuspend full "pz" => signal::rt_sigsuspend;
-    131 sigaltstack full "pp", "answered by the stub";
+    131 sigaltstack full "pp" => local::sigaltstack;
     132 utime full "sp" => attr::utime;
     133 mknod full "sox" => dir::mknod;
     134 uselib none "xxxxxx";
@@ -240,8 +240,8 @@ table! {
     146 sched_get_priority_max full "d" => resource::sched_get_priority_max;
     147 sched_get_priority_min full "d" => resource::sched_get_priority_min;
     148 sched_rr_get_interval full "dp" => resource::sched_rr_get_interval;
-    149 mlock full "xz", "answered by the stub";
-    150 munlock full "xz", "answered by the stub";
+    149 mlock full "xz" => local::mlock;
+    150 munlock full "xz" => local::munlock;
     151 mlockall none "g";
     152 munlockall none "";
     153 vhangup none "xxxxxx";
@@ -249,7 +249,7 @@ table! {
     155 pivot_root none "xxxxxx";
     156 _sysctl none "xxxxxx";
     157 prctl partial "dxxxx" => prctl::prctl, "PDEATHSIG, DUMPABLE, KEEPCAPS, NAME, CAPBSET, SECUREBITS, TIMERSLACK, CHILD_SUBREAPER, NO_NEW_PRIVS, CAP_AMBIENT";
-    158 arch_prctl full "gx", "answered by the stub";
+    158 arch_prctl full "gx" => local::arch_prctl;
     159 adjtimex none "xxxxxx";
     160 setrlimit partial "dp" => resource::setrlimit, "recorded; NOFILE, FSIZE, NPROC, STACK, SIGPENDING, NICE and RTPRIO are enforced";
     161 chroot full "s" => dir::chroot;
@@ -293,7 +293,7 @@ table! {
     199 fremovexattr none "xxxxxx";
     200 tkill full "dS" => signal::tkill;
     201 time full "p" => time::time;
-    202 futex full "pgdpxd", "answered by the stub";
+    202 futex partial "pgdpxd" => local::futex, "no priority inheritance";
     203 sched_setaffinity full "dzp" => resource::sched_setaffinity;
     204 sched_getaffinity full "dzp" => resource::sched_getaffinity;
     205 set_thread_area none "xxxxxx";
@@ -400,7 +400,7 @@ table! {
     306 syncfs full "f" => attr::syncfs;
     307 sendmmsg none "fpug";
     308 setns none "fg";
-    309 getcpu full "ppp", "answered by the stub";
+    309 getcpu full "ppp" => local::getcpu;
     310 process_vm_readv none "dpupuu";
     311 process_vm_writev none "dpupuu";
     312 kcmp none "xxxxxx";
@@ -415,8 +415,8 @@ table! {
     321 bpf none "xxxxxx";
     322 execveat full "fsppg" => exec::execveat;
     323 userfaultfd none "xxxxxx";
-    324 membarrier full "dgd", "answered by the stub";
-    325 mlock2 full "xzg", "answered by the stub";
+    324 membarrier full "dgd" => local::membarrier;
+    325 mlock2 full "xzg" => local::mlock2;
     326 copy_file_range none "fpfpzg";
     327 preadv2 full "fpuuxg" => io::preadv2;
     328 pwritev2 full "fpuuxg" => io::pwritev2;
@@ -425,7 +425,7 @@ table! {
     331 pkey_free none "xxxxxx";
     332 statx full "fsggp" => stat::statx;
     333 io_pgetevents none "xxxxxx";
-    334 rseq full "pugx", "answered by the stub";
+    334 rseq full "pugx" => local::rseq;
     424 pidfd_send_signal none "fSpg";
     425 io_uring_setup none "xxxxxx";
     426 io_uring_enter none "xxxxxx";
