@@ -17,13 +17,7 @@ use parking_lot::Mutex;
 fn build(flags: &[&str], name: &str) -> Vec<u8> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest.c");
-    let status = Command::new("cc")
-        .args(["-O1", "-pthread", "-o"])
-        .arg(&out)
-        .args(flags)
-        .arg(source)
-        .status()
-        .expect("cc runs");
+    let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&out).args(flags).arg(source).status().expect("cc runs");
     assert!(status.success());
     std::fs::read(out).expect("cc has made it")
 }
