@@ -8,4 +8,5 @@ pub mod hooks;
 pub mod io;
 pub mod open;
 pub mod poll;
+pub mod socket;
 pub mod stat;
