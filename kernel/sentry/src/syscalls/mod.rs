@@ -10,3 +10,5 @@ pub mod open;
 pub mod poll;
 pub mod socket;
 pub mod stat;
+pub mod transfer;
+pub mod xattr;
