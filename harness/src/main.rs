@@ -1,2 +1,7 @@
 //! The `bevor-harness` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bevor_harness::cli::main()
+}

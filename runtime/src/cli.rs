@@ -35,6 +35,8 @@ enum Command {
     Selftest {
         /// What the pretended kernel does
         action: crate::selftest::Action,
+        /// Writable directory for the check
+        directory: Option<OsString>,
     },
 }
 
@@ -98,7 +100,9 @@ pub(crate) fn run() -> Result<u8, Failure> {
             sandbox::run(&spec, crate::boot::Bevor)
         }
         #[cfg(feature = "test-faults")]
-        Command::Selftest { action } => sandbox::run(&Spec::for_selftest()?, crate::selftest::Selftest(action)),
+        Command::Selftest { action, directory } => {
+            sandbox::run(&Spec::for_selftest(directory)?, crate::selftest::Selftest(action))
+        }
     }
 }
 

@@ -74,12 +74,7 @@ impl Control {
     fn get(&self, flags: RecvFlags) -> Option<Message> {
         let mut packet = [0; 2];
         loop {
-            let received = recvmsg(
-                &self.0,
-                &mut [IoSliceMut::new(&mut packet)],
-                &mut RecvAncillaryBuffer::default(),
-                flags,
-            );
+            let received = recvmsg(&self.0, &mut [IoSliceMut::new(&mut packet)], &mut RecvAncillaryBuffer::default(), flags);
             return match received.map(|r| r.bytes) {
                 Ok(2) => match packet {
                     [b'g', 0] => Some(Message::Go),

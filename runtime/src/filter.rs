@@ -63,11 +63,11 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             libc::SYS_pidfd_send_signal,
             libc::SYS_tgkill,
             libc::SYS_waitid,
-            libc::SYS_prlimit64,
             // Its own threads.
             libc::SYS_futex,
             libc::SYS_gettid,
-            libc::SYS_ppoll,
+            libc::SYS_sched_yield,
+            libc::SYS_poll,
             libc::SYS_clock_gettime,
             libc::SYS_sched_getaffinity,
             libc::SYS_rt_sigprocmask,

@@ -44,8 +44,8 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     let signal_mask = set_signal_mask(watched).map_err(start_failure("block signals"))?;
 
     let (ours, theirs) = Control::pair().map_err(start_failure("make a socket pair"))?;
-    let (gofer_sentry, gofer_server) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(start_failure("make a socket pair"))?;
+    let (gofer_sentry, gofer_server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(start_failure("make a socket pair"))?;
 
     let command = rustix::process::getpid();
     let mounts = spec.gofer_mounts();
@@ -63,18 +63,14 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
         }
     })
     .map_err(start_failure("fork the gofer"))?;
-    let mut children = Children::default();
-    children.gofer = Pid::from_raw(gofer);
+    let mut children = Children { sentry: None, gofer: Pid::from_raw(gofer) };
 
     let root = rustix::process::geteuid().is_root();
     let inheritance = Inheritance {
         spec,
         control: theirs,
         gofer: gofer_sentry,
-        ids: Ids {
-            stub: u32::from(root),
-            groups: root,
-        },
+        ids: Ids { stub: u32::from(root), groups: root },
         ignored_signals: ignored,
         signal_mask,
     };
@@ -128,7 +124,7 @@ fn write_id_maps(sentry: i32, root: bool) -> Result<(), Failure> {
 }
 
 /// The sandbox's processes that are this process's children, while they live. They are killed when this is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Children {
     sentry: Option<Pid>,
     gofer: Option<Pid>,
@@ -220,9 +216,8 @@ fn died(who: &str, status: WaitStatus) -> Failure {
         )),
         (Some(signal), _) => Failure::new(format_args!("the {who} was killed by signal {signal}; the sandbox is gone")),
         (None, Some(101)) => Failure::new(format_args!("the {who} panicked (a bug in Bevor); the sandbox is gone")),
-        (None, code) => Failure::new(format_args!(
-            "the {who} ended unexpectedly with status {}; the sandbox is gone",
-            code.unwrap_or(-1)
-        )),
+        (None, code) => {
+            Failure::new(format_args!("the {who} ended unexpectedly with status {}; the sandbox is gone", code.unwrap_or(-1)))
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The sentry process from its first instruction to the kernel's: process 1 of the sandbox's namespaces.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use bevor_gofer::Gofer;
 use bevor_hostcall::confine::{CapabilitySet, detached_proc, empty_root, limit_capabilities, no_new_privileges};
@@ -20,7 +21,7 @@ pub(crate) struct Sentry<'a> {
     /// What to run.
     pub(crate) spec: &'a Spec,
     /// Host files.
-    pub(crate) gofer: Gofer,
+    pub(crate) gofer: Arc<Gofer>,
     /// Signals from the command; `None` from it means that the command is gone.
     pub(crate) control: Control,
     /// Signals that the caller ignores, bit `n - 1` for signal `n`: the first process starts with these ignored.
@@ -94,24 +95,13 @@ pub(crate) fn main<K: Kernel>(inheritance: Inheritance<'_>, kernel: K) -> i32 {
 }
 
 fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> Result<Verdict, Failure> {
-    let Inheritance {
-        spec,
-        control,
-        gofer,
-        ids,
-        ignored_signals,
-        signal_mask,
-    } = inheritance;
+    let Inheritance { spec, control, gofer, ids, ignored_signals, signal_mask } = inheritance;
     isolate(spec, [&control, line], &gofer, ids)?;
+    // The standard hook looks at the file system.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
     let platform = kernel.start_platform(spec, ids.stub)?;
     confine()?;
-    let sentry = Sentry {
-        spec,
-        gofer: Gofer::new(gofer),
-        control,
-        ignored_signals,
-        signal_mask,
-    };
+    let sentry = Sentry { spec, gofer: Arc::new(Gofer::new(gofer)), control, ignored_signals, signal_mask };
     Ok(kernel.run(sentry, platform))
 }
 
@@ -145,10 +135,7 @@ fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Id
         return Err(Failure::new("cannot start the sandbox: the command is gone"));
     }
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(Resource::Nofile, raised).map_err(at("raise the limit of descriptors"))?;
     set_signal_mask(0).map(drop).map_err(at("unblock signals"))
 }

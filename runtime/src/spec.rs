@@ -20,6 +20,7 @@ pub(crate) struct Mount {
 
 /// A checked `bevor do`.
 #[derive(Debug, Default)]
+#[allow(dead_code, reason = "read by the kernel, which is linked in by the change that takes these")]
 pub(crate) struct Spec {
     /// Number 0 is the root.
     pub(crate) mounts: Vec<Mount>,
@@ -50,10 +51,7 @@ impl Spec {
             return Err(Failure::new("no command given; put it last, after '--': bevor do -- CMD [ARG]..."));
         }
         let mut mounts = vec![Mount {
-            host: MountConfig {
-                source: checked_root(&args.root)?,
-                read_only: true,
-            },
+            host: MountConfig { source: checked_root(&args.root)?, read_only: true },
             destination: PathBuf::from("/"),
         }];
         for bind in &args.bind {
@@ -81,10 +79,15 @@ impl Spec {
         })
     }
 
-    /// A sandbox over the host's root that runs no command.
+    /// A sandbox over the host's root, with `directory` writable as mount 1, that runs no command.
     #[cfg(feature = "test-faults")]
-    pub(crate) fn for_selftest() -> Result<Self, Failure> {
+    pub(crate) fn for_selftest(directory: Option<OsString>) -> Result<Self, Failure> {
+        let bind = directory.map(|mut directory| {
+            directory.push(":/bound");
+            directory
+        });
         Self::new(DoArgs {
+            bind: bind.into_iter().collect(),
             root: PathBuf::from("/"),
             command: vec![OsString::from("selftest")],
             ..DoArgs::default()
@@ -118,9 +121,8 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     let full = source
         .canonicalize()
         .map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
-    let kind = full
-        .metadata()
-        .map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
+    let kind =
+        full.metadata().map_err(|e| Failure::new(format_args!("--bind {shown}: source {}: {}", source.display(), why(&e))))?;
     if !kind.is_dir() && !kind.is_file() {
         return Err(Failure::new(format_args!(
             "--bind {shown}: source {}: neither a directory nor a regular file",
@@ -129,23 +131,14 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     }
     let destination = Path::new(OsStr::from_bytes(destination));
     if !destination.is_absolute() {
-        return Err(Failure::new(format_args!(
-            "--bind {shown}: destination {}: not an absolute path",
-            destination.display()
-        )));
+        return Err(Failure::new(format_args!("--bind {shown}: destination {}: not an absolute path", destination.display())));
     }
     let destination = normal(destination)
         .ok_or_else(|| Failure::new(format_args!("--bind {shown}: destination {}: '..' leads nowhere", destination.display())))?;
     if destination == Path::new("/") {
         return Err(Failure::new(format_args!("--bind {shown}: destination /: use --root to replace the root")));
     }
-    Ok(Mount {
-        host: MountConfig {
-            source: full,
-            read_only,
-        },
-        destination,
-    })
+    Ok(Mount { host: MountConfig { source: full, read_only }, destination })
 }
 
 /// The path without "." ; none with "..", which may mean something else inside.
@@ -199,10 +192,7 @@ fn parse_fault(fault: &str) -> Result<(String, String), Failure> {
     const KINDS: [&str; 5] = ["noop-success", "wrong-errno", "drop-flags", "short-count", "effect-skipped"];
     match fault.split_once(':') {
         Some((call, kind)) if !call.is_empty() && KINDS.contains(&kind) => Ok((call.to_owned(), kind.to_owned())),
-        _ => Err(Failure::new(format_args!(
-            "--fault {fault}: expected CALL:KIND with KIND one of {}",
-            KINDS.join(", ")
-        ))),
+        _ => Err(Failure::new(format_args!("--fault {fault}: expected CALL:KIND with KIND one of {}", KINDS.join(", ")))),
     }
 }
 

@@ -163,11 +163,7 @@ impl Errno {
     /// The error number of a raw host result (a value in -4095..=-1), or `None` if it is not an error.
     #[must_use]
     pub fn from_raw_result(result: i64) -> Option<Errno> {
-        if (-4095..0).contains(&result) {
-            u16::try_from(-result).ok().map(Errno)
-        } else {
-            None
-        }
+        if (-4095..0).contains(&result) { u16::try_from(-result).ok().map(Errno) } else { None }
     }
 
     /// The error with this number, if it is in 1..=4095.

@@ -193,10 +193,7 @@ impl Timespec {
     /// From nanoseconds since the epoch.
     #[must_use]
     pub fn from_nanos(ns: u64) -> Self {
-        Self {
-            sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
-            nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0),
-        }
+        Self { sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX), nsec: i64::try_from(ns % 1_000_000_000).unwrap_or(0) }
     }
 
     /// As nanoseconds; `None` if negative or not normalised. Saturates.

@@ -5,6 +5,8 @@
 
 pub mod errno;
 pub mod fs;
+pub mod process;
+pub mod signal;
 pub mod sysno;
 pub mod user;
 

@@ -20,6 +20,7 @@ impl UserAddr {
     ///
     /// # Errors
     /// EFAULT on overflow or past the end of application memory.
+    #[allow(clippy::should_implement_trait, reason = "it is checked, and fails with an errno")]
     pub fn add(self, offset: u64) -> Result<Self, Errno> {
         match self.0.checked_add(offset) {
             Some(sum) if sum <= USER_TOP => Ok(Self(sum)),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bevor_abi::{Errno, Fd, UserAddr};
-use bevor_platform::Thread;
+use bevor_platform::{CloneOp, Reply, Thread};
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
@@ -51,6 +51,33 @@ pub struct Sleep {
     pub queues: SmallVec<[(WaitQueue, PollEvents); 2]>,
     /// Absolute deadline.
     pub deadline: Option<Instant>,
+    /// Only the death of the process ends the sleep early.
+    pub killable: bool,
+}
+
+impl Sleep {
+    /// Whether both wait for the same.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.deadline == other.deadline
+            && self.killable == other.killable
+            && self.queues.len() == other.queues.len()
+            && self.queues.iter().zip(&other.queues).all(|((a, x), (b, y))| x == y && a.same_as(b))
+    }
+}
+
+/// What a handler asks for in place of a result; it then returns [`SyscallError::Replied`].
+pub enum Action {
+    /// A reply of its own (mmap).
+    Reply(Reply),
+    /// A clone; the task is the child.
+    Clone(CloneOp, Arc<Task>),
+    /// The end of the calling thread.
+    Exit,
+    /// The prepared image takes over.
+    Exec,
+    /// The result, after a look at signals because the mask has changed.
+    Unmask(i64),
 }
 
 /// The handler's view of its call.
@@ -67,6 +94,8 @@ pub struct SyscallContext<'a> {
     pub wakeup: Wakeup,
     /// Filled by `block_on`.
     pub sleep: Sleep,
+    /// Filled by [`SyscallContext::act`].
+    pub action: Option<Action>,
     /// A signal for the calling thread that the dispatcher raises when the handler has returned (SIGPIPE 13, SIGXFSZ 25).
     pub raise: Option<i32>,
     /// The signal mask while the call sleeps (ppoll, pselect6, epoll_pwait): put in force by the task when the handler returns
@@ -74,7 +103,55 @@ pub struct SyscallContext<'a> {
     pub temporary_mask: Option<u64>,
 }
 
+impl<'a> SyscallContext<'a> {
+    /// The view of a call about to run.
+    #[must_use]
+    pub fn new(
+        task: &'a Arc<Task>,
+        thread: &'a Arc<dyn Thread>,
+        timers: &'a Arc<dyn Timers>,
+        progress: &'a mut Progress,
+        wakeup: Wakeup,
+    ) -> Self {
+        Self { task, thread, timers, progress, wakeup, sleep: Sleep::default(), action: None, raise: None, temporary_mask: None }
+    }
+}
+
 impl SyscallContext<'_> {
+    /// Asks for something else than a result; return the value from the handler.
+    pub fn act(&mut self, action: Action) -> SyscallError {
+        self.action = Some(action);
+        SyscallError::Replied
+    }
+
+    /// Replaces the signal mask until the call is over (ppoll(2), pselect(2), epoll_pwait(2), rt_sigsuspend(2)): a handler that runs because
+    /// of it returns to the old mask. May be called again when the handler runs again.
+    pub fn set_temporary_mask(&self, mask: u64) {
+        let mut saved = self.task.saved_mask.lock();
+        if saved.is_none() {
+            *saved = Some(self.thread.sigmask());
+        }
+        drop(saved);
+        self.thread.set_sigmask(mask & !bevor_abi::signal::UNBLOCKABLE);
+        self.task.mask_changed();
+    }
+
+    /// Copies a signal mask argument in and installs it for the call: `sigsetsize` must be 8; a null pointer changes nothing.
+    ///
+    /// # Errors
+    /// EINVAL for another size, EFAULT.
+    pub fn copy_in_temporary_mask(&self, addr: UserAddr, sigsetsize: usize) -> Result<(), Errno> {
+        if addr.is_null() {
+            return Ok(());
+        }
+        if sigsetsize != 8 {
+            return Err(Errno::EINVAL);
+        }
+        let mask: u64 = self.copy_in_value(addr)?;
+        self.set_temporary_mask(mask);
+        Ok(())
+    }
+
     /// The descriptor table.
     #[must_use]
     pub fn files(&self) -> Arc<FdTable> {
@@ -126,16 +203,18 @@ impl SyscallContext<'_> {
         SyscallError::Block
     }
 
+    /// As [`SyscallContext::block_on`], but no signal other than one that kills ends the sleep.
+    pub fn block_killable(&mut self, queue: &WaitQueue) -> SyscallError {
+        self.sleep.killable = true;
+        self.block_on(&[(queue, PollEvents::IN)], None, Restart::Always)
+    }
+
     /// Copies exactly `dst.len()` bytes in.
     ///
     /// # Errors
     /// EFAULT.
     pub fn copy_in(&self, addr: UserAddr, dst: &mut [u8]) -> Result<(), Errno> {
-        if self.thread.read_memory(addr.0, dst) == dst.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.read_memory(addr.0, dst) == dst.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure in.
@@ -191,11 +270,7 @@ impl SyscallContext<'_> {
             buffer.write(0, src);
             return Ok(());
         }
-        if self.thread.write_memory(addr.0, src) == src.len() {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
-        }
+        if self.thread.write_memory(addr.0, src) == src.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies a structure out.

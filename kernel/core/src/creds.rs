@@ -106,12 +106,7 @@ impl Credentials {
     /// Root with every capability.
     #[must_use]
     pub fn root() -> Self {
-        Self {
-            permitted: CapSet::ALL,
-            effective: CapSet::ALL,
-            bounding: CapSet::ALL,
-            ..Self::default()
-        }
+        Self { permitted: CapSet::ALL, effective: CapSet::ALL, bounding: CapSet::ALL, ..Self::default() }
     }
 
     /// Whether the effective set holds `cap`.

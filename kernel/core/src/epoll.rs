@@ -91,13 +91,7 @@ impl Epoll {
     }
 
     fn new() -> Self {
-        Self {
-            entries: Mutex::default(),
-            ready: Arc::new(Ready {
-                list: Mutex::default(),
-                queue: WaitQueue::new(),
-            }),
-        }
+        Self { entries: Mutex::default(), ready: Arc::new(Ready { list: Mutex::default(), queue: WaitQueue::new() }) }
     }
 
     /// EPOLL_CTL_ADD.
@@ -205,10 +199,7 @@ impl Epoll {
                 continue;
             }
             let wanted = entry.wanted.load(Ordering::Acquire);
-            report(EpollEvent {
-                events: events.bits(),
-                data: entry.data.load(Ordering::Acquire),
-            });
+            report(EpollEvent { events: events.bits(), data: entry.data.load(Ordering::Acquire) });
             count += 1;
             if wanted & ONESHOT != 0 {
                 entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP, Ordering::AcqRel);
@@ -229,14 +220,10 @@ impl Epoll {
 impl FileOps for Epoll {
     fn poll(&self, _file: &File) -> PollEvents {
         let listed: Vec<_> = self.ready.list.lock().iter().cloned().collect();
-        let ready = listed.iter().any(|e| {
-            !e.removed.load(Ordering::Acquire) && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask()))
-        });
-        if ready {
-            PollEvents::IN | PollEvents::RDNORM
-        } else {
-            PollEvents::empty()
-        }
+        let ready = listed
+            .iter()
+            .any(|e| !e.removed.load(Ordering::Acquire) && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask())));
+        if ready { PollEvents::IN | PollEvents::RDNORM } else { PollEvents::empty() }
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.ready.queue)

@@ -22,11 +22,7 @@ impl EventFd {
     /// eventfd2(2). `flags`: open(2)'s O_NONBLOCK.
     #[must_use]
     pub fn create(vfs: &Vfs, initial: u32, semaphore: bool, flags: u32, owner: (u32, u32)) -> Arc<File> {
-        let ops = Arc::new(Self {
-            count: Mutex::new(u64::from(initial)),
-            semaphore,
-            queue: WaitQueue::new(),
-        });
+        let ops = Arc::new(Self { count: Mutex::new(u64::from(initial)), semaphore, queue: WaitQueue::new() });
         vfs.anon_file("anon_inode:[eventfd]", 0o600, ops, o::RDWR | flags & o::NONBLOCK, owner)
     }
 }

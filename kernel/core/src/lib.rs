@@ -10,8 +10,13 @@ pub mod epoll;
 pub mod error;
 pub mod eventfd;
 pub mod io;
+pub mod kernel;
+pub mod loader;
+pub mod lock;
+pub mod log;
 pub mod num;
 pub mod pipe;
+pub mod signal;
 pub mod socket;
 pub mod task;
 #[cfg(test)]

@@ -252,12 +252,7 @@ impl Pipe {
                     break;
                 }
                 done += n;
-                state.slots.push_back(Slot {
-                    page,
-                    start: 0,
-                    end: n,
-                    packet,
-                });
+                state.slots.push_back(Slot { page, start: 0, end: n, packet });
             }
         }
         if done == 0 {
@@ -287,11 +282,7 @@ impl PipeEnd {
             state.writer_opens += u64::from(writes);
         }
         pipe.queue.wake(PollEvents::all());
-        Arc::new(Self {
-            pipe: Arc::clone(pipe),
-            reads,
-            writes,
-        })
+        Arc::new(Self { pipe: Arc::clone(pipe), reads, writes })
     }
 
     /// The pipe.

@@ -132,11 +132,7 @@ impl FileOps for TimerFd {
     }
     fn poll(&self, _file: &File) -> PollEvents {
         let now = self.timers.now();
-        if self.state.lock().deadline.is_some_and(|at| at <= now) {
-            PollEvents::IN
-        } else {
-            PollEvents::empty()
-        }
+        if self.state.lock().deadline.is_some_and(|at| at <= now) { PollEvents::IN } else { PollEvents::empty() }
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.wake.0)

@@ -75,16 +75,11 @@ impl WaitQueue {
     }
 
     /// Adds `waiter` for `mask` (ERR and HUP are always included) until the token is dropped.
-    #[must_use]
     pub fn register(&self, mask: PollEvents, waiter: Arc<dyn Waiter>) -> WaitToken {
         let mut entries = self.0.lock();
         let id = entries.next_id;
         entries.next_id += 1;
-        entries.list.push(Entry {
-            id,
-            mask: mask | PollEvents::ERR | PollEvents::HUP,
-            waiter,
-        });
+        entries.list.push(Entry { id, mask: mask | PollEvents::ERR | PollEvents::HUP, waiter });
         WaitToken { queue: self.clone(), id }
     }
 
@@ -96,6 +91,12 @@ impl WaitQueue {
                 entry.waiter.notify(hit);
             }
         }
+    }
+
+    /// Whether both are the same queue.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether nobody waits: lets hot paths skip work.

@@ -31,17 +31,11 @@ pub struct GoferFs {
 }
 
 fn time(t: wire::TimeSpec) -> Timespec {
-    Timespec {
-        sec: t.sec,
-        nsec: i64::from(t.nsec),
-    }
+    Timespec { sec: t.sec, nsec: i64::from(t.nsec) }
 }
 
 fn set_time(t: Timespec) -> SetTime {
-    SetTime::At(wire::TimeSpec {
-        sec: t.sec,
-        nsec: u32::try_from(t.nsec).unwrap_or(0),
-    })
+    SetTime::At(wire::TimeSpec { sec: t.sec, nsec: u32::try_from(t.nsec).unwrap_or(0) })
 }
 
 impl GoferFs {
@@ -51,12 +45,7 @@ impl GoferFs {
     /// The gofer's.
     pub fn mount(vfs: &Arc<Vfs>, client: &Arc<Gofer>, mount: u32, shared: bool) -> Result<Arc<Inode>, Errno> {
         let (node, attr) = client.attach(mount)?;
-        let fs = Arc::new(Self {
-            client: Arc::clone(client),
-            vfs: Arc::clone(vfs),
-            sb: OnceLock::new(),
-            shared,
-        });
+        let fs = Arc::new(Self { client: Arc::clone(client), vfs: Arc::clone(vfs), sb: OnceLock::new(), shared });
         let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", 0xef53);
         sb.revalidate = shared;
         let stats_of = Arc::clone(client);
@@ -113,12 +102,7 @@ impl Drop for Node {
 
 impl Node {
     fn of(inode: &Inode) -> Result<&Arc<Node>, Errno> {
-        inode
-            .ops()
-            .as_any()
-            .downcast_ref::<NodeRef>()
-            .map(|r| &r.0)
-            .ok_or(Errno::EXDEV)
+        inode.ops().as_any().downcast_ref::<NodeRef>().map(|r| &r.0).ok_or(Errno::EXDEV)
     }
 
     /// The descriptor for reading, opened on first use.
@@ -142,10 +126,7 @@ impl Node {
                 a.gid = st.gid;
                 a.size = st.size;
                 a.blocks = st.blocks;
-                let spec = |(sec, nsec): (i64, i64)| wire::TimeSpec {
-                    sec,
-                    nsec: u32::try_from(nsec).unwrap_or(0),
-                };
+                let spec = |(sec, nsec): (i64, i64)| wire::TimeSpec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
                 a.atime = spec(st.atime);
                 a.mtime = spec(st.mtime);
                 a.ctime = spec(st.ctime);
@@ -167,10 +148,7 @@ impl Node {
 }
 
 fn owner(new: &NewNode) -> Owner {
-    Owner {
-        uid: new.uid,
-        gid: new.gid,
-    }
+    Owner { uid: new.uid, gid: new.gid }
 }
 
 struct NodeRef(Arc<Node>);
@@ -309,10 +287,7 @@ impl InodeOps for NodeRef {
     }
     fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
         if inode.is_dir() {
-            return Ok(Arc::new(HostDir {
-                node: Arc::clone(&self.0),
-                entries: Mutex::default(),
-            }));
+            return Ok(Arc::new(HostDir { node: Arc::clone(&self.0), entries: Mutex::default() }));
         }
         self.0.reader()?;
         if flags & o::ACCMODE == o::RDONLY {
@@ -322,10 +297,7 @@ impl InodeOps for NodeRef {
             Errno::EACCES => self.client().open(self.0.id, OpenFlags::WRONLY),
             e => Err(e),
         })?;
-        Ok(Arc::new(HostWriter {
-            node: Arc::clone(&self.0),
-            fd,
-        }))
+        Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd }))
     }
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
         self.client().getxattr(self.0.id, name)
@@ -379,10 +351,7 @@ impl FileOps for Node {
         if write {
             return Err(Errno::EACCES);
         }
-        Ok(FileMapping {
-            fd: self.reader()?.clone(),
-            id: self.mapping_id,
-        })
+        Ok(FileMapping { fd: self.reader()?.clone(), id: self.mapping_id })
     }
     fn fsync(&self, _file: &File, data_only: bool) -> Result<(), Errno> {
         file::fsync(self.reader()?, data_only)
@@ -432,10 +401,7 @@ impl FileOps for HostWriter {
         seek_host(&self.fd, offset, hole)
     }
     fn mapping(&self, _file: &File, _write: bool) -> Result<FileMapping, Errno> {
-        Ok(FileMapping {
-            fd: self.fd.clone(),
-            id: self.node.mapping_id + 1,
-        })
+        Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         file::fallocate(&self.fd, i32::try_from(mode).map_err(|_| Errno::EINVAL)?, offset, len)?;
@@ -500,12 +466,7 @@ impl FileOps for HostDir {
             if at < pos {
                 continue;
             }
-            let entry = DirEntry {
-                name: &e.name,
-                ino: e.ino,
-                kind: kind_of(e.kind),
-                next: at + 1,
-            };
+            let entry = DirEntry { name: &e.name, ino: e.ino, kind: kind_of(e.kind), next: at + 1 };
             if !emit(&entry) {
                 break;
             }

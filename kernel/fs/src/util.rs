@@ -9,14 +9,7 @@ pub(crate) fn emit_dots(file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_
     let up = dentry.parent().map_or(here, |p| p.inode().ino());
     let dots: [(&[u8], u64, u64); 2] = [(b".", here, 1), (b"..", up, 2)];
     for (name, ino, next) in dots {
-        if pos < next
-            && !emit(&DirEntry {
-                name,
-                ino,
-                kind: FileKind::Directory,
-                next,
-            })
-        {
+        if pos < next && !emit(&DirEntry { name, ino, kind: FileKind::Directory, next }) {
             return false;
         }
     }

@@ -40,10 +40,7 @@ impl Gofer {
     /// Speaks over `socket`, the sentry's end of the pair.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self {
-            transport: Transport::new(socket),
-            buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()),
-        }
+        Self { transport: Transport::new(socket), buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()) }
     }
 
     fn call<R>(
@@ -53,7 +50,7 @@ impl Gofer {
     ) -> Result<R, Errno> {
         let mut buffer = self.buffer.lock();
         self.transport.send(encode(request, &mut buffer)?, None)?;
-        let (len, fd) = self.transport.receive(&mut buffer, true)?.ok_or(Errno::EPIPE)?;
+        let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
         match decode(&buffer[..len])? {
             Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
             reply => take(reply, fd),
@@ -117,10 +114,9 @@ impl Gofer {
             check_name(name)?;
         }
         self.call(&Request::Walk(parent, names.to_vec()), |reply, _| match reply {
-            Reply::Walk(nodes, code) => Ok(Walked {
-                nodes,
-                stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) },
-            }),
+            Reply::Walk(nodes, code) => {
+                Ok(Walked { nodes, stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) } })
+            }
             _ => Err(unexpected()),
         })
     }

@@ -38,10 +38,7 @@ impl std::fmt::Display for GoferError {
 impl std::error::Error for GoferError {}
 
 fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError {
-    move |e| GoferError {
-        step,
-        cause: e.to_string(),
-    }
+    move |e| GoferError { step, cause: e.to_string() }
 }
 
 /// Confines this process and serves `mounts` on `socket` until the sentry closes its end.
@@ -54,6 +51,8 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 /// Says which step failed.
 pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     let root = rustix::process::geteuid().is_root();
+    // The standard hook looks at the file system, which the filter forbids.
+    std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
     let own_fds = open_own_fds().map_err(at("open /proc/self/fd"))?;
     rustix::process::umask(Mode::empty());
     raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
@@ -83,12 +82,7 @@ fn isolated(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
     unshare(Namespaces::MOUNT)?;
     let sources = mounts
         .iter()
-        .map(|mount| {
-            Ok(MountSource {
-                fd: clone_tree(&mount.source, mount.read_only)?,
-                read_only: mount.read_only,
-            })
-        })
+        .map(|mount| Ok(MountSource { fd: clone_tree(&mount.source, mount.read_only)?, read_only: mount.read_only }))
         .collect::<Result<_, Errno>>()?;
     empty_root()?;
     Ok(sources)
@@ -108,14 +102,7 @@ fn shared(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
 
 fn raise_descriptor_limit() -> Result<(), Errno> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )
-    .map_err(errno)
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).map_err(errno)
 }
 
 /// The sentry's first packet, before any request: with a descriptor of the sandbox's proc file system if there is one.
@@ -133,7 +120,7 @@ pub fn send_proc(socket: &OwnedFd, proc: Option<BorrowedFd<'_>>) -> Result<(), E
 fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     let socket = rustix::io::fcntl_dupfd_cloexec(socket.as_fd(), 0).map_err(errno)?;
     let mut packet = [0; 16];
-    match Transport::new(socket).receive(&mut packet, false)? {
+    match Transport::new(socket).receive(&mut packet)? {
         Some((len, proc)) if &packet[..len] == HELLO => Ok(proc),
         Some(_) => Err(Errno::EPROTO),
         None => Err(Errno::EPIPE),
@@ -169,7 +156,6 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_utimensat,
             libc::SYS_ftruncate,
             // The process itself: heap, its end, a panic's message.
-            libc::SYS_sched_getaffinity,
             libc::SYS_brk,
             libc::SYS_munmap,
             libc::SYS_mremap,

@@ -22,13 +22,7 @@ fn pair() -> (OwnedFd, OwnedFd) {
 /// A connection to a server (on a thread) for these directories.
 fn serve(mounts: &[(&Path, bool)]) -> Gofer {
     let (ours, theirs) = pair();
-    let mounts = mounts
-        .iter()
-        .map(|&(path, read_only)| MountSource {
-            fd: path_fd(path),
-            read_only,
-        })
-        .collect();
+    let mounts = mounts.iter().map(|&(path, read_only)| MountSource { fd: path_fd(path), read_only }).collect();
     std::thread::spawn(move || {
         let fds = open_own_fds().unwrap();
         Server::new(mounts, &fds, None).unwrap().serve(theirs)
@@ -37,10 +31,7 @@ fn serve(mounts: &[(&Path, bool)]) -> Gofer {
 }
 
 fn me() -> Owner {
-    Owner {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-    }
+    Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
 }
 
 fn one(g: &Gofer, parent: NodeId, name: &str) -> Result<NodeId, Errno> {
@@ -104,10 +95,7 @@ fn the_server_checks_names_itself() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("inner")).unwrap();
     let (ours, theirs) = pair();
-    let mounts = vec![MountSource {
-        fd: path_fd(&dir.path().join("inner")),
-        read_only: false,
-    }];
+    let mounts = vec![MountSource { fd: path_fd(&dir.path().join("inner")), read_only: false }];
     std::thread::spawn(move || {
         let fds = open_own_fds().unwrap();
         Server::new(mounts, &fds, None).unwrap().serve(theirs)
@@ -152,10 +140,7 @@ fn a_read_only_mount_refuses_every_change() {
     assert_eq!(g.link(f, root, b"n").unwrap_err(), erofs);
     assert_eq!(g.symlink(root, b"n", b"f", me()).unwrap_err(), erofs);
     assert_eq!(g.mknod(root, b"n", SpecialKind::Fifo, 0o644, me()).unwrap_err(), erofs);
-    let set = SetAttr {
-        size: Some(0),
-        ..SetAttr::default()
-    };
+    let set = SetAttr { size: Some(0), ..SetAttr::default() };
     assert_eq!(g.setattr(f, set).unwrap_err(), erofs);
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"old");
 }
@@ -170,11 +155,7 @@ fn changes_on_a_writable_mount_reach_the_host() {
     rustix::io::pwrite(&fd, b"hello", 0).unwrap();
     assert_eq!(g.getattr(f).unwrap().size, 5);
     assert_eq!(g.create(root, b"f", OpenFlags::EXCL, 0o640, me()).unwrap_err(), Errno::EEXIST);
-    let set = SetAttr {
-        mode: Some(0o600),
-        size: Some(2),
-        ..SetAttr::default()
-    };
+    let set = SetAttr { mode: Some(0o600), size: Some(2), ..SetAttr::default() };
     assert_eq!(g.setattr(f, set).unwrap().size, 2);
     assert_eq!(std::fs::metadata(dir.path().join("f")).unwrap().permissions().mode() & 0o7777, 0o600);
 

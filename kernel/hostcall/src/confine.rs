@@ -6,8 +6,8 @@ use std::path::Path;
 use bevor_abi::Errno;
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
 };
 pub use rustix::thread::CapabilitySet;
 use rustix::thread::CapabilitySets;
@@ -23,8 +23,7 @@ fn errno(e: rustix::io::Errno) -> Errno {
 /// # Errors
 /// ENOENT, EPERM, and others of open_tree(2) and mount_setattr(2).
 pub fn clone_tree(path: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, path, flags).map_err(errno)?;
     // Changes of the host's mounts reach the copy no more. Device nodes are of no use to anyone who holds it.
     set_tree_attributes(&tree, read_only)?;
@@ -45,12 +44,8 @@ fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     const NOSUID: u64 = 0x2;
     const NODEV: u64 = 0x4;
     const MS_PRIVATE: u64 = 1 << 18;
-    let attributes = MountAttr {
-        set: NOSUID | NODEV | if read_only { RDONLY } else { 0 },
-        clear: 0,
-        propagation: MS_PRIVATE,
-        userns_fd: 0,
-    };
+    let attributes =
+        MountAttr { set: NOSUID | NODEV | if read_only { RDONLY } else { 0 }, clear: 0, propagation: MS_PRIVATE, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
     // SAFETY: an empty NUL-terminated path and a structure of the size that is passed.
     check(unsafe {
@@ -120,11 +115,7 @@ pub fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
             }
         }
     }
-    let sets = CapabilitySets {
-        effective: keep,
-        permitted: keep,
-        inheritable: CapabilitySet::empty(),
-    };
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).map_err(errno)
 }
 

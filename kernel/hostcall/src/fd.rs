@@ -54,9 +54,7 @@ pub fn check(result: i64) -> Result<i64, Errno> {
 /// The host's errno (EMFILE, ENFILE, ENOMEM).
 pub fn memfd(name: &std::ffi::CStr) -> Result<HostFd, Errno> {
     // SAFETY: `name` is a NUL-terminated string; the call touches no other memory.
-    let fd = check(i64::from(unsafe {
-        libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)
-    }))?;
+    let fd = check(i64::from(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) }))?;
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has just returned this descriptor and nobody else owns it.
     Ok(HostFd::new(unsafe { OwnedFd::from_raw_fd(fd) }))

@@ -3,9 +3,11 @@
 //! Unsafe code is allowed here, in `bevor-stub` and in `bevor-platform`, and nowhere else under `kernel/`.
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod confine;
 pub mod fd;
 pub mod file;
+pub mod host;
 pub mod process;
 pub mod seccomp;
 pub mod shared;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition as Condition, SeccompFilter, SeccompRule,
-    TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition as Condition, SeccompFilter,
+    SeccompRule, TargetArch,
 };
 
 /// A filter under construction.
@@ -85,11 +85,7 @@ impl AllowList {
     }
 }
 
-fn install(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    otherwise: SeccompAction,
-    matched: SeccompAction,
-) -> Result<(), FilterError> {
+fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, otherwise: SeccompAction, matched: SeccompAction) -> Result<(), FilterError> {
     let filter = SeccompFilter::new(rules, otherwise, matched, TargetArch::x86_64).map_err(failed)?;
     let program = BpfProgram::try_from(filter).map_err(failed)?;
     seccompiler::apply_filter_all_threads(&program).map_err(failed)

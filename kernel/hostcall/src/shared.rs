@@ -60,18 +60,11 @@ impl SharedMemory {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(Errno::EFAULT);
         }
-        Ok(SharedSlice {
-            memory: Arc::clone(self),
-            offset,
-            len,
-        })
+        Ok(SharedSlice { memory: Arc::clone(self), offset, len })
     }
 
     fn at(&self, offset: usize, len: usize) -> *mut u8 {
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.len),
-            "range checked by the caller"
-        );
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "range checked by the caller");
         // SAFETY: the range was just checked to lie inside the mapping.
         unsafe { self.base.as_ptr().add(offset) }
     }

@@ -191,6 +191,9 @@ pub enum Reply {
     Continue,
     /// The system call's raw result (a negated errno in -4095..=-1).
     Return(i64),
+    /// The stub carries the call out itself: a call that it would have answered locally, sent to the sentry because local
+    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl).
+    Local,
     /// Make the same system call again at once (its request comes as a new event).
     Again,
     /// Build a signal frame and enter the handler.
@@ -287,6 +290,25 @@ pub trait Thread: Send + Sync {
     fn cpu_time(&self) -> (u64, u64);
 }
 
+/// A mapping of an address space, one line of the host's `/proc/PID/maps` (proc_pid_maps(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address and the one past the last.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Permissions as printed: `r-xp`.
+    pub perms: [u8; 4],
+    /// Offset into the file.
+    pub offset: u64,
+    /// Host device of the file (major, minor), zeros if anonymous.
+    pub dev: (u32, u32),
+    /// Host inode, 0 if anonymous.
+    pub inode: u64,
+    /// `[stack]`, `[vdso]` and the like; empty for files, whose host paths do not leave the platform.
+    pub label: String,
+}
+
 /// One application address space (a host process).
 pub trait AddressSpace: Send + Sync {
     /// Kills the host process and all of its threads. Their owners get `Gone` unless they already exited.
@@ -297,6 +319,11 @@ pub trait AddressSpace: Send + Sync {
     fn id(&self) -> u64;
     /// Copies from memory without a stopped thread; bytes before the first fault.
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize;
+    /// The application's mappings, lowest first, as the host has them; the stub's own are left out.
+    ///
+    /// # Errors
+    /// The host's errno if the process is gone or its files cannot be opened.
+    fn mappings(&self) -> Result<Vec<Mapping>, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
 }
@@ -313,4 +340,8 @@ pub trait Platform: Send + Sync {
     fn exec(&self, owner: OwnerRef, image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno>;
     /// Runs `f` on a helper thread that may block in host calls.
     fn spawn_blocking(&self, f: Box<dyn FnOnce() + Send>);
+    /// Sets what workers run after each event (tasks that became ready). Only the first call counts.
+    fn set_ready_hook(&self, hook: Arc<dyn Fn() + Send + Sync>);
+    /// Kills every application process; the platform is of no use afterwards.
+    fn shutdown(&self);
 }

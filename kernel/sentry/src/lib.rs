@@ -1,5 +1,11 @@
-//! The sentry: dispatches system calls to the kernel.
+//! The sentry: dispatches system calls to the kernel, and boots it.
 #![forbid(unsafe_code)]
 
+pub mod boot;
+pub mod dispatch;
+pub mod handler;
+pub mod strace;
 pub mod syscalls;
+pub mod table;
+pub mod timers;
 pub mod user_io;

@@ -29,10 +29,7 @@ pub fn single(addr: UserAddr, len: usize) -> Result<IoVecs, Errno> {
     let len = len.min(MAX_RW);
     addr.add(to_u64(len))?;
     let mut iov = IoVecs::new();
-    iov.push(IoVec {
-        base: addr.0,
-        len: to_u64(len),
-    });
+    iov.push(IoVec { base: addr.0, len: to_u64(len) });
     Ok(iov)
 }
 
@@ -106,14 +103,7 @@ impl<'a> UserSink<'a> {
     /// A sink for up to `len` bytes from byte `skip` of `iov` on.
     #[must_use]
     pub fn new(thread: &'a dyn Thread, iov: &'a [IoVec], skip: usize, len: usize) -> Self {
-        Self {
-            thread,
-            iov,
-            skip,
-            room: len.min(total(iov).saturating_sub(skip)),
-            buffer: SmallVec::new(),
-            direct: 0,
-        }
+        Self { thread, iov, skip, room: len.min(total(iov).saturating_sub(skip)), buffer: SmallVec::new(), direct: 0 }
     }
 
     /// Copies out what was collected; returns how much arrived. Call it with no lock held.

@@ -90,11 +90,7 @@ impl UnixSocket {
                 path.to_vec()
             }
         };
-        self.state.lock().bound = Some(Bound {
-            name,
-            owner: true,
-            vfs: Arc::clone(&self.vfs),
-        });
+        self.state.lock().bound = Some(Bound { name, owner: true, vfs: Arc::clone(&self.vfs) });
         Ok(())
     }
 
@@ -175,11 +171,8 @@ impl UnixSocket {
                 return Err(Errno::EAGAIN);
             }
             peer_creds = state.peer_creds;
-            server.state.lock().bound = state.bound.as_ref().map(|b| Bound {
-                name: b.name.clone(),
-                owner: false,
-                vfs: Arc::clone(&self.vfs),
-            });
+            server.state.lock().bound =
+                state.bound.as_ref().map(|b| Bound { name: b.name.clone(), owner: false, vfs: Arc::clone(&self.vfs) });
             let mut mine = self.state.lock();
             mine.peer = Some(Arc::downgrade(&server));
             mine.connected = true;

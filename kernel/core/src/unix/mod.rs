@@ -117,11 +117,7 @@ impl UnixSocket {
                 shut_write: false,
                 bound: None,
                 peer_addr: Vec::new(),
-                peer_creds: UnixCredentials {
-                    pid: 0,
-                    uid: u32::MAX,
-                    gid: u32::MAX,
-                },
+                peer_creds: UnixCredentials { pid: 0, uid: u32::MAX, gid: u32::MAX },
                 backlog: None,
                 pending: VecDeque::new(),
                 pass_creds: false,

@@ -6,10 +6,7 @@ use super::{AF_UNIX, UnixSocket};
 
 /// Reads a C int from the front of an option's value.
 fn int(value: &[u8]) -> Result<i32, Errno> {
-    value
-        .first_chunk::<4>()
-        .map(|b| i32::from_le_bytes(*b))
-        .ok_or(Errno::EINVAL)
+    value.first_chunk::<4>().map(|b| i32::from_le_bytes(*b)).ok_or(Errno::EINVAL)
 }
 
 fn timeval(value: &[u8]) -> Result<u64, Errno> {

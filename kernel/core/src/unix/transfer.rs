@@ -87,19 +87,10 @@ impl UnixSocket {
             }
             state.bytes += n;
             let mergeable = control.files.is_empty()
-                && state
-                    .queue
-                    .back()
-                    .is_some_and(|p| p.files.is_empty() && p.creds == creds && p.data.len() + n <= 32768);
+                && state.queue.back().is_some_and(|p| p.files.is_empty() && p.creds == creds && p.data.len() + n <= 32768);
             match state.queue.back_mut() {
                 Some(last) if mergeable => last.data.extend_from_slice(&data),
-                _ => state.queue.push_back(Packet {
-                    data,
-                    start: 0,
-                    files: control.files.clone(),
-                    creds,
-                    from: Vec::new(),
-                }),
+                _ => state.queue.push_back(Packet { data, start: 0, files: control.files.clone(), creds, from: Vec::new() }),
             }
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
@@ -156,13 +147,7 @@ impl UnixSocket {
         {
             let mut state = peer.state.lock();
             state.bytes += n;
-            state.queue.push_back(Packet {
-                data,
-                start: 0,
-                files: control.files.clone(),
-                creds,
-                from,
-            });
+            state.queue.push_back(Packet { data, start: 0, files: control.files.clone(), creds, from });
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         Ok(n)
@@ -305,10 +290,7 @@ mod tests {
     fn a_stream_glues_messages_but_not_behind_passed_files() {
         let [a, b] = pair(UnixKind::Stream);
         send(&a, b"one", &Control::default()).unwrap();
-        let files = Control {
-            files: vec![Arc::clone(&a)],
-            creds: None,
-        };
+        let files = Control { files: vec![Arc::clone(&a)], creds: None };
         send(&a, b"two", &files).unwrap();
         send(&a, b"three", &Control::default()).unwrap();
         let (data, r) = receive(&b, 100).unwrap();

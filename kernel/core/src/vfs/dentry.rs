@@ -56,10 +56,7 @@ impl Dentry {
     fn make(inode: Arc<Inode>, parent: Option<Arc<Dentry>>, name: &[u8]) -> Self {
         Self {
             inode,
-            link: Mutex::new(Link {
-                parent,
-                name: Arc::from(name),
-            }),
+            link: Mutex::new(Link { parent, name: Arc::from(name) }),
             children: Mutex::default(),
             mounted: AtomicU32::new(0),
             unlinked: AtomicBool::new(false),
@@ -147,9 +144,7 @@ impl Dentry {
         let mut children = self.children.lock();
         if children.map.len() >= MAX_CHILDREN {
             // Unused: only the cache holds it, and it holds no cached children of its own.
-            children
-                .map
-                .retain(|_, c| c.as_ref().is_some_and(|d| Arc::strong_count(d) > 1 || d.is_mountpoint()));
+            children.map.retain(|_, c| c.as_ref().is_some_and(|d| Arc::strong_count(d) > 1 || d.is_mountpoint()));
             children.negative = 0;
         }
         if let Some(None) = children.map.insert(Box::from(name), Some(child)) {

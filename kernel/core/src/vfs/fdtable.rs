@@ -25,9 +25,7 @@ impl Slots {
     /// The lowest free number from `min` on, with the vector long enough to hold it.
     fn lowest(&mut self, min: usize, limit: usize) -> Result<usize, Errno> {
         let from = min.max(self.first_free);
-        let at = (from..self.list.len())
-            .find(|i| self.list[*i].is_none())
-            .unwrap_or_else(|| self.list.len().max(from));
+        let at = (from..self.list.len()).find(|i| self.list[*i].is_none()).unwrap_or_else(|| self.list.len().max(from));
         if at >= limit {
             return Err(Errno::EMFILE);
         }
@@ -235,9 +233,7 @@ impl FdTable {
     /// A copy for fork(2) or unshare(CLONE_FILES).
     #[must_use]
     pub fn fork(&self) -> Arc<Self> {
-        Arc::new(Self {
-            slots: RwLock::new(self.slots.read().clone()),
-        })
+        Arc::new(Self { slots: RwLock::new(self.slots.read().clone()) })
     }
 
     /// execve(2): closes what is marked close-on-exec.

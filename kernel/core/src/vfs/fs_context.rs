@@ -28,14 +28,7 @@ impl FsContext {
     #[must_use]
     pub fn new(ns: Arc<MountNamespace>) -> Arc<Self> {
         let root = ns.root();
-        Arc::new(Self {
-            ns,
-            places: RwLock::new(Places {
-                cwd: root.clone(),
-                root,
-            }),
-            umask: AtomicU32::new(0o022),
-        })
+        Arc::new(Self { ns, places: RwLock::new(Places { cwd: root.clone(), root }), umask: AtomicU32::new(0o022) })
     }
 
     /// A copy for fork(2) or unshare(CLONE_FS).

@@ -50,11 +50,7 @@ impl SuperBlock {
             magic,
             revalidate: false,
             cache: true,
-            stats: Box::new(|| FsStats {
-                bsize: 4096,
-                namelen: 255,
-                ..FsStats::default()
-            }),
+            stats: Box::new(|| FsStats { bsize: 4096, namelen: 255, ..FsStats::default() }),
         }
     }
 }

@@ -31,10 +31,7 @@ pub struct RangeLock {
 
 impl RangeLock {
     fn conflicts(&self, other: &RangeLock) -> bool {
-        self.owner != other.owner
-            && self.start < other.end
-            && other.start < self.end
-            && (self.exclusive || other.exclusive)
+        self.owner != other.owner && self.start < other.end && other.start < self.end && (self.exclusive || other.exclusive)
     }
 }
 
@@ -177,13 +174,7 @@ mod tests {
     use super::*;
 
     fn lock(owner: usize, exclusive: bool, start: u64, end: u64) -> RangeLock {
-        RangeLock {
-            owner: LockOwner::Posix(owner),
-            pid: 1,
-            exclusive,
-            start,
-            end,
-        }
+        RangeLock { owner: LockOwner::Posix(owner), pid: 1, exclusive, start, end }
     }
 
     #[test]

@@ -97,16 +97,8 @@ impl<'a> Walker<'a> {
     ) -> Result<Self, Errno> {
         let scoped = flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT);
         let root = if scoped { start } else { root };
-        let mut walker = Self {
-            ns,
-            caller,
-            flags,
-            root: root.clone(),
-            at: start.clone(),
-            buf: SmallVec::from_slice(path),
-            pos: 0,
-            links: 0,
-        };
+        let mut walker =
+            Self { ns, caller, flags, root: root.clone(), at: start.clone(), buf: SmallVec::from_slice(path), pos: 0, links: 0 };
         match path.first() {
             None => return Err(Errno::ENOENT),
             Some(b'/') => walker.go_to_root()?,
@@ -204,10 +196,7 @@ impl<'a> Walker<'a> {
         let Some(dentry) = lookup_child(&self.at.dentry, name, &self.caller, cached_only)? else {
             return Ok(None);
         };
-        let path = Path {
-            mount: Arc::clone(&self.at.mount),
-            dentry,
-        };
+        let path = Path { mount: Arc::clone(&self.at.mount), dentry };
         if !path.dentry.is_mountpoint() {
             return Ok(Some(path));
         }
@@ -238,10 +227,7 @@ impl<'a> Walker<'a> {
             self.at = up;
         }
         if let Some(parent) = self.at.dentry.parent() {
-            self.at = self.ns.follow_down(Path {
-                mount: Arc::clone(&self.at.mount),
-                dentry: parent,
-            });
+            self.at = self.ns.follow_down(Path { mount: Arc::clone(&self.at.mount), dentry: parent });
         }
         Ok(())
     }
@@ -339,7 +325,12 @@ impl<'a> Walker<'a> {
 ///
 /// # Errors
 /// What the file system reports, except ENOENT; EAGAIN if `cached_only` and it is not cached.
-pub fn lookup_child(dir: &Arc<Dentry>, name: &[u8], caller: &Caller<'_>, cached_only: bool) -> Result<Option<Arc<Dentry>>, Errno> {
+pub fn lookup_child(
+    dir: &Arc<Dentry>,
+    name: &[u8],
+    caller: &Caller<'_>,
+    cached_only: bool,
+) -> Result<Option<Arc<Dentry>>, Errno> {
     let inode = dir.inode();
     match dir.cached(name) {
         Cached::Positive(d) => {

@@ -112,24 +112,14 @@ impl Vfs {
     #[must_use]
     pub fn anon_file(&self, name: &str, mode: u32, ops: Arc<dyn FileOps>, flags: u32, owner: (u32, u32)) -> Arc<File> {
         let ino = self.next_ino();
-        let inode = Inode::new(
-            Arc::clone(&self.anon_sb),
-            ino,
-            mode,
-            owner.0,
-            owner.1,
-            Box::new(AnonInode { time: self.now() }),
-        );
+        let inode = Inode::new(Arc::clone(&self.anon_sb), ino, mode, owner.0, owner.1, Box::new(AnonInode { time: self.now() }));
         self.anon_file_of(&name.replace("{}", &ino.to_string()), inode, ops, flags)
     }
 
     /// As [`Vfs::anon_file`] for an inode that exists (the two ends of a pipe, a memfd).
     #[must_use]
     pub fn anon_file_of(&self, name: &str, inode: Arc<Inode>, ops: Arc<dyn FileOps>, flags: u32) -> Arc<File> {
-        let path = Path {
-            mount: Arc::clone(&self.anon),
-            dentry: Dentry::new_root(inode, name.as_bytes()),
-        };
+        let path = Path { mount: Arc::clone(&self.anon), dentry: Dentry::new_root(inode, name.as_bytes()) };
         File::new(path, ops, flags)
     }
 }

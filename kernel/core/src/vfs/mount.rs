@@ -119,21 +119,13 @@ impl MountNamespace {
     /// A namespace whose root is `root`.
     #[must_use]
     pub fn new(vfs: Arc<Vfs>, root: Arc<Mount>) -> Arc<Self> {
-        Arc::new(Self {
-            vfs,
-            root,
-            mounts: RwLock::default(),
-            generation: AtomicU64::new(0),
-        })
+        Arc::new(Self { vfs, root, mounts: RwLock::default(), generation: AtomicU64::new(0) })
     }
 
     /// The topmost root.
     #[must_use]
     pub fn root(&self) -> Path {
-        self.follow_down(Path {
-            mount: Arc::clone(&self.root),
-            dentry: Arc::clone(&self.root.root),
-        })
+        self.follow_down(Path { mount: Arc::clone(&self.root), dentry: Arc::clone(&self.root.root) })
     }
 
     /// Counts changes, for pollers of /proc/PID/mounts.
@@ -188,10 +180,7 @@ impl MountNamespace {
             let Some(mount) = self.mounts.read().get(&key(&path)).and_then(|s| s.last().cloned()) else {
                 break;
             };
-            path = Path {
-                dentry: Arc::clone(&mount.root),
-                mount,
-            };
+            path = Path { dentry: Arc::clone(&mount.root), mount };
         }
         path
     }

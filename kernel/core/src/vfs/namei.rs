@@ -84,11 +84,7 @@ impl FsContext {
                 if !walker.at.dentry.inode().is_dir() {
                     return Err(Errno::ENOTDIR);
                 }
-                Ok(Parent {
-                    name: walker.name(last).to_vec(),
-                    trailing,
-                    dir: walker.at,
-                })
+                Ok(Parent { name: walker.name(last).to_vec(), trailing, dir: walker.at })
             }
             last => Err(dots(last)),
         }
@@ -171,7 +167,13 @@ impl FsContext {
         self.open_path(found, caller, flags)
     }
 
-    fn create_open(&self, dir: &Path, name: &[u8], caller: Caller<'_>, request: &OpenRequest) -> Result<Option<Arc<File>>, Errno> {
+    fn create_open(
+        &self,
+        dir: &Path,
+        name: &[u8],
+        caller: Caller<'_>,
+        request: &OpenRequest,
+    ) -> Result<Option<Arc<File>>, Errno> {
         if dir.mount.is_read_only() {
             return Err(Errno::EROFS);
         }
@@ -186,10 +188,7 @@ impl FsContext {
             let made = inode.ops().create(inode, name, &node)?;
             dir.dentry.insert(name, made)
         };
-        let path = Path {
-            mount: Arc::clone(&dir.mount),
-            dentry,
-        };
+        let path = Path { mount: Arc::clone(&dir.mount), dentry };
         // The creator gets the access it asked for, whatever the mode says.
         self.make_file(&path, request.flags & !o::TRUNC).map(Some)
     }
@@ -251,15 +250,7 @@ impl FsContext {
         let opened = inode.ops().open(inode, flags).and_then(|ops| {
             if flags & o::TRUNC != 0 {
                 let now = Some(self.now());
-                inode.ops().setattr(
-                    inode,
-                    &SetAttr {
-                        size: Some(0),
-                        mtime: now,
-                        ctime: now,
-                        ..SetAttr::default()
-                    },
-                )?;
+                inode.ops().setattr(inode, &SetAttr { size: Some(0), mtime: now, ctime: now, ..SetAttr::default() })?;
             }
             Ok(ops)
         });
@@ -275,7 +266,13 @@ impl FsContext {
         }
     }
 
-    fn open_tmpfile(&self, start: Option<&Path>, path: &[u8], caller: Caller<'_>, request: &OpenRequest) -> Result<Opened, Errno> {
+    fn open_tmpfile(
+        &self,
+        start: Option<&Path>,
+        path: &[u8],
+        caller: Caller<'_>,
+        request: &OpenRequest,
+    ) -> Result<Opened, Errno> {
         let mut walk = request.resolve | WalkFlags::DIRECTORY;
         if request.flags & o::NOFOLLOW == 0 {
             walk |= WalkFlags::FOLLOW;
@@ -291,10 +288,7 @@ impl FsContext {
         let name = format!("#{}", made.ino());
         let dentry = dir.dentry.new_child(name.as_bytes(), made);
         dentry.set_unlinked();
-        let path = Path {
-            mount: Arc::clone(&dir.mount),
-            dentry,
-        };
+        let path = Path { mount: Arc::clone(&dir.mount), dentry };
         self.make_file(&path, request.flags & !o::TMPFILE_BIT).map(Opened::File)
     }
 
@@ -310,13 +304,7 @@ impl FsContext {
                 mode &= !mode::ISGID;
             }
         }
-        NewNode {
-            kind,
-            mode,
-            uid: caller.creds.fsuid,
-            gid,
-            rdev,
-        }
+        NewNode { kind, mode, uid: caller.creds.fsuid, gid, rdev }
     }
 
     /// Runs `make` for a name that must not exist yet, under the directory's lock.
@@ -341,10 +329,7 @@ impl FsContext {
         }
         may_create(dir, &caller)?;
         let made = make(inode)?;
-        Ok(Path {
-            mount: Arc::clone(&parent.dir.mount),
-            dentry: dir.insert(&parent.name, made),
-        })
+        Ok(Path { mount: Arc::clone(&parent.dir.mount), dentry: dir.insert(&parent.name, made) })
     }
 
     /// mknod(2), mkdir(2), and what bind(2) makes of a path.
@@ -374,10 +359,7 @@ impl FsContext {
     pub fn symlink(&self, target: &[u8], start: Option<&Path>, path: &[u8], caller: Caller<'_>) -> Result<(), Errno> {
         let parent = self.parent(start, path, caller, |_| Errno::EEXIST)?;
         self.make_entry(&parent, caller, false, |dir| {
-            let node = NewNode {
-                mode: 0o777,
-                ..self.new_node(dir, FileKind::Symlink, 0o777, caller, 0)
-            };
+            let node = NewNode { mode: 0o777, ..self.new_node(dir, FileKind::Symlink, 0o777, caller, 0) };
             dir.ops().symlink(dir, &parent.name, target, &node)
         })
         .map(|_| ())
@@ -479,11 +461,7 @@ impl FsContext {
     }
 
     fn is_busy(&self, dir: &Path, victim: &Arc<Dentry>) -> bool {
-        victim.is_mountpoint()
-            && self.ns.is_mountpoint(&Path {
-                mount: Arc::clone(&dir.mount),
-                dentry: Arc::clone(victim),
-            })
+        victim.is_mountpoint() && self.ns.is_mountpoint(&Path { mount: Arc::clone(&dir.mount), dentry: Arc::clone(victim) })
     }
 
     /// renameat2(2). `flags`: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2 (checked by the caller).
@@ -517,7 +495,14 @@ impl FsContext {
         self.rename_locked(&from, &to, caller, noreplace, exchange)
     }
 
-    fn rename_locked(&self, from: &Parent, to: &Parent, caller: Caller<'_>, noreplace: bool, exchange: bool) -> Result<(), Errno> {
+    fn rename_locked(
+        &self,
+        from: &Parent,
+        to: &Parent,
+        caller: Caller<'_>,
+        noreplace: bool,
+        exchange: bool,
+    ) -> Result<(), Errno> {
         let (old_dir, new_dir) = (&from.dir.dentry, &to.dir.dentry);
         let source = lookup_locked(old_dir, &from.name, &caller)?.ok_or(Errno::ENOENT)?;
         let target = lookup_locked(new_dir, &to.name, &caller)?;
@@ -606,10 +591,7 @@ impl FsContext {
     /// # Errors
     /// What the file system reports.
     pub fn child(&self, dir: &Path, name: &[u8], caller: Caller<'_>) -> Result<Option<Path>, Errno> {
-        Ok(lookup_child(&dir.dentry, name, &caller, false)?.map(|dentry| Path {
-            mount: Arc::clone(&dir.mount),
-            dentry,
-        }))
+        Ok(lookup_child(&dir.dentry, name, &caller, false)?.map(|dentry| Path { mount: Arc::clone(&dir.mount), dentry }))
     }
 }
 

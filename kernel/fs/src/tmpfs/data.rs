@@ -39,11 +39,7 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn new() -> Self {
-        Self {
-            size: 0,
-            store: Store::Inline(Vec::new()),
-            blocks: None,
-        }
+        Self { size: 0, store: Store::Inline(Vec::new()), blocks: None }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -53,7 +49,13 @@ impl Content {
     /// Allocated 512-byte blocks.
     pub(super) fn blocks(&mut self) -> u64 {
         match &self.store {
-            Store::Inline(v) => if v.is_empty() { 0 } else { 8 },
+            Store::Inline(v) => {
+                if v.is_empty() {
+                    0
+                } else {
+                    8
+                }
+            }
             Store::Memory { fd, mapped, .. } => {
                 if let Some(blocks) = self.blocks.filter(|_| !mapped) {
                     return blocks;
@@ -74,12 +76,7 @@ impl Content {
             let window = SharedMemory::map(&fd, 0, to_usize(capacity.min(MAX_WINDOW)), true)?;
             window.write(0, bytes);
             self.blocks = None;
-            self.store = Store::Memory {
-                fd,
-                window,
-                capacity,
-                mapped: false,
-            };
+            self.store = Store::Memory { fd, window, capacity, mapped: false };
         }
         match &self.store {
             Store::Memory { fd, .. } => Ok(fd),
@@ -112,19 +109,10 @@ impl Content {
             }
             self.memory(end)?;
         }
-        if let Store::Memory {
-            fd,
-            window,
-            capacity,
-            mapped,
-        } = &mut self.store
-        {
+        if let Store::Memory { fd, window, capacity, mapped } = &mut self.store {
             if end > *capacity {
-                let wanted = if *mapped {
-                    end
-                } else {
-                    end.checked_next_power_of_two().filter(|n| *n <= MAX_SIZE).unwrap_or(end)
-                };
+                let wanted =
+                    if *mapped { end } else { end.checked_next_power_of_two().filter(|n| *n <= MAX_SIZE).unwrap_or(end) };
                 file::ftruncate(fd, wanted)?;
                 *capacity = wanted;
             }

@@ -94,12 +94,7 @@ impl Node {
         }
         let mut state = self.state.lock();
         for (at, (name, inode)) in state.dir()?.entries.range(pos.max(2)..) {
-            let entry = DirEntry {
-                name,
-                ino: inode.ino(),
-                kind: inode.kind(),
-                next: at + 1,
-            };
+            let entry = DirEntry { name, ino: inode.ino(), kind: inode.kind(), next: at + 1 };
             if !emit(&entry) {
                 break;
             }

@@ -69,10 +69,7 @@ impl FileOps for Node {
             return Err(Errno::EPERM);
         }
         let fd = state.content().map_err(|_| Errno::ENODEV)?.map()?;
-        Ok(FileMapping {
-            fd,
-            id: self.mapping_id,
-        })
+        Ok(FileMapping { fd, id: self.mapping_id })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         // KEEP_SIZE, PUNCH_HOLE: what tmpfs knows.

@@ -55,18 +55,8 @@ impl TmpFs {
             ffree: 1 << 20,
             namelen: 255,
         });
-        let fs = Arc::new(Self {
-            vfs: Arc::clone(vfs),
-            sb: Arc::new(sb),
-            next_ino: AtomicU64::new(1),
-        });
-        fs.inode(&NewNode {
-            kind: FileKind::Directory,
-            mode: root_mode,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-        })
+        let fs = Arc::new(Self { vfs: Arc::clone(vfs), sb: Arc::new(sb), next_ino: AtomicU64::new(1) });
+        fs.inode(&NewNode { kind: FileKind::Directory, mode: root_mode, uid: 0, gid: 0, rdev: 0 })
     }
 
     /// memfd_create(2): an unnamed file. `sealable`: MFD_ALLOW_SEALING.
@@ -76,13 +66,7 @@ impl TmpFs {
         let Some(node) = Node::of(&root) else {
             return vfs.anon_file("memfd", file_mode, Arc::new(bevor_core::vfs::file::PathOnly), flags, owner);
         };
-        let inode = node.fs.inode(&NewNode {
-            kind: FileKind::Regular,
-            mode: file_mode,
-            uid: owner.0,
-            gid: owner.1,
-            rdev: 0,
-        });
+        let inode = node.fs.inode(&NewNode { kind: FileKind::Regular, mode: file_mode, uid: owner.0, gid: owner.1, rdev: 0 });
         let ops: Arc<dyn FileOps> = match Node::of(&inode) {
             Some(node) => {
                 let mut state = node.state.lock();
@@ -129,14 +113,7 @@ impl TmpFs {
                 xattrs: BTreeMap::new(),
             }),
         });
-        Inode::new(
-            Arc::clone(&self.sb),
-            ino,
-            new.kind.to_mode() | new.mode,
-            new.uid,
-            new.gid,
-            Box::new(NodeRef(node)),
-        )
+        Inode::new(Arc::clone(&self.sb), ino, new.kind.to_mode() | new.mode, new.uid, new.gid, Box::new(NodeRef(node)))
     }
 }
 

@@ -48,10 +48,7 @@ pub(crate) fn attr(fd: BorrowedFd<'_>) -> Result<Attr, Errno> {
         StatxFlags::BASIC_STATS | StatxFlags::BTIME,
     )
     .map_err(errno)?;
-    let time = |t: rustix::fs::StatxTimestamp| TimeSpec {
-        sec: t.tv_sec,
-        nsec: t.tv_nsec,
-    };
+    let time = |t: rustix::fs::StatxTimestamp| TimeSpec { sec: t.tv_sec, nsec: t.tv_nsec };
     Ok(Attr {
         dev: rustix::fs::makedev(x.stx_dev_major, x.stx_dev_minor),
         ino: x.stx_ino,
@@ -118,11 +115,7 @@ pub(crate) fn readdir(fd: BorrowedFd<'_>, cookie: u64) -> Result<(Vec<DirEntry>,
         }
         last = entry.next_entry_cookie();
         if name != b"." && name != b".." {
-            entries.push(DirEntry {
-                name: name.to_vec(),
-                ino: entry.ino(),
-                kind: dirent_kind(entry.file_type()),
-            });
+            entries.push(DirEntry { name: name.to_vec(), ino: entry.ino(), kind: dirent_kind(entry.file_type()) });
         }
     }
     Ok((entries, 0))
@@ -158,10 +151,7 @@ pub(crate) fn setattr(fd: BorrowedFd<'_>, file_type: u32, set: &SetAttr) -> Resu
         rustix::fs::chmodat(CWD, own(fd), Mode::from_raw_mode(mode & 0o7777), AtFlags::empty()).map_err(errno)?;
     }
     if set.atime.is_some() || set.mtime.is_some() {
-        let times = Timestamps {
-            last_access: timespec(set.atime)?,
-            last_modification: timespec(set.mtime)?,
-        };
+        let times = Timestamps { last_access: timespec(set.atime)?, last_modification: timespec(set.mtime)? };
         rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH).map_err(errno)?;
     }
     Ok(())
@@ -281,7 +271,7 @@ pub(crate) fn is_pseudo(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
         0x6e66_7364,
         0x6759_6969,
         0xabba_1974,
-        0x7655_821,
+        0x0765_5821,
     ];
     Ok(PSEUDO.contains(&(statfs(fd)?.kind & 0xffff_ffff)))
 }

@@ -9,8 +9,8 @@ use bevor_abi::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::protocol::{
-    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr, SpecialKind,
-    check_name, decode, encode,
+    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
+    SpecialKind, check_name, decode, encode,
 };
 use crate::transport::{Transport, errno};
 use nodes::{Node, Nodes};
@@ -51,11 +51,7 @@ impl Server {
     /// The errno of fchdir(2).
     pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
         rustix::process::fchdir(own_fds).map_err(errno)?;
-        Ok(Self {
-            mounts,
-            nodes: Nodes::default(),
-            proc,
-        })
+        Ok(Self { mounts, nodes: Nodes::default(), proc })
     }
 
     /// Serves `socket` until the sentry closes its end.
@@ -66,10 +62,7 @@ impl Server {
         let transport = Transport::new(socket);
         let mut packet = vec![0; MAX_MESSAGE];
         let mut answer = vec![0; MAX_MESSAGE];
-        // Spin only after a request: an idle gofer sleeps at once.
-        let mut spin = false;
-        while let Some((len, _unexpected)) = transport.receive(&mut packet, spin)? {
-            spin = true;
+        while let Some((len, _unexpected)) = transport.receive(&mut packet)? {
             let request = decode(&packet[..len])?;
             let (message, fd) = match self.handle(request) {
                 Ok(Outcome::Reply(reply, fd)) => (encode(&reply, &mut answer)?, fd),
@@ -232,11 +225,7 @@ impl Server {
             Err(e) => return Err(errno(e)),
         };
         let path = host::child(dir, name)?;
-        let attr = if is_new {
-            host::own_new(path.as_fd(), owner, Some(mode))?
-        } else {
-            host::attr(path.as_fd())?
-        };
+        let attr = if is_new { host::own_new(path.as_fd(), owner, Some(mode))? } else { host::attr(path.as_fd())? };
         let file = host::reopen(path.as_fd(), attr.file_type(), flags - OpenFlags::EXCL)?;
         let (id, attr) = self.add(path, mount, attr, false)?;
         Ok(Outcome::Reply(Reply::Node(id, attr), Some(file)))
@@ -349,11 +338,5 @@ fn xattr_name(name: &[u8]) -> Result<&[u8], Errno> {
 /// # Errors
 /// The errno of open(2); ENOENT if /proc is not mounted.
 pub fn open_own_fds() -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(
-        CWD,
-        "/proc/self/fd",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(errno)
+    rustix::fs::openat(CWD, "/proc/self/fd", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }

@@ -23,13 +23,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(fd: OwnedFd, mount: usize, attr: &Attr, hidden: bool) -> Self {
-        Self {
-            fd,
-            mount,
-            file_type: attr.file_type(),
-            dev: attr.dev,
-            hidden,
-        }
+        Self { fd, mount, file_type: attr.file_type(), dev: attr.dev, hidden }
     }
 }
 
@@ -54,10 +48,7 @@ impl Nodes {
             return Ok(NodeId::new(index, slot.generation));
         }
         let index = u32::try_from(self.slots.len()).map_err(|_| Errno::ENFILE)?;
-        self.slots.push(Slot {
-            generation: 1,
-            node: Some(node),
-        });
+        self.slots.push(Slot { generation: 1, node: Some(node) });
         Ok(NodeId::new(index, 1))
     }
 

@@ -33,14 +33,7 @@ fn chmod_path(place: &Path, env: &Env, new: u32) -> SyscallResult {
     if !env.creds.in_group(inode.gid()) && !env.creds.capable(Capability::Fsetid) {
         new &= !mode::ISGID;
     }
-    apply(
-        place,
-        &SetAttr {
-            mode: Some(new),
-            ctime: Some(env.fs.ns.vfs.now()),
-            ..SetAttr::default()
-        },
-    )
+    apply(place, &SetAttr { mode: Some(new), ctime: Some(env.fs.ns.vfs.now()), ..SetAttr::default() })
 }
 
 /// fchmodat2(2).
@@ -81,12 +74,7 @@ fn chown_path(place: &Path, env: &Env, uid: u32, gid: u32) -> SyscallResult {
     {
         return Err(Errno::EPERM.into());
     }
-    let mut set = SetAttr {
-        uid,
-        gid,
-        ctime: Some(env.fs.ns.vfs.now()),
-        ..SetAttr::default()
-    };
+    let mut set = SetAttr { uid, gid, ctime: Some(env.fs.ns.vfs.now()), ..SetAttr::default() };
     let bits = inode.mode();
     if !inode.is_dir() && bits & (mode::ISUID | mode::ISGID) != 0 {
         // A change of owner takes the set-id bits away, also from root's files.
@@ -168,15 +156,7 @@ fn set_times(place: &Path, env: &Env, times: [Stamp; 2]) -> SyscallResult {
         Stamp::Omit => None,
         Stamp::At(t) => Some(t),
     };
-    apply(
-        place,
-        &SetAttr {
-            atime: pick(times[0]),
-            mtime: pick(times[1]),
-            ctime: Some(now),
-            ..SetAttr::default()
-        },
-    )
+    apply(place, &SetAttr { atime: pick(times[0]), mtime: pick(times[1]), ctime: Some(now), ..SetAttr::default() })
 }
 
 fn read_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], Errno> {
@@ -214,11 +194,7 @@ fn micro_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], E
     }
     let [a, au, m, mu]: [i64; 4] = ctx.copy_in_value(addr)?;
     let convert = |sec, usec: i64| {
-        if (0..1_000_000).contains(&usec) {
-            Ok(Stamp::At(Timespec { sec, nsec: usec * 1000 }))
-        } else {
-            Err(Errno::EINVAL)
-        }
+        if (0..1_000_000).contains(&usec) { Ok(Stamp::At(Timespec { sec, nsec: usec * 1000 })) } else { Err(Errno::EINVAL) }
     };
     Ok([convert(a, au)?, convert(m, mu)?])
 }
@@ -226,11 +202,7 @@ fn micro_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], E
 /// futimesat(2).
 pub fn futimesat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, times: UserAddr) -> SyscallResult {
     let times = micro_times(ctx, times)?;
-    let place = if path.is_null() {
-        ctx.file(dirfd)?.path().clone()
-    } else {
-        resolve_at(ctx, dirfd, path, 0, false)?
-    };
+    let place = if path.is_null() { ctx.file(dirfd)?.path().clone() } else { resolve_at(ctx, dirfd, path, 0, false)? };
     set_times(&place, &Env::new(ctx), times)
 }
 
@@ -277,15 +249,7 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
     size_limit(ctx, size)?;
     inode.get_write_access()?;
     let now = Some(env.fs.ns.vfs.now());
-    let result = inode.ops().setattr(
-        inode,
-        &SetAttr {
-            size: Some(size),
-            mtime: now,
-            ctime: now,
-            ..SetAttr::default()
-        },
-    );
+    let result = inode.ops().setattr(inode, &SetAttr { size: Some(size), mtime: now, ctime: now, ..SetAttr::default() });
     inode.put_write_access();
     result?;
     Ok(0)

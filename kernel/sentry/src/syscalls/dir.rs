@@ -231,14 +231,7 @@ pub fn rename(ctx: &mut SyscallContext<'_>, old: UserAddr, new: UserAddr) -> Sys
 }
 
 /// linkat(2).
-pub fn linkat(
-    ctx: &mut SyscallContext<'_>,
-    old_fd: Fd,
-    old: UserAddr,
-    new_fd: Fd,
-    new: UserAddr,
-    flags: u32,
-) -> SyscallResult {
+pub fn linkat(ctx: &mut SyscallContext<'_>, old_fd: Fd, old: UserAddr, new_fd: Fd, new: UserAddr, flags: u32) -> SyscallResult {
     if flags & !(at::SYMLINK_FOLLOW | at::EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }

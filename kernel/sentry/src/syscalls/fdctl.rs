@@ -224,13 +224,7 @@ fn get_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
         return Err(Errno::EINVAL.into());
     }
     let (start, end) = range(file, &lock)?;
-    let wanted = RangeLock {
-        owner: owner_of(ctx, file, ofd),
-        pid: 0,
-        exclusive: lock.kind == WRLCK,
-        start,
-        end,
-    };
+    let wanted = RangeLock { owner: owner_of(ctx, file, ofd), pid: 0, exclusive: lock.kind == WRLCK, start, end };
     match file.inode().existing_locks().and_then(|l| l.test(&wanted)) {
         None => lock.kind = UNLCK,
         Some(held) => {
@@ -265,13 +259,7 @@ fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let wanted = RangeLock {
-        owner,
-        pid: if ofd { -1 } else { hooks::ids(ctx).0 },
-        exclusive,
-        start,
-        end,
-    };
+    let wanted = RangeLock { owner, pid: if ofd { -1 } else { hooks::ids(ctx).0 }, exclusive, start, end };
     let locks = file.inode().locks();
     match locks.set(&wanted) {
         Ok(()) => Ok(0),

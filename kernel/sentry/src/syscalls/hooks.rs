@@ -1,30 +1,30 @@
-//! What file handlers need from tasks, in one place: the task branch replaces the bodies.
+//! What file handlers need from tasks, in one place.
 
 use std::sync::Arc;
 
 use bevor_abi::Errno;
+use bevor_abi::Fd;
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Credentials;
 use bevor_core::socket::UnixCredentials;
 use bevor_core::vfs::{Caller, FsContext, Path};
-use bevor_abi::Fd;
 
 /// RLIMIT_NOFILE of the caller.
 #[must_use]
-pub fn nofile_limit(_ctx: &SyscallContext<'_>) -> u64 {
-    1 << 20
+pub fn nofile_limit(ctx: &SyscallContext<'_>) -> u64 {
+    ctx.task.group.rlimit(bevor_abi::process::RLIMIT_NOFILE).cur
 }
 
 /// RLIMIT_FSIZE of the caller.
 #[must_use]
-pub fn fsize_limit(_ctx: &SyscallContext<'_>) -> u64 {
-    u64::MAX
+pub fn fsize_limit(ctx: &SyscallContext<'_>) -> u64 {
+    ctx.task.group.rlimit(bevor_abi::process::RLIMIT_FSIZE).cur
 }
 
 /// Thread group id and thread id of the caller in its pid namespace.
 #[must_use]
 pub fn ids(ctx: &SyscallContext<'_>) -> (i32, i32) {
-    (ctx.task.tid, ctx.task.tid)
+    (ctx.task.pid(), ctx.task.tid())
 }
 
 /// Puts a temporary signal mask in force while the call sleeps (ppoll, pselect6, epoll_pwait); see
@@ -49,32 +49,19 @@ impl Env {
     #[must_use]
     pub fn new(ctx: &SyscallContext<'_>) -> Self {
         let (pid, tid) = ids(ctx);
-        Self {
-            fs: ctx.fs(),
-            creds: ctx.creds(),
-            pid,
-            tid,
-        }
+        Self { fs: ctx.fs(), creds: ctx.creds(), pid, tid }
     }
 
     /// For permission checks and lookups.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
-        Caller {
-            creds: &self.creds,
-            pid: self.pid,
-            tid: self.tid,
-        }
+        Caller { creds: &self.creds, pid: self.pid, tid: self.tid }
     }
 
     /// For SO_PEERCRED and SCM_CREDENTIALS.
     #[must_use]
     pub fn ucred(&self) -> UnixCredentials {
-        UnixCredentials {
-            pid: self.pid,
-            uid: self.creds.euid,
-            gid: self.creds.egid,
-        }
+        UnixCredentials { pid: self.pid, uid: self.creds.euid, gid: self.creds.egid }
     }
 
     /// Owner of new anonymous objects.

@@ -35,16 +35,10 @@ struct Place {
     flags: u32,
 }
 
-const HERE: Place = Place {
-    offset: None,
-    flags: 0,
-};
+const HERE: Place = Place { offset: None, flags: 0 };
 
 fn at(offset: i64) -> Result<Place, Errno> {
-    Ok(Place {
-        offset: Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?),
-        flags: 0,
-    })
+    Ok(Place { offset: Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?), flags: 0 })
 }
 
 /// Sleeps until `file` reports one of `events`, unless the call may not block. `timeout`: in nanoseconds, 0 is none.
@@ -133,10 +127,7 @@ fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
         kept &= !mode::ISGID;
     }
     if kept != bits {
-        let set = SetAttr {
-            mode: Some(kept),
-            ..SetAttr::default()
-        };
+        let set = SetAttr { mode: Some(kept), ..SetAttr::default() };
         // The write has happened; a file system without modes keeps them.
         inode.ops().setattr(inode, &set).ok();
     }
@@ -150,12 +141,11 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     }
     let mut done = ctx.progress.done.min(want);
     loop {
-        let result = UserSource::gather(&**ctx.thread, iov, done, CHUNK.min(want - done)).and_then(|mut source| {
-            match place.offset {
+        let result =
+            UserSource::gather(&**ctx.thread, iov, done, CHUNK.min(want - done)).and_then(|mut source| match place.offset {
                 None => file.write(&mut source),
                 Some(offset) => file.pwrite(offset + to_u64(done), &mut source),
-            }
-        });
+            });
         match result {
             Ok(n) => {
                 done += n;

@@ -1,14 +1,25 @@
-//! System call handlers, by subject. The table in `crate::table` says which number each one has.
+//! System call handlers, by subject: typed arguments in, the value for rax out. The table in [`crate::table`] says which number each
+//! one has.
 
 pub mod anon;
 pub mod attr;
 pub mod dir;
+pub mod exec;
 pub mod fdctl;
 pub mod hooks;
+pub mod ids;
 pub mod io;
+pub mod mm;
 pub mod open;
 pub mod poll;
 pub mod socket;
 pub mod stat;
 pub mod transfer;
 pub mod xattr;
+pub mod prctl;
+pub mod process;
+pub mod resource;
+pub mod signal;
+pub mod stat;
+pub mod system;
+pub mod time;

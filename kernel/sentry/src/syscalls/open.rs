@@ -108,11 +108,7 @@ fn lenient(flags: u32, mode: u32) -> Result<OpenRequest, Errno> {
     }
     check_flags(flags)?;
     let mode = if flags & (o::CREAT | o::TMPFILE_BIT) != 0 { mode & mode::ALL } else { 0 };
-    Ok(OpenRequest {
-        flags,
-        mode,
-        resolve: WalkFlags::empty(),
-    })
+    Ok(OpenRequest { flags, mode, resolve: WalkFlags::empty() })
 }
 
 fn check_flags(flags: u32) -> Result<(), Errno> {
@@ -193,11 +189,7 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
     if walk.contains(WalkFlags::CACHED) && flags & (o::TRUNC | o::CREAT | o::TMPFILE_BIT) != 0 {
         return Err(Errno::EAGAIN.into());
     }
-    let request = OpenRequest {
-        flags,
-        mode: u32::try_from(how.mode).map_err(|_| Errno::EINVAL)?,
-        resolve: walk,
-    };
+    let request = OpenRequest { flags, mode: u32::try_from(how.mode).map_err(|_| Errno::EINVAL)?, resolve: walk };
     open_scoped(ctx, dirfd, path, request)
 }
 

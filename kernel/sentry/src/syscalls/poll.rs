@@ -83,11 +83,7 @@ fn left(ctx: &SyscallContext<'_>, wait: Wait) -> Option<u64> {
     match wait {
         Wait::Forever => None,
         Wait::No => Some(0),
-        Wait::For(ns) => Some(
-            ctx.progress
-                .deadline
-                .map_or(ns, |at| at.0.saturating_sub(ctx.timers.now().0)),
-        ),
+        Wait::For(ns) => Some(ctx.progress.deadline.map_or(ns, |at| at.0.saturating_sub(ctx.timers.now().0))),
     }
 }
 
@@ -192,10 +188,7 @@ pub fn ppoll(
 }
 
 /// Reads a timeout on the first run; later runs go by the deadline that the first one fixed.
-fn kept_wait(
-    ctx: &mut SyscallContext<'_>,
-    read: impl FnOnce(&SyscallContext<'_>) -> Result<Wait, Errno>,
-) -> Result<Wait, Errno> {
+fn kept_wait(ctx: &mut SyscallContext<'_>, read: impl FnOnce(&SyscallContext<'_>) -> Result<Wait, Errno>) -> Result<Wait, Errno> {
     if ctx.progress.deadline.is_some() {
         return Ok(Wait::For(0));
     }
@@ -204,15 +197,9 @@ fn kept_wait(
     Ok(wait)
 }
 
-const IN_SET: PollEvents = PollEvents::IN
-    .union(PollEvents::RDNORM)
-    .union(PollEvents::RDBAND)
-    .union(PollEvents::HUP)
-    .union(PollEvents::ERR);
-const OUT_SET: PollEvents = PollEvents::OUT
-    .union(PollEvents::WRNORM)
-    .union(PollEvents::WRBAND)
-    .union(PollEvents::ERR);
+const IN_SET: PollEvents =
+    PollEvents::IN.union(PollEvents::RDNORM).union(PollEvents::RDBAND).union(PollEvents::HUP).union(PollEvents::ERR);
+const OUT_SET: PollEvents = PollEvents::OUT.union(PollEvents::WRNORM).union(PollEvents::WRBAND).union(PollEvents::ERR);
 const EX_SET: PollEvents = PollEvents::PRI;
 
 fn do_select(ctx: &mut SyscallContext<'_>, count: i32, sets: [UserAddr; 3], wait: Wait) -> SyscallResult {

@@ -95,11 +95,7 @@ const STATX_RESERVED: u32 = 0x8000_0000;
 const ATTR_MOUNT_ROOT: u64 = 0x2000;
 
 fn time(t: Timespec) -> StatxTime {
-    StatxTime {
-        sec: t.sec,
-        nsec: u32::try_from(t.nsec).unwrap_or(0),
-        pad: 0,
-    }
+    StatxTime { sec: t.sec, nsec: u32::try_from(t.nsec).unwrap_or(0), pad: 0 }
 }
 
 /// statx(2).
@@ -205,11 +201,7 @@ pub fn faccessat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode:
     let env = Env::new(ctx);
     let creds = if flags & at::EACCESS != 0 { (*env.creds).clone() } else { real(&env.creds) };
     let (pid, tid) = ids(ctx);
-    let caller = Caller {
-        creds: &creds,
-        pid,
-        tid,
-    };
+    let caller = Caller { creds: &creds, pid, tid };
     let place = if text.is_empty() && flags & at::EMPTY_PATH != 0 {
         if dirfd == Fd::CWD { env.fs.cwd() } else { ctx.file_any(dirfd)?.path().clone() }
     } else {
@@ -246,10 +238,8 @@ pub fn readlinkat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, buf: 
         let start = start_of(ctx, dirfd, &text)?;
         env.fs.resolve(start.as_ref(), &text, env.caller(), WalkFlags::empty())?
     };
-    let mut target = env
-        .fs
-        .readlink(&place, env.caller())
-        .map_err(|e| if empty && e == Errno::EINVAL { Errno::ENOENT } else { e })?;
+    let mut target =
+        env.fs.readlink(&place, env.caller()).map_err(|e| if empty && e == Errno::EINVAL { Errno::ENOENT } else { e })?;
     target.truncate(size);
     ctx.copy_out(buf, &target)?;
     Ok(to_u64(target.len()))

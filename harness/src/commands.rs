@@ -1,0 +1,276 @@
+//! The subcommands' work.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::{Bless, BlessState, Choice, Lint, Mutate, Run, Selfcheck};
+use crate::container::{Column, LogPolicy};
+use crate::discover::{self, Suite};
+use crate::error::{EXIT_REGRESSION, Error, Result};
+use crate::expect::{self, Expectations, Kind};
+use crate::manifest::{self, Lang, Probe};
+use crate::progress::Progress;
+use crate::provenance::{self, Provenance};
+use crate::{bless as blessing, jail, mutate as mutation, report, runner, selfcheck as checks};
+
+/// The suite that the command line asks for.
+///
+/// # Errors
+/// As [`discover::suite`].
+pub fn suite(choice: &Choice) -> Result<Suite> {
+    if choice.fixture { discover::fixture() } else { discover::suite(choice.manifests.as_deref(), choice.probes_dir.as_deref()) }
+}
+
+/// `list`: one id a line and nothing else.
+///
+/// # Errors
+/// [`Error::Input`] for faulty manifests or filters.
+pub fn list(choice: &Choice) -> Result<ExitCode> {
+    let probes = choice.selection().choose(&suite(choice)?.families)?;
+    let mut out = std::io::stdout().lock();
+    for probe in probes {
+        if writeln!(out, "{}", probe.id).is_err() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Default of `--json` and `--results`.
+///
+/// # Errors
+/// As [`discover::repository`].
+pub fn results_path(given: Option<&PathBuf>) -> Result<PathBuf> {
+    match given {
+        Some(path) => Ok(path.clone()),
+        None => Ok(discover::repository()?.join("target/conformance/results.json")),
+    }
+}
+
+/// Default of `--expectations`.
+///
+/// # Errors
+/// As [`discover::repository`].
+pub fn expectations_dir(given: Option<&PathBuf>) -> Result<PathBuf> {
+    match given {
+        Some(path) => Ok(path.clone()),
+        None => Ok(discover::repository()?.join("harness/expectations")),
+    }
+}
+
+/// `run`.
+///
+/// # Errors
+/// [`Error::Input`] or [`Error::Infrastructure`]; a red gate is an exit code, not an error.
+pub fn run(args: &Run) -> Result<ExitCode> {
+    let suite = suite(&args.choice)?;
+    let probes = args.choice.selection().choose(&suite.families)?;
+    suite.require_built()?;
+    let mut columns = args.runtime.iter().map(|s| discover::column(s)).collect::<Result<Vec<_>>>()?;
+    if columns.is_empty() && !args.native_only {
+        columns.push(discover::bevor(&[])?);
+    }
+    for (i, c) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|d| d.name == c.name) {
+            return Err(Error::input(format!("two columns are called {}", c.name)));
+        }
+    }
+    let dir = expectations_dir(args.expectations.as_ref())?;
+    let families = suite.families.iter().map(|f| f.family.as_str());
+    let expectations = Expectations::load(&dir, columns.iter().map(|c| c.name.as_str()), families)?;
+    jail::set_limits()?;
+    let plan = runner::Plan {
+        probes,
+        native: suite.native()?,
+        columns,
+        agent: suite.agent.clone(),
+        policy: LogPolicy::load(&dir.join("log-allow.yaml"))?,
+        jobs: args.jobs,
+        seed: args.seed,
+        repeat: args.repeat,
+        expectations,
+        today: provenance::today(),
+    };
+    let measured = runner::execute(&plan, &Progress::new())?;
+    let path = results_path(args.json.as_ref())?;
+    report::write(&path, &report::json(&measured.results)?)?;
+    let columns = plan.columns.iter().map(|c| (c.name.clone(), c.command.clone())).collect();
+    let provenance = serde_json::to_string_pretty(&Provenance::gather(args.seed, columns))
+        .map_err(|e| Error::infra(format!("provenance: {e}")))?;
+    // A pipe or terminal has no place beside it.
+    if path.is_file() {
+        report::write(&provenance::side_file(&path), &(provenance + "\n"))?;
+    }
+    if let Some(path) = &args.junit {
+        report::write(path, &report::junit(&measured.results)?)?;
+    }
+    if let Some(path) = &args.traces {
+        let mut by_column: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, &Vec<String>>> =
+            std::collections::BTreeMap::new();
+        for ((column, probe), lines) in &measured.traces {
+            by_column.entry(column).or_default().insert(probe, lines);
+        }
+        let text = serde_json::to_string_pretty(&by_column).map_err(|e| Error::infra(format!("traces: {e}")))?;
+        report::write(path, &(text + "\n"))?;
+    }
+    let _ = write!(std::io::stdout(), "{}", report::summary(&measured.results));
+    Ok(ExitCode::from(report::gate(&measured.results)))
+}
+
+/// `lint`: one fault a line.
+///
+/// # Errors
+/// [`Error::Input`] for manifests, catalogue or expectations that can't be read at all.
+pub fn lint(args: &Lint) -> Result<ExitCode> {
+    let suite = suite(&args.choice)?;
+    let mut faults = Vec::new();
+    suite.require_built()?;
+    if !args.choice.fixture {
+        for lang in [Lang::C, Lang::Rust] {
+            faults.extend(manifest::orphans(&suite.families, lang, &suite.listed(lang)?));
+        }
+    }
+    let catalogue = bevor_compat_table::catalogue::load(&crate::table::dir(None)?.join("catalogue"))
+        .map_err(|e| Error::input(format!("{e:#}")))?
+        .0;
+    let known: std::collections::BTreeSet<_> =
+        catalogue.calls.iter().flat_map(bevor_compat_table::catalogue::Call::items).map(|(_, item)| item).collect();
+    let probes: Vec<&Probe> = suite.families.iter().flat_map(|f| &f.probes).collect();
+    let mut strange = 0;
+    for probe in &probes {
+        for text in &probe.covers {
+            if !known.contains(&bevor_compat_table::catalogue::Item::parse(text)) {
+                strange += 1;
+                eprintln!("note: {}: the catalogue has no `{text}`; it counts nowhere", probe.id);
+            }
+        }
+    }
+    let dir = expectations_dir(args.expectations.as_ref())?;
+    for column in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+        let column_name = column.file_name().to_string_lossy().into_owned();
+        for file in std::fs::read_dir(column.path()).into_iter().flatten().flatten() {
+            let path = file.path();
+            let Some(family) = path.file_stem().and_then(|s| s.to_str()) else {
+                continue;
+            };
+            for e in expect::read(&dir, &column_name, family)?.expectations {
+                if !probes.iter().any(|p| p.id == e.probe) {
+                    faults.push(format!("{}: expectation for {}, which doesn't exist", path.display(), e.probe));
+                }
+            }
+        }
+    }
+    for fault in &faults {
+        println!("{fault}");
+    }
+    eprintln!("{} probes, {} faults, {strange} covers outside of the catalogue", probes.len(), faults.len());
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REGRESSION) })
+}
+
+/// `bless`.
+///
+/// # Errors
+/// [`Error::Input`] if a new entry lacks its wording.
+pub fn bless(args: &Bless) -> Result<ExitCode> {
+    let results = report::read(&results_path(args.results.as_ref())?)?;
+    let dir = expectations_dir(args.expectations.as_ref())?;
+    let wording = blessing::Wording {
+        reason: args.reason.clone(),
+        issue: args.issue.clone(),
+        note: args.note.clone(),
+        state: args.state.map(|s| match s {
+            BlessState::KnownDiff => Kind::KnownDiff,
+            BlessState::ByDesign => Kind::ByDesign,
+            BlessState::Missing => Kind::Missing,
+        }),
+        crashes: args.crashes,
+    };
+    let changes = blessing::propose(&dir, &results, &wording)?;
+    for change in &changes {
+        print!("{}", change.diff());
+        if !args.dry_run {
+            expect::write(&dir, &change.new)?;
+        }
+    }
+    eprintln!("{} files {}", changes.len(), if args.dry_run { "would change" } else { "changed" });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `mutate`.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if the sandbox doesn't start, with or without faults.
+pub fn mutate(args: &Mutate) -> Result<ExitCode> {
+    let suite = suite(&args.choice)?;
+    let probes = args.choice.selection().choose(&suite.families)?;
+    suite.require_built()?;
+    let faulty = match &args.runtime {
+        Some(spec) => discover::column(spec)?,
+        None => discover::bevor(&["--local-calls=off".into(), format!("--fault={}", mutation::FAULT)])?,
+    };
+    if !faulty.command.iter().any(|a| a.contains(mutation::FAULT)) {
+        return Err(Error::input(format!("--runtime: the command must hold {}", mutation::FAULT)));
+    }
+    let path = match &args.json {
+        Some(path) => path.clone(),
+        None => crate::table::dir(None)?.join("mutation.json"),
+    };
+    // The baseline is the same sandbox without the argument that brings the fault.
+    let sound = Column {
+        name: faulty.name.clone(),
+        command: faulty.command.iter().filter(|a| !a.contains(mutation::FAULT)).cloned().collect(),
+    };
+    jail::set_limits()?;
+    let plan = runner::Plan {
+        probes,
+        native: suite.native()?,
+        columns: vec![sound],
+        agent: suite.agent.clone(),
+        policy: LogPolicy::default(),
+        jobs: args.jobs,
+        seed: 0,
+        repeat: 1,
+        expectations: Expectations::default(),
+        today: provenance::today(),
+    };
+    let progress = Progress::new();
+    let baseline = runner::execute(&plan, &progress)?.results;
+    let setup = mutation::Setup {
+        column: &faulty,
+        agent: &suite.agent,
+        probes: &plan.probes,
+        baseline: &baseline,
+        calls: &args.call,
+        jobs: args.jobs,
+    };
+    let result = mutation::run(&setup, &progress)?;
+    let text = serde_json::to_string_pretty(&result).map_err(|e| Error::infra(format!("mutation: {e}")))?;
+    report::write(&path, &(text + "\n"))?;
+    for pair in result.pairs.iter().filter(|p| p.fate == bevor_compat_table::mutation::Fate::Missed) {
+        println!("MISSED {}:{}", pair.call, pair.kind);
+    }
+    let score = result.score();
+    println!(
+        "{} of {} applicable faults caught ({})",
+        score.caught,
+        score.applicable,
+        report::percent(score.caught, score.applicable)
+    );
+    let enough = args.min.is_none_or(|min| score.caught * 100 >= min * score.applicable);
+    Ok(ExitCode::from(if enough { 0 } else { EXIT_REGRESSION }))
+}
+
+/// `selfcheck`.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if a container doesn't start or the probes aren't built.
+pub fn selfcheck(args: &Selfcheck) -> Result<ExitCode> {
+    if args.choice.fixture {
+        return checks::run(None, args.seed, args.jobs);
+    }
+    let suite = suite(&args.choice)?;
+    let probes = args.choice.selection().choose(&suite.families)?;
+    suite.require_built()?;
+    checks::run(Some((&suite, probes)), args.seed, args.jobs)
+}

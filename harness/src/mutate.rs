@@ -1,0 +1,271 @@
+//! `mutate`: injects faults into the sandbox's kernel, one call and kind at a time, and reports which the probes catch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use bevor_compat_table::mutation::{Fate, Mutation, Pair};
+use bevor_compat_table::results::{Difference, ObservationResult, ProbeResult, Results};
+
+use crate::compare::{self, Reference};
+use crate::container::{Agent, Column, Container, LogPolicy};
+use crate::error::{Error, Result};
+use crate::manifest::Probe;
+use crate::progress::Progress;
+use crate::stream::{self, Observation, Outcome};
+
+/// Placeholder in a column's command that stands for `CALL:KIND`.
+pub const FAULT: &str = "{fault}";
+/// The kinds of faults, as `bevor do --fault=CALL:KIND` names them.
+pub const KINDS: [&str; 5] = ["noop-success", "wrong-errno", "drop-flags", "short-count", "effect-skipped"];
+
+/// Calls that return how much was moved.
+const COUNTING: [&str; 34] = [
+    "copy_file_range",
+    "flistxattr",
+    "fgetxattr",
+    "getcwd",
+    "getdents",
+    "getdents64",
+    "getrandom",
+    "getxattr",
+    "lgetxattr",
+    "listxattr",
+    "llistxattr",
+    "pread64",
+    "preadv",
+    "preadv2",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "read",
+    "readlink",
+    "readlinkat",
+    "readv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmsg",
+    "sendfile",
+    "sendmmsg",
+    "sendmsg",
+    "sendto",
+    "splice",
+    "tee",
+    "write",
+    "writev",
+];
+
+/// Calls whose success shows in nothing that a program can read back.
+const EFFECTLESS: [&str; 11] = [
+    "fadvise64",
+    "fdatasync",
+    "fsync",
+    "madvise",
+    "membarrier",
+    "msync",
+    "readahead",
+    "sched_yield",
+    "sync",
+    "sync_file_range",
+    "syncfs",
+];
+
+/// Calls that only ask.
+const ASKING: [&str; 22] = [
+    "access",
+    "capget",
+    "clock_getres",
+    "clock_gettime",
+    "epoll_wait",
+    "faccessat",
+    "faccessat2",
+    "fstat",
+    "fstatfs",
+    "lstat",
+    "mincore",
+    "newfstatat",
+    "poll",
+    "ppoll",
+    "stat",
+    "statfs",
+    "statx",
+    "sysinfo",
+    "time",
+    "times",
+    "uname",
+    "ustat",
+];
+
+/// What a mutation run needs.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The sandbox; its command holds [`FAULT`].
+    pub column: &'a Column,
+    /// The agent.
+    pub agent: &'a Agent,
+    /// The probes of the baseline.
+    pub probes: &'a [Probe],
+    /// The same column's run without faults.
+    pub baseline: &'a Results,
+    /// Calls to try; empty means all that were observed.
+    pub calls: &'a [String],
+    /// Faulty sandboxes at a time.
+    pub jobs: usize,
+}
+
+/// Why fault `kind` can't change anything about `call`, given what native Linux answered; `None` if it can.
+#[must_use]
+pub fn inapplicable(call: &str, kind: &str, observations: &[&ObservationResult]) -> Option<&'static str> {
+    let failed = |o: &&ObservationResult| o.reference.get("errno").is_some_and(|e| e != "none");
+    let succeeded = |o: &&ObservationResult| !failed(o);
+    let moved = |o: &&ObservationResult| o.reference.get("ret").and_then(|r| r.parse::<i64>().ok()).is_some_and(|n| n > 0);
+    let flagged =
+        |o: &&ObservationResult| o.reference.iter().any(|(k, v)| k.starts_with("args.") && v.starts_with("0x") && v != "0x0");
+    let asks = call.starts_with("get") || call.starts_with("sched_get") || ASKING.contains(&call);
+    match kind {
+        "noop-success" if EFFECTLESS.contains(&call) && !observations.iter().any(failed) => {
+            Some("success has no effect that can be read back")
+        }
+        "wrong-errno" if !observations.iter().any(failed) => Some("no probe makes it fail"),
+        "drop-flags" if !observations.iter().any(flagged) => Some("no probe passes it flags"),
+        "short-count" if !COUNTING.contains(&call) => Some("returns no count"),
+        "short-count" if !observations.iter().any(moved) => Some("no probe makes it move anything"),
+        "effect-skipped" if asks || EFFECTLESS.contains(&call) => Some("has no effect"),
+        "effect-skipped" if !observations.iter().any(succeeded) => Some("no probe makes it succeed"),
+        _ => None,
+    }
+}
+
+/// Tries every pair.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if no fault at all could be injected.
+pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
+    let mut by_call: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
+    for probe in setup.baseline.probes.iter().filter(|p| p.author_errors.is_empty()) {
+        for o in probe.observations.iter().filter(|o| !o.call.is_empty()) {
+            by_call.entry(&o.call).or_default().push((probe, o));
+        }
+    }
+    if let Some(unknown) = setup.calls.iter().find(|c| !by_call.contains_key(c.as_str())) {
+        return Err(Error::input(format!("no probe observes `{unknown}`")));
+    }
+    by_call.retain(|call, _| setup.calls.is_empty() || setup.calls.iter().any(|c| c == call));
+    let tasks: Vec<(&str, &str, &Seen<'_>)> =
+        by_call.iter().flat_map(|(call, seen)| KINDS.map(|kind| (*call, kind, seen))).collect();
+    progress.begin(tasks.len());
+    let queue = Mutex::new(tasks.into_iter());
+    let tried: Mutex<Vec<Tried>> = Mutex::default();
+    let worker = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((call, kind, seen)) = next else {
+                return;
+            };
+            progress.step(kind, call);
+            let one = attempt(setup, call, kind, seen);
+            tried.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..setup.jobs.max(1) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    progress.finish();
+    let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let started = tried.iter().any(|t| matches!(t.pair.fate, Fate::Caught | Fate::Missed));
+    let mut pairs = Vec::with_capacity(tried.len());
+    for one in tried {
+        match one.failure {
+            Some(e) if !started => return Err(e),
+            _ => pairs.push(one.pair),
+        }
+    }
+    pairs.sort();
+    Ok(Mutation { schema: 1, column: setup.column.name.clone(), pairs })
+}
+
+/// Where a call is observed.
+type Seen<'a> = Vec<(&'a ProbeResult, &'a ObservationResult)>;
+
+/// One pair, and why the sandbox didn't start if it didn't.
+struct Tried {
+    pair: Pair,
+    failure: Option<Error>,
+}
+
+fn attempt(setup: &Setup<'_>, call: &str, kind: &str, seen: &Seen<'_>) -> Tried {
+    let observations: Vec<&ObservationResult> = seen.iter().map(|(_, o)| *o).collect();
+    let (fate, by, failure) = match inapplicable(call, kind, &observations) {
+        Some(why) => (Fate::NotApplicable, Some(why.to_owned()), None),
+        None => match fault(setup, call, kind, seen) {
+            Ok(Some(by)) => (Fate::Caught, Some(by), None),
+            Ok(None) => (Fate::Missed, None, None),
+            // The error holds nonces and pids; the file holds only what is the same each time.
+            Err(e) => (Fate::CaughtByCrash, Some("the sandbox no longer started a probe".to_owned()), Some(e)),
+        },
+    };
+    Tried { pair: Pair { call: call.to_owned(), kind: kind.to_owned(), fate, by }, failure }
+}
+
+/// Runs the probes that observe `call` in a sandbox with the fault; the first observation that changed, if any.
+fn fault(setup: &Setup<'_>, call: &str, kind: &str, seen: &[(&ProbeResult, &ObservationResult)]) -> Result<Option<String>> {
+    let text = format!("{call}:{kind}");
+    let column = Column {
+        name: setup.column.name.clone(),
+        command: setup.column.command.iter().map(|a| a.replace(FAULT, &text)).collect(),
+    };
+    let ids: BTreeSet<&str> = seen.iter().map(|(p, _)| p.id.as_str()).collect();
+    let mut pool: Option<Container> = None;
+    for probe in setup.probes.iter().filter(|p| ids.contains(p.id.as_str())) {
+        let Some(base) = setup.baseline.probes.iter().find(|p| p.id == probe.id) else {
+            continue;
+        };
+        let mut container = match pool.take().filter(|c| c.is_usable() && !probe.exclusive) {
+            Some(c) => c,
+            None => Container::start(&column, setup.agent, &LogPolicy::default())?,
+        };
+        let run = stream::parse(&container.run(probe), &probe.normalisers);
+        let found = compare::compare(&reference(base), &run);
+        pool = Some(container);
+        for o in &base.observations {
+            let before: &[Difference] = o.columns.get(&column.name).map_or(&[], |v| &v.differences);
+            let mut now = found.get(&o.id).cloned().unwrap_or_default();
+            now.sort();
+            if now != before {
+                return Ok(Some(format!("{} {}", probe.id, o.id)));
+            }
+        }
+        let was = base.outcomes.get(&column.name).map_or("completed", String::as_str);
+        if run.outcome != Outcome::Completed && run.outcome.to_string() != was {
+            return Ok(Some(format!("{} (run)", probe.id)));
+        }
+    }
+    if let Some(container) = pool {
+        container.quit();
+    }
+    Ok(None)
+}
+
+/// The native reference as the results hold it.
+fn reference(probe: &ProbeResult) -> Reference {
+    Reference {
+        plan: probe.observations.iter().map(|o| o.id.clone()).collect(),
+        observations: probe
+            .observations
+            .iter()
+            .map(|o| {
+                let observation = Observation { call: o.call.clone(), fields: o.reference.clone() };
+                (o.id.clone(), observation)
+            })
+            .collect(),
+        author_errors: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "mutate_tests.rs"]
+mod tests;

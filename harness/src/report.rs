@@ -1,0 +1,197 @@
+//! What a run prints and writes: the summary, `results.json`, JUnit; and the gate.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use bevor_compat_table::results::{Gate, ObservationResult, ProbeResult, Results, State, Verdict};
+use comfy_table::{Table, presets};
+
+use crate::error::{EXIT_OK, EXIT_REGRESSION, EXIT_STALE, Error, Result};
+
+/// Failing observations printed in full; the rest is counted.
+const SHOWN: usize = 50;
+
+/// The gate's exit code: a regression outweighs a stale expectation.
+#[must_use]
+pub fn gate(results: &Results) -> u8 {
+    let gates = results.probes.iter().flat_map(|p| &p.observations).flat_map(|o| o.columns.values()).map(|v| v.state.gate());
+    let mut code = EXIT_OK;
+    for gate in gates {
+        match gate {
+            Gate::Regression => return EXIT_REGRESSION,
+            Gate::Stale => code = EXIT_STALE,
+            Gate::Pass => {}
+        }
+    }
+    // With no column to compare, only the probes themselves can fail.
+    if results.probes.iter().any(|p| !p.author_errors.is_empty()) {
+        return EXIT_REGRESSION;
+    }
+    code
+}
+
+/// The summary: counts by column, then every failing observation, worst first.
+#[must_use]
+pub fn summary(results: &Results) -> String {
+    let mut out = String::new();
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["column", "proven", "planned", "agree", "share", "otherwise"]);
+    for column in &results.columns {
+        if let Some(why) = &column.not_measured {
+            table.add_row([column.name.as_str(), "", "", "", "", &format!("not measured: {why}")]);
+            continue;
+        }
+        let counts = results.counts(&column.name);
+        let others: Vec<String> = counts.states.iter().filter(|(s, _)| *s != "agree").map(|(s, n)| format!("{n} {s}")).collect();
+        table.add_row([
+            column.name.clone(),
+            if column.proven { "by nonce" } else { "no" }.into(),
+            counts.planned.to_string(),
+            counts.agree.to_string(),
+            percent(counts.agree, counts.planned),
+            others.join(", "),
+        ]);
+    }
+    let _ = writeln!(out, "{} probes against {}", results.probes.len(), results.reference);
+    if !results.columns.is_empty() {
+        let _ = writeln!(out, "{table}");
+    }
+    failures(results, &mut out);
+    out
+}
+
+/// "93.3 %", or a dash for nothing of nothing.
+#[must_use]
+pub fn percent(part: usize, whole: usize) -> String {
+    if whole == 0 {
+        return "–".into();
+    }
+    let permille = (part * 1000 + whole / 2) / whole;
+    format!("{}.{} %", permille / 10, permille % 10)
+}
+
+fn failures(results: &Results, out: &mut String) {
+    for probe in results.probes.iter().filter(|p| !p.author_errors.is_empty()) {
+        for error in &probe.author_errors {
+            let _ = writeln!(out, "AUTHOR'S ERROR {}: {error}", probe.id);
+        }
+    }
+    let mut failing: Vec<(State, &ProbeResult, &ObservationResult, &str, &Verdict)> = Vec::new();
+    for probe in &results.probes {
+        for o in &probe.observations {
+            for (column, verdict) in &o.columns {
+                if verdict.state.gate() != Gate::Pass && verdict.state != State::BrokenReference {
+                    failing.push((verdict.state, probe, o, column, verdict));
+                }
+            }
+        }
+    }
+    let severity = |s: State| match s {
+        State::Crash => 0,
+        State::NotRun => 1,
+        State::ChangedDiff => 2,
+        State::NewDiff => 3,
+        _ => 4,
+    };
+    failing.sort_by_key(|(state, ..)| severity(*state));
+    for (state, probe, o, column, verdict) in failing.iter().take(SHOWN) {
+        let alone = if verdict.confirmed { "" } else { " (not confirmed alone)" };
+        let _ = writeln!(out, "{} {column} {} {}{alone}", state.name().to_uppercase(), probe.id, o.id);
+        for d in &verdict.differences {
+            let _ = writeln!(out, "    {}: native {} | {column} {}", d.field, d.native, d.sandbox);
+        }
+        if *state == State::UnexpectedAgreement {
+            let _ = writeln!(out, "    agrees now: `bevor-harness bless` removes the expectation");
+        }
+    }
+    if failing.len() > SHOWN {
+        let _ = writeln!(out, "… and {} more", failing.len() - SHOWN);
+    }
+}
+
+/// The text of `results.json`.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if it can't be put into JSON.
+pub fn json(results: &Results) -> Result<String> {
+    serde_json::to_string_pretty(results).map(|t| t + "\n").map_err(|e| Error::infra(format!("results: {e}")))
+}
+
+/// JUnit: a suite per column and family, a case per probe.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if it can't be put into XML.
+pub fn junit(results: &Results) -> Result<String> {
+    use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+    let mut report = Report::new("bevor-harness");
+    for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
+        let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+        for probe in &results.probes {
+            let verdicts: Vec<(&str, &Verdict)> =
+                probe.observations.iter().filter_map(|o| Some((o.id.as_str(), o.columns.get(&column.name)?))).collect();
+            let failing: Vec<String> = verdicts
+                .iter()
+                .filter(|(_, v)| v.state.gate() != Gate::Pass)
+                .map(|(id, v)| {
+                    let fields: Vec<String> =
+                        v.differences.iter().map(|d| format!("{}: {} / {}", d.field, d.native, d.sandbox)).collect();
+                    format!("{id}: {}: {}", v.state.name(), fields.join("; "))
+                })
+                .collect();
+            let status = if let Some(why) = &probe.skipped {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(why.as_str());
+                status
+            } else if failing.is_empty() {
+                TestCaseStatus::success()
+            } else {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status.set_message(format!("{} observations", failing.len()));
+                status.set_description(failing.join("\n"));
+                status
+            };
+            suites
+                .entry(&probe.family)
+                .or_insert_with(|| TestSuite::new(format!("{}.{}", column.name, probe.family)))
+                .add_test_case(TestCase::new(probe.id.as_str(), status));
+        }
+        report.add_test_suites(suites.into_values());
+    }
+    report.to_string().map_err(|e| Error::infra(format!("JUnit: {e}")))
+}
+
+/// Writes `text` to `path`, making its folder.
+///
+/// # Errors
+/// [`Error::Infrastructure`] naming the path.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|e| Error::infra(format!("can't make {}: {e}", parent.display())))?;
+    }
+    std::fs::write(path, text).map_err(|e| Error::infra(format!("can't write {}: {e}", path.display())))
+}
+
+/// Reads a `results.json`.
+///
+/// # Errors
+/// [`Error::Input`] if it isn't there or isn't one.
+pub fn read(path: &Path) -> Result<Results> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::input(format!("can't read {}: {e} (made by `bevor-harness run`)", path.display())))?;
+    let results: Results = serde_json::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+    if results.schema != bevor_compat_table::results::SCHEMA {
+        return Err(Error::input(format!(
+            "{}: format {}, this harness reads {}",
+            path.display(),
+            results.schema,
+            bevor_compat_table::results::SCHEMA
+        )));
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

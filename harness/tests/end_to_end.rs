@@ -1,0 +1,248 @@
+//! The built binary against its fixture probes: every way a run can end, and the documented exit codes.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bevor_compat_table::results::Results;
+use bevor_harness::container::{Agent, Container, LogPolicy};
+use bevor_harness::discover;
+use bevor_harness::manifest::{Lang, Needs, Probe};
+use bevor_harness::stream::{Outcome, parse};
+use duct::cmd;
+
+const HARNESS: &str = env!("CARGO_BIN_EXE_bevor-harness");
+
+struct Output {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn harness(args: &[&str]) -> Output {
+    let out = cmd(HARNESS, args).stdout_capture().stderr_capture().unchecked().run().unwrap();
+    Output {
+        code: out.status.code().unwrap(),
+        stdout: String::from_utf8(out.stdout).unwrap(),
+        stderr: String::from_utf8(out.stderr).unwrap(),
+    }
+}
+
+fn run_fixture(dir: &Path, runtime: &str, more: &[&str]) -> (Output, Option<Results>) {
+    let json = dir.join("results.json");
+    let expectations = dir.join("expectations");
+    let mut args = vec!["run", "--fixture", "--json", json.to_str().unwrap(), "--expectations", expectations.to_str().unwrap()];
+    if !runtime.is_empty() {
+        args.extend(["--runtime", runtime]);
+    }
+    args.extend(more);
+    let out = harness(&args);
+    let results = std::fs::read_to_string(&json).ok().map(|t| serde_json::from_str(&t).unwrap());
+    (out, results)
+}
+
+fn native_again() -> String {
+    format!("again={HARNESS} jail --")
+}
+
+fn lying(lie: &str) -> String {
+    format!("liar={HARNESS} jail -- {HARNESS} liar --boot-nonce={{nonce}} --lie={lie} --")
+}
+
+#[test]
+fn native_agrees_with_itself_and_exits_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, results) = run_fixture(dir.path(), &native_again(), &[]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let counts = results.unwrap().counts("again");
+    assert_eq!((counts.planned, counts.agree), (11, 11));
+    assert!(dir.path().join("results.provenance.json").is_file());
+}
+
+#[test]
+fn equal_measurements_give_equal_files_whatever_the_seed_and_jobs() {
+    let texts: Vec<String> = [["--seed", "1", "--jobs", "1"], ["--seed", "9", "--jobs", "4"]]
+        .iter()
+        .map(|more| {
+            let dir = tempfile::tempdir().unwrap();
+            run_fixture(dir.path(), &native_again(), more);
+            std::fs::read_to_string(dir.path().join("results.json")).unwrap()
+        })
+        .collect();
+    assert_eq!(texts[0], texts[1]);
+}
+
+#[test]
+fn a_lie_is_a_regression_until_blessed_and_then_stale_when_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let lie = lying("dup=errno:EXDEV");
+    let (out, results) = run_fixture(dir.path(), &lie, &[]);
+    assert_eq!(out.code, 1, "{}{}", out.stdout, out.stderr);
+    assert!(out.stdout.contains("NEW-DIFF liar fixture/duplicate dup"), "{}", out.stdout);
+    assert!(results.unwrap().columns[0].proven);
+
+    let (results, expectations) = (path("results.json"), path("expectations"));
+    let bless = ["bless", "--results", &results, "--expectations", &expectations];
+    assert_eq!(harness(&bless).code, 64, "a new entry needs a reason");
+    let mut worded = bless.to_vec();
+    worded.extend(["--reason", "it lies", "--issue", "2"]);
+    assert_eq!(harness(&worded).code, 0);
+    assert_eq!(run_fixture(dir.path(), &lie, &[]).0.code, 0);
+    assert_eq!(run_fixture(dir.path(), &lying("dup=errno:EDOM"), &[]).0.code, 1, "a changed difference is red");
+    let (out, _) = run_fixture(dir.path(), &lying("getuid=ret:0"), &[]);
+    assert_eq!(out.code, 2, "{}{}", out.stdout, out.stderr);
+    assert!(out.stdout.contains("UNEXPECTED-AGREEMENT"));
+}
+
+#[test]
+fn a_sandbox_that_does_not_prove_itself_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = format!("fake={HARNESS} jail -- /usr/bin/env NONCE={{nonce}}");
+    let (out, results) = run_fixture(dir.path(), &spec, &[]);
+    assert_eq!(out.code, 3);
+    assert!(out.stderr.contains("lacks the boot nonce"), "{}", out.stderr);
+    assert!(results.is_none());
+}
+
+#[test]
+fn infrastructure_failures_exit_3_with_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for runtime in ["dead=/bin/false", "mute=/bin/true", "none=/nonexistent/runtime"] {
+        let (out, _) = run_fixture(dir.path(), runtime, &[]);
+        assert_eq!(out.code, 3, "{runtime}");
+        assert_eq!(out.stderr.lines().count(), 1, "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_runtime_that_is_not_installed_is_not_measured_beside_one_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, results) = run_fixture(dir.path(), &native_again(), &["--runtime", "runsc=/nonexistent/runsc do --"]);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    let why = results.unwrap().columns[1].not_measured.clone().unwrap();
+    assert!(why.contains("not installed"));
+}
+
+#[test]
+fn bad_input_exits_64_with_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.json"), "{").unwrap();
+    std::fs::write(dir.path().join("bad.yaml"), "family: bad\nprobes: 3\n").unwrap();
+    let bad_json = dir.path().join("bad.json").to_str().unwrap().to_owned();
+    let folder = dir.path().to_str().unwrap().to_owned();
+    for args in [
+        vec!["run", "--fixture", "--runtime", "nameless"],
+        vec!["run", "--fixture", "--runtime", "native=/bin/true"],
+        vec!["run", "--fixture", "--runtime", "a='open"],
+        vec!["run", "--fixture", "--filter", "zzz"],
+        vec!["list", "--fixture", "--exact", "--filter", "fixture/none"],
+        vec!["list", "--manifests", "/nonexistent"],
+        vec!["list", "--manifests", &folder],
+        vec!["table", "--results", &bad_json],
+        vec!["table", "--results", "/nonexistent"],
+    ] {
+        let out = harness(&args);
+        assert_eq!(out.code, 64, "{args:?}: {}", out.stderr);
+        assert_eq!(out.stderr.lines().count(), 1, "{args:?}: {}", out.stderr);
+    }
+    for args in [vec!["frobnicate"], vec!["run", "--shard", "3/2"], vec![]] {
+        assert_eq!(harness(&args).code, 64, "{args:?}");
+    }
+}
+
+#[test]
+fn list_prints_ids_and_nothing_else() {
+    let out = harness(&["list", "--fixture"]);
+    assert_eq!(out.stdout, "fixture/duplicate\nfixture/identities\nfixture/priority\nfixture/umask\nfixture/yield\n");
+    assert_eq!(out.stderr, "");
+    let shard = harness(&["list", "--fixture", "--shard", "2/5"]);
+    assert_eq!(shard.stdout.lines().count(), 1);
+}
+
+#[test]
+fn selfcheck_finds_exactly_the_seeded_lies() {
+    for seed in ["0", "1", "2", "3"] {
+        let out = harness(&["selfcheck", "--fixture", "--seed", seed]);
+        assert_eq!(out.code, 0, "seed {seed}: {}{}", out.stdout, out.stderr);
+        assert!(out.stdout.contains("native against native, fixture: 0 differences"));
+    }
+}
+
+#[test]
+fn mutation_scores_what_the_probes_catch() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("mutation.json").to_str().unwrap().to_owned();
+    // The liar stands for a faulty kernel: any fault makes dup(2) fail.
+    let script =
+        r#"case "$*" in fault*dup:*) shift; exec "$H" liar --lie=dup=errno:EDOM -- "$@";; fault*) shift;; esac; exec "$@""#;
+    let file = dir.path().join("faulty.sh");
+    std::fs::write(&file, format!("H={HARNESS}\n{script}\n")).unwrap();
+    let spec =
+        format!("faulty={HARNESS} jail --bind {0}:{0} -- /bin/sh {1} fault={{fault}}", dir.path().display(), file.display());
+    let args = ["mutate", "--fixture", "--runtime", &spec, "--json", &json, "--call", "dup", "--call", "getuid"];
+    let out = harness(&args);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let mutation: bevor_compat_table::mutation::Mutation =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let by_call = mutation.by_call();
+    assert_eq!(by_call["dup"].caught, by_call["dup"].applicable);
+    assert!(by_call["dup"].applicable >= 2);
+    assert_eq!(by_call["getuid"].caught, 0);
+    let strict = [args.as_slice(), &["--min", "100"]].concat();
+    assert_eq!(harness(&strict).code, 1);
+}
+
+/// A misbehaving fixture probe, run in the jail.
+fn misbehave(name: &str, timeout_ms: u64) -> (Outcome, Container) {
+    let suite = discover::fixture().unwrap();
+    let agent = Agent { command: vec![HARNESS.into(), "fixture".into(), "agent".into()] };
+    let probe = Probe {
+        id: format!("fixture/{name}"),
+        lang: Lang::Rust,
+        needs: Needs::default(),
+        timeout_ms,
+        exclusive: false,
+        normalisers: vec![],
+        covers: vec![],
+    };
+    let mut container = Container::start(&suite.native().unwrap(), &agent, &LogPolicy::default()).unwrap();
+    let raw = container.run(&probe);
+    (parse(&raw, &[]).outcome, container)
+}
+
+#[test]
+fn every_bad_ending_is_told_apart_and_contained() {
+    let (outcome, container) = misbehave("crash", 10_000);
+    assert_eq!(outcome, Outcome::Crashed("SIGABRT".into()));
+    assert!(!container.is_usable(), "a fresh container follows a crash");
+    assert_eq!(misbehave("hang", 50).0, Outcome::Timeout);
+    assert_eq!(misbehave("flood", 10_000).0, Outcome::Overflow);
+    assert!(matches!(misbehave("garbage", 10_000).0, Outcome::Malformed(_)));
+    assert!(matches!(misbehave("broken", 10_000).0, Outcome::Broken(_)));
+    assert_eq!(misbehave("nonexistent", 10_000).0, Outcome::Exited(64));
+}
+
+#[test]
+fn a_killed_container_leaves_no_process_behind() {
+    let (_, container) = misbehave("umask", 10_000);
+    let jail = container.id();
+    let children = std::fs::read_to_string(format!("/proc/{jail}/task/{jail}/children")).unwrap();
+    let init: u32 = children.trim().parse().unwrap();
+    let namespace = std::fs::read_link(format!("/proc/{init}/ns/pid")).unwrap();
+    assert!(members(&namespace) > 0);
+    drop(container);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while members(&namespace) > 0 {
+        assert!(Instant::now() < deadline, "processes are left in {}", namespace.display());
+        std::thread::yield_now();
+    }
+}
+
+/// Number of processes in a pid namespace.
+fn members(namespace: &Path) -> usize {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|e| std::fs::read_link(e.path().join("ns/pid")).is_ok_and(|ns| ns == namespace))
+        .count()
+}

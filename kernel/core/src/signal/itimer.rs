@@ -1,0 +1,220 @@
+//! Interval timers (getitimer(2)) and POSIX timers (timer_create(2)): one kind of object that sends a signal when its clock gets there.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
+
+use bevor_abi::signal::{SIGALRM, SIGPROF, SIGVTALRM};
+use parking_lot::Mutex;
+
+use super::info::SigInfo;
+use crate::kernel::{Kernel, Runnable};
+use crate::task::{Task, ThreadGroup};
+use crate::time::{Instant, TimerId};
+use crate::wait::{PollEvents, Waiter};
+
+/// What a timer counts, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerClock {
+    /// CLOCK_MONOTONIC.
+    Monotonic,
+    /// The process's user CPU time.
+    User,
+    /// The process's whole CPU time.
+    Process,
+}
+
+impl TimerClock {
+    fn now(self, kernel: &Kernel, group: &ThreadGroup) -> u64 {
+        match self {
+            Self::Monotonic => kernel.timers.now().0,
+            Self::User => group.cpu_time().user,
+            Self::Process => {
+                let time = group.cpu_time();
+                time.user + time.system
+            }
+        }
+    }
+}
+
+/// Whom a timer tells.
+#[derive(Clone)]
+pub enum TimerTarget {
+    /// Nobody (SIGEV_NONE).
+    None,
+    /// The process.
+    Process(SigInfo),
+    /// One thread (SIGEV_THREAD_ID).
+    Thread(SigInfo, Weak<Task>),
+}
+
+#[derive(Default)]
+struct TimerState {
+    expires: Option<u64>,
+    interval: u64,
+    scheduled: Option<TimerId>,
+    overrun: u64,
+}
+
+/// One timer.
+pub struct IntervalTimer {
+    me: Weak<Self>,
+    kernel: Arc<Kernel>,
+    group: Weak<ThreadGroup>,
+    clock: TimerClock,
+    target: TimerTarget,
+    clock_id: AtomicI32,
+    state: Mutex<TimerState>,
+}
+
+impl IntervalTimer {
+    /// A disarmed timer.
+    #[must_use]
+    pub fn new(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, clock: TimerClock, target: TimerTarget) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            kernel: Arc::clone(kernel),
+            group: Arc::downgrade(group),
+            clock,
+            target,
+            clock_id: AtomicI32::new(1),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The clock id that the application chose, for absolute times.
+    #[must_use]
+    pub fn clock_id(&self) -> i32 {
+        self.clock_id.load(Ordering::Relaxed)
+    }
+
+    /// Stores the clock id that the application chose.
+    pub fn remember_clock(&self, id: i32) {
+        self.clock_id.store(id, Ordering::Relaxed);
+    }
+
+    /// Time left and interval; (0, interval) if disarmed. An armed timer has at least one nanosecond left.
+    #[must_use]
+    pub fn get(&self) -> (u64, u64) {
+        let Some(group) = self.group.upgrade() else { return (0, 0) };
+        let now = self.clock.now(&self.kernel, &group);
+        let state = self.state.lock();
+        let left = state.expires.map_or(0, |at| at.saturating_sub(now).max(1));
+        (left, state.interval)
+    }
+
+    /// Arms for `after` nanoseconds from now (0 disarms), then every `interval`. Returns what [`IntervalTimer::get`] said before.
+    pub fn set(&self, after: u64, interval: u64) -> (u64, u64) {
+        let old = self.get();
+        let Some(group) = self.group.upgrade() else { return old };
+        let expires = (after != 0).then(|| self.clock.now(&self.kernel, &group).saturating_add(after));
+        self.arm(expires, interval);
+        old
+    }
+
+    /// Arms for an absolute time of the timer's clock, 0 or `None` disarms.
+    pub fn arm(&self, expires: Option<u64>, interval: u64) {
+        let mut state = self.state.lock();
+        if let Some(id) = state.scheduled.take() {
+            self.kernel.timers.cancel(id);
+        }
+        state.expires = expires;
+        state.interval = interval;
+        state.overrun = 0;
+        self.schedule(&mut state);
+    }
+
+    /// Expiries beyond the one that the last signal told of.
+    #[must_use]
+    pub fn overrun(&self) -> u64 {
+        self.state.lock().overrun
+    }
+
+    fn schedule(&self, state: &mut TimerState) {
+        let (Some(expires), Some(me), Some(group)) = (state.expires, self.me.upgrade(), self.group.upgrade()) else {
+            return;
+        };
+        // CPU clocks run at most as fast as the wall clock per thread: look again when the time may have come.
+        let at = match self.clock {
+            TimerClock::Monotonic => Instant(expires),
+            _ => {
+                let left = expires.saturating_sub(self.clock.now(&self.kernel, &group));
+                Instant(self.kernel.timers.now().0.saturating_add(left.max(1_000_000)))
+            }
+        };
+        state.scheduled = Some(self.kernel.timers.schedule(at, PollEvents::IN, me));
+    }
+}
+
+impl Waiter for IntervalTimer {
+    fn notify(&self, _events: PollEvents) {
+        if let Some(me) = self.me.upgrade() {
+            self.kernel.push_ready(me);
+        }
+    }
+}
+
+impl Runnable for IntervalTimer {
+    fn run(self: Arc<Self>) {
+        let Some(group) = self.group.upgrade() else { return };
+        let now = self.clock.now(&self.kernel, &group);
+        {
+            let mut state = self.state.lock();
+            state.scheduled = None;
+            match state.expires {
+                None => return,
+                Some(at) if at > now => return self.schedule(&mut state),
+                Some(at) => {
+                    state.overrun = (now - at).checked_div(state.interval).unwrap_or(0);
+                    let skipped = state.overrun.saturating_add(1).saturating_mul(state.interval);
+                    state.expires = (state.interval != 0).then(|| at.saturating_add(skipped));
+                    self.schedule(&mut state);
+                }
+            }
+        }
+        // A full queue drops the expiry, as an unread one would.
+        let _ = match &self.target {
+            TimerTarget::None => Ok(()),
+            TimerTarget::Process(info) => group.send_signal(*info),
+            TimerTarget::Thread(info, task) => task.upgrade().map_or(Ok(()), |task| task.send_signal(*info)),
+        };
+    }
+}
+
+/// The timers of a process.
+#[derive(Default)]
+pub struct Itimers {
+    slots: [Option<Arc<IntervalTimer>>; 3],
+    /// POSIX timers by id.
+    pub posix: BTreeMap<i32, Arc<IntervalTimer>>,
+    /// The next POSIX timer's id.
+    pub next_id: i32,
+}
+
+impl Itimers {
+    /// The timer of `which` (ITIMER_REAL 0, ITIMER_VIRTUAL 1, ITIMER_PROF 2), made on first use; `None` for another number.
+    pub fn slot(&mut self, kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, which: i32) -> Option<Arc<IntervalTimer>> {
+        let (clock, signo) = match which {
+            0 => (TimerClock::Monotonic, SIGALRM),
+            1 => (TimerClock::User, SIGVTALRM),
+            2 => (TimerClock::Process, SIGPROF),
+            _ => return None,
+        };
+        let slot = self.slots.get_mut(usize::try_from(which).ok()?)?;
+        let timer =
+            slot.get_or_insert_with(|| IntervalTimer::new(kernel, group, clock, TimerTarget::Process(SigInfo::kernel(signo))));
+        Some(Arc::clone(timer))
+    }
+
+    /// Disarms everything (exit), or POSIX timers only (execve keeps interval timers).
+    pub fn clear(&mut self, interval_timers_too: bool) {
+        for timer in std::mem::take(&mut self.posix).into_values() {
+            timer.arm(None, 0);
+        }
+        if interval_timers_too {
+            for timer in self.slots.iter_mut().filter_map(Option::take) {
+                timer.arm(None, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! execve(2): the other threads end, then a fresh image takes over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bevor_abi::Errno;
+use bevor_abi::signal::SIGKILL;
+use bevor_platform::{OwnerRef, Reply, Thread};
+
+use super::run::{GUEST, RUNNING, TaskOwner};
+use super::{Task, WaitStatus, task_name};
+use crate::creds::Credentials;
+use crate::loader::Loaded;
+
+/// An image that waits for the other threads to end.
+pub struct PendingExec {
+    /// The image.
+    pub loaded: Loaded,
+    /// The credentials that it runs with.
+    pub creds: Credentials,
+    /// PR_GET_DUMPABLE afterwards: false for images that gain privileges.
+    pub dumpable: bool,
+}
+
+impl Task {
+    /// Stores the image and starts the end of the other threads.
+    ///
+    /// # Errors
+    /// EAGAIN if the process is exiting or another thread makes an execve.
+    pub fn begin_exec(self: &Arc<Self>, pending: PendingExec) -> Result<(), Errno> {
+        *self.exec.lock() = Some(Box::new(pending));
+        let others = {
+            let mut group = self.group.signals.lock();
+            if group.exit.is_some() || group.exec.is_some() {
+                drop(group);
+                *self.exec.lock() = None;
+                return Err(Errno::EAGAIN);
+            }
+            group.exec = Some(self.tid());
+            let others = group.threads.iter().filter(|t| !Arc::ptr_eq(t, self));
+            others.map(|t| t.kick()).count() > 0
+        };
+        if others {
+            self.set_exit_deadline(false);
+        }
+        Ok(())
+    }
+
+    /// Whether the calling thread is the only one left.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.group.signals.lock().threads.len() == 1
+    }
+
+    /// Starts the prepared image in place of `thread`.
+    pub(crate) fn commit_exec(self: &Arc<Self>, thread: &Arc<dyn Thread>) {
+        let Some(pending) = self.exec.lock().take() else {
+            self.begin_group_exit(WaitStatus::killed(SIGKILL));
+            return self.exit_thread(Some(thread));
+        };
+        self.initial_mask.store(thread.sigmask(), SeqCst);
+        let PendingExec { loaded, creds, dumpable } = *pending;
+        self.take_leadership();
+        {
+            let mut times = self.group.times.lock();
+            times.dead = times.dead.plus(self.cpu_time());
+        }
+        self.reset_for_exec(&loaded, creds, dumpable);
+        let reply = Reply::Exit { clear_tid: self.clear_tid.swap(0, SeqCst), robust_list: self.robust_list.swap(0, SeqCst) };
+        self.release_memory();
+        self.started.store(false, SeqCst);
+        let owner = OwnerRef(Arc::new(TaskOwner(Arc::clone(self))));
+        // From here on another worker may process the new image's first event.
+        self.state.store(GUEST, SeqCst);
+        let identity = self.identity();
+        match self.kernel.platform.exec(owner, loaded.image, identity) {
+            Ok(_) => thread.reply(reply),
+            Err(errno) => {
+                self.kernel.klog(&format!("pid {}: no process for execve: {errno}", self.pid()));
+                self.state.store(RUNNING, SeqCst);
+                self.begin_group_exit(WaitStatus::killed(SIGKILL));
+                self.exit_thread(Some(thread));
+            }
+        }
+    }
+
+    /// The thread becomes the leader, whatever it was.
+    fn take_leadership(self: &Arc<Self>) {
+        let mut tree = self.kernel.tree.lock();
+        if self.tid() != self.pid() {
+            tree.remove_task(self);
+            self.set_tid(self.pid());
+            tree.add_task(self);
+        }
+        if let Some(process) = tree.process_mut(self.pid()) {
+            process.leader_status = None;
+            process.execed = true;
+        }
+        self.group.signals.lock().exec = None;
+    }
+
+    fn reset_for_exec(&self, loaded: &Loaded, creds: Credentials, dumpable: bool) {
+        {
+            let mut handlers = self.group.handlers.lock();
+            let own = Arc::new(handlers.copy());
+            own.reset_caught();
+            *handlers = own;
+        }
+        {
+            let mut files = self.files.lock();
+            let own = if Arc::strong_count(&files) > 1 { files.fork() } else { Arc::clone(&files) };
+            own.close_on_exec();
+            *files = own;
+        }
+        *self.creds.lock() = Arc::new(creds);
+        *self.name.lock() = task_name(&loaded.name);
+        *self.group.image.lock() = Arc::new(loaded.info.clone());
+        self.group.dumpable.store(u8::from(dumpable), SeqCst);
+        self.group.itimers.lock().clear(false);
+        *self.saved_mask.lock() = None;
+        self.last_frame.store(0, SeqCst);
+    }
+
+    /// Starts a task that has no thread yet (init).
+    ///
+    /// # Errors
+    /// What the platform says.
+    pub fn start(self: &Arc<Self>, loaded: Loaded) -> Result<(), Errno> {
+        let creds = (*self.creds()).clone();
+        self.reset_for_exec(&loaded, creds, true);
+        let owner = OwnerRef(Arc::new(TaskOwner(Arc::clone(self))));
+        self.kernel.platform.exec(owner, loaded.image, self.identity()).map(|_| ())
+    }
+}

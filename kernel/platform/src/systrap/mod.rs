@@ -1,0 +1,436 @@
+//! Systrap: application code runs in stub processes; its system calls arrive through shared memory channels.
+//!
+//! - [`zygote`] starts the process that all stubs are forked from; `filter` is what they may ask of the host.
+//! - `channel` is the shared memory of one thread, `space` a host process, `thread` the events and replies of one host thread.
+//! - `worker` polls channels and serves notifications; `pool` runs what may block.
+
+mod channel;
+pub mod filter;
+mod patch;
+mod pool;
+mod space;
+mod sys;
+mod thread;
+mod worker;
+pub mod zygote;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bevor_abi::Errno;
+use bevor_hostcall::HostFd;
+use bevor_stub::layout as l;
+use parking_lot::Mutex;
+
+use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
+use channel::Channel;
+pub use patch::ProcFiles;
+use space::{SlabPool, Space};
+use thread::{Prepared, SysThread};
+use worker::Hot;
+pub use zygote::{Zygote, ZygoteOptions};
+
+/// A channel that waits for the forked child that it was made for.
+struct Claim {
+    child: Arc<SysThread>,
+    parent: Option<Weak<SysThread>>,
+}
+
+struct ZygoteState {
+    thread: Arc<SysThread>,
+    /// Waits for a command.
+    ready: bool,
+    /// Nonces of the forks asked for.
+    queue: VecDeque<(u64, u64)>,
+    /// The fork under way.
+    current: Option<(u64, u64)>,
+}
+
+/// A hook that runs what became ready while an event was handled.
+pub type ReadyHook = Arc<dyn Fn() + Send + Sync>;
+
+pub(crate) struct Inner {
+    me: Weak<Inner>,
+    listener: HostFd,
+    layout: SpaceLayout,
+    zygote: Mutex<Option<ZygoteState>>,
+    zygote_pid: i32,
+    next_space: AtomicU64,
+    spaces: Mutex<Spaces>,
+    threads: Mutex<HashMap<i32, Arc<SysThread>>>,
+    claims: Mutex<HashMap<(u64, u64), Claim>>,
+    spares: Mutex<VecDeque<Arc<SysThread>>>,
+    slabs: Arc<SlabPool>,
+    hot: Hot,
+    cpus: usize,
+    pool: pool::Pool,
+    ready: OnceLock<ReadyHook>,
+    files: space::Files,
+}
+
+#[derive(Default)]
+struct Spaces {
+    by_id: HashMap<u64, Arc<Space>>,
+    by_pid: HashMap<i32, Arc<Space>>,
+}
+
+/// Spares kept ready: one for the next exec, one for the exec right after it.
+const SPARES: usize = 2;
+
+/// The systrap platform.
+#[derive(Clone)]
+pub struct Systrap(Arc<Inner>);
+
+impl Systrap {
+    /// Takes over a zygote and starts the worker threads.
+    ///
+    /// # Errors
+    /// EAGAIN if the host refuses threads.
+    pub fn start(zygote: Zygote) -> Result<Self, Errno> {
+        let slabs = Arc::new(SlabPool::default());
+        let inner = Arc::new_cyclic(|me: &Weak<Inner>| Inner {
+            me: me.clone(),
+            listener: zygote.listener,
+            layout: zygote.layout,
+            zygote: Mutex::new(None),
+            zygote_pid: zygote.pid,
+            next_space: AtomicU64::new(1),
+            spaces: Mutex::default(),
+            threads: Mutex::default(),
+            claims: Mutex::default(),
+            spares: Mutex::default(),
+            slabs,
+            hot: Hot::default(),
+            cpus: sys::allowed_cpus(),
+            pool: pool::Pool::default(),
+            ready: OnceLock::new(),
+            files: space::Files::default(),
+        });
+        let space =
+            Space::with_slab(0, &inner.slabs, &inner.files, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
+        space.pid.store(zygote.pid, Ordering::Release);
+        let channel = Channel::new(zygote.memory, 0);
+        let thread = SysThread::new(&inner, &space, channel, 0, None, true);
+        thread.tid.store(zygote.pid, Ordering::Release);
+        {
+            let mut spaces = inner.spaces.lock();
+            spaces.by_id.insert(0, Arc::clone(&space));
+            spaces.by_pid.insert(zygote.pid, space);
+        }
+        inner.threads.lock().insert(zygote.pid, Arc::clone(&thread));
+        *inner.zygote.lock() =
+            Some(ZygoteState { thread: Arc::clone(&thread), ready: false, queue: VecDeque::new(), current: None });
+        worker::start(&inner)?;
+        thread.poll();
+        for _ in 0..SPARES {
+            inner.add_spare()?;
+        }
+        Ok(Self(inner))
+    }
+
+    /// Lets call sites be patched: `files` opens stubs' `/proc` files. Only the first call counts.
+    pub fn set_proc_files(&self, files: Arc<dyn ProcFiles>) {
+        let _ = self.0.files.set(files);
+    }
+
+    /// Sets the hook that workers call after each event. Only the first call counts.
+    pub fn set_ready_hook(&self, hook: ReadyHook) {
+        let _ = self.0.ready.set(hook);
+    }
+}
+
+impl Inner {
+    fn run_ready(&self) {
+        if let Some(hook) = self.ready.get() {
+            hook();
+        }
+    }
+
+    fn new_child(
+        &self,
+        slot: u32,
+        mapped: &[bool],
+        owner: Option<OwnerRef>,
+        parent: Option<Weak<SysThread>>,
+    ) -> Result<(Arc<SysThread>, (u64, u64)), Errno> {
+        let id = self.next_space.fetch_add(1, Ordering::Relaxed);
+        let me = self.me.upgrade().ok_or(Errno::EAGAIN)?;
+        let space = Space::new(id, &self.slabs, &self.files, slot, mapped)?;
+        let child = {
+            let mut tables = space.tables.lock();
+            let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;
+            let child = SysThread::new(&me, &space, channel, slot, owner, false);
+            tables.threads.push(Arc::clone(&child));
+            child
+        };
+        let nonce = sys::nonce();
+        self.spaces.lock().by_id.insert(id, space);
+        self.claims.lock().insert(nonce, Claim { child: Arc::clone(&child), parent });
+        Ok((child, nonce))
+    }
+
+    /// The child's side of an application fork.
+    pub(crate) fn prepare_fork(&self, parent: &Arc<SysThread>, owner: OwnerRef) -> Result<Prepared, Errno> {
+        let mapped: Vec<bool> = parent.space.tables.lock().slots.iter().map(|s| s.mapped).collect();
+        let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
+        *child.space.patches.lock() = parent.space.patches.lock().fork();
+        child.space.brk.store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(Prepared { child, flags: 0, words: [nonce.0, nonce.1] })
+    }
+
+    fn add_spare(&self) -> Result<(), Errno> {
+        let (child, nonce) = self.new_child(0, &[], None, None)?;
+        self.spares.lock().push_back(child);
+        let mut guard = self.zygote.lock();
+        if let Some(z) = guard.as_mut() {
+            z.queue.push_back(nonce);
+            Self::next_fork(z);
+        }
+        Ok(())
+    }
+
+    fn next_fork(z: &mut ZygoteState) {
+        if !z.ready {
+            return;
+        }
+        if let Some(nonce) = z.queue.pop_front() {
+            z.ready = false;
+            z.current = Some(nonce);
+            z.thread.reply_fork(nonce);
+        }
+    }
+
+    /// The zygote waits for a command; `result` is what its last fork returned.
+    pub(crate) fn zygote_ready(&self, _thread: &Arc<SysThread>, result: i64) {
+        let mut failed = None;
+        {
+            let mut guard = self.zygote.lock();
+            if let Some(z) = guard.as_mut() {
+                let last = z.current.take();
+                if result < 0 {
+                    failed = last;
+                }
+                z.ready = true;
+                Self::next_fork(z);
+            }
+        }
+        if let Some(nonce) = failed {
+            let claim = self.claims.lock().remove(&nonce);
+            if let Some(claim) = claim {
+                self.clone_failed(&claim.child);
+            }
+        }
+    }
+
+    /// The host process for `child` never came to be.
+    pub(crate) fn clone_failed(&self, child: &Arc<SysThread>) {
+        self.claims.lock().retain(|_, c| !Arc::ptr_eq(&c.child, child));
+        self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
+        let whole_space = child.space.pid() == 0;
+        child.mark_dead();
+        if whole_space {
+            self.spaces.lock().by_id.remove(&child.space.id);
+            child.space.retire();
+        } else {
+            self.forget_thread(child);
+        }
+        self.report_gone(child, 0);
+    }
+
+    fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
+        let owner = thread.owner.read().clone();
+        if let Some(owner) = owner {
+            let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
+            owner.0.handle(&t, Event::Gone { status });
+        }
+    }
+
+    fn forget_thread(&self, thread: &Arc<SysThread>) {
+        let tid = thread.host_tid();
+        self.threads.lock().retain(|_, t| !Arc::ptr_eq(t, thread));
+        let mut tables = thread.space.tables.lock();
+        tables.threads.retain(|t| !Arc::ptr_eq(t, thread));
+        if let Some(slot) = usize::try_from(thread.slot).ok().and_then(|s| tables.slots.get_mut(s)) {
+            slot.taken = false;
+            slot.last_tid = tid;
+        }
+    }
+
+    /// `thread` was told to exit.
+    pub(crate) fn thread_exits(&self, thread: &Arc<SysThread>) {
+        thread.mark_dead();
+        self.forget_thread(thread);
+    }
+
+    /// A host process has ended and is about to be reaped.
+    fn process_gone(&self, pid: i32, status: i32) {
+        let space = {
+            let mut spaces = self.spaces.lock();
+            let space = spaces.by_pid.remove(&pid);
+            if let Some(space) = &space {
+                spaces.by_id.remove(&space.id);
+            }
+            space
+        };
+        let Some(space) = space else {
+            sys::reap(pid);
+            return;
+        };
+        let threads = space.tables.lock().threads.clone();
+        let unexpected: Vec<_> = threads.iter().filter(|t| t.mark_dead()).cloned().collect();
+        self.threads.lock().retain(|_, t| !Arc::ptr_eq(&t.space, &space));
+        self.spares.lock().retain(|t| !Arc::ptr_eq(&t.space, &space));
+        space.retire();
+        sys::reap(pid);
+        for thread in unexpected {
+            self.report_gone(&thread, status);
+        }
+        self.run_ready();
+    }
+
+    /// Finds the thread that a notification speaks of. The host kernel vouches for `pid`; `slot` and `space` are the stub's words.
+    fn notifier(&self, pid: i32, slot: u64, space: u64) -> Option<Arc<SysThread>> {
+        if let Some(t) = self.threads.lock().get(&pid)
+            && u64::from(t.slot) == slot
+            && t.space.id == space
+        {
+            return Some(Arc::clone(t));
+        }
+        let space = Arc::clone(self.spaces.lock().by_id.get(&space)?);
+        // Only a thread of that very process speaks for it.
+        sys::tgkill(space.pid(), pid, 0).ok()?;
+        let thread = space.tables.lock().threads.iter().find(|t| u64::from(t.slot) == slot).cloned()?;
+        thread.tid.store(pid, Ordering::Release);
+        self.threads.lock().insert(pid, Arc::clone(&thread));
+        Some(thread)
+    }
+
+    fn claim(&self, id: u64, pid: i32, nonce: (u64, u64)) {
+        if self.spaces.lock().by_pid.contains_key(&pid) || self.threads.lock().contains_key(&pid) {
+            let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
+            return;
+        }
+        let Some(claim) = self.claims.lock().remove(&nonce) else {
+            let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
+            return;
+        };
+        let child = claim.child;
+        child.space.pid.store(pid, Ordering::Release);
+        child.tid.store(pid, Ordering::Release);
+        child.channel.set_host_tid(pid);
+        self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
+        self.threads.lock().insert(pid, Arc::clone(&child));
+        let slab = child.space.tables.lock().slabs.iter().flatten().next().map(|s| s.fd.clone());
+        match slab {
+            Some(fd) => {
+                let _ = sys::notif_addfd(&self.listener, id, &fd);
+            }
+            None => {
+                let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
+            }
+        }
+        if let Some(parent) = claim.parent.and_then(|p| p.upgrade()) {
+            parent.child_claimed();
+        }
+    }
+
+    /// Serves one notification.
+    fn notification(&self, n: &sys::SeccompNotif) {
+        let pid = i32::try_from(n.pid).unwrap_or(0);
+        let [kind, a, b, space, ..] = n.data.args;
+        let refuse = |errno: Errno| {
+            let _ = sys::notif_send(&self.listener, n.id, errno.to_result());
+        };
+        match u32::try_from(kind) {
+            Ok(l::NOTIF_CLAIM) => self.claim(n.id, pid, (a, b)),
+            Ok(l::NOTIF_WAIT) => match self.notifier(pid, a, space) {
+                Some(thread) => thread.notified(n.id),
+                None => refuse(Errno::EPERM),
+            },
+            Ok(l::NOTIF_FD) => {
+                let file = self.notifier(pid, a, space).and_then(|t| {
+                    let state = t.state.lock();
+                    usize::try_from(b).ok().and_then(|i| state.donations.get(i).cloned())
+                });
+                match file {
+                    Some(file) => {
+                        let _ = sys::notif_addfd(&self.listener, n.id, &file.fd);
+                    }
+                    None => refuse(Errno::EBADF),
+                }
+            }
+            Ok(l::NOTIF_SLAB) => {
+                let slab = self.notifier(pid, a, space).and_then(|t| {
+                    let tables = t.space.tables.lock();
+                    usize::try_from(b).ok().and_then(|i| tables.slabs.get(i).cloned().flatten())
+                });
+                match slab {
+                    Some(slab) => {
+                        let _ = sys::notif_addfd(&self.listener, n.id, &slab.fd);
+                    }
+                    None => refuse(Errno::EBADF),
+                }
+            }
+            _ => refuse(Errno::ENOSYS),
+        }
+    }
+
+    /// One step of patching the call site that ends at `site` in `thread`'s address space.
+    pub(crate) fn patch_step(&self, thread: &SysThread, site: u64, nr: u64, result: i64) -> patch::Step {
+        let Some(files) = self.files.get() else {
+            return patch::Step::Done;
+        };
+        let single = thread.space.tables.lock().threads.len() == 1;
+        let target = patch::Target { pid: thread.space.pid(), single, files };
+        thread.space.patches.lock().step(&target, site, nr, result)
+    }
+
+    /// Lets a stub that sleeps in a notification go on.
+    pub(crate) fn wake_notified(&self, id: u64) {
+        // ENOENT: a signal has ended the wait; the stub looks at its reply by itself.
+        let _ = sys::notif_send(&self.listener, id, 0);
+    }
+}
+
+impl Platform for Systrap {
+    fn layout(&self) -> SpaceLayout {
+        self.0.layout
+    }
+
+    fn exec(&self, owner: OwnerRef, image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno> {
+        let inner = &self.0;
+        let spare = inner.spares.lock().pop_front();
+        let spare = match spare {
+            Some(s) => s,
+            None => {
+                inner.add_spare()?;
+                inner.spares.lock().pop_front().ok_or(Errno::EAGAIN)?
+            }
+        };
+        *spare.owner.write() = Some(owner);
+        spare.channel.set_identity(identity);
+        spare.give_image(image);
+        // The next spare is made while the new program starts.
+        let _ = inner.add_spare();
+        Ok(spare as Arc<dyn Thread>)
+    }
+
+    fn spawn_blocking(&self, f: Box<dyn FnOnce() + Send>) {
+        self.0.pool.spawn(f);
+    }
+
+    fn set_ready_hook(&self, hook: ReadyHook) {
+        Systrap::set_ready_hook(self, hook);
+    }
+
+    fn shutdown(&self) {
+        let pids: Vec<i32> = self.0.spaces.lock().by_pid.keys().copied().collect();
+        for pid in pids {
+            if pid != self.0.zygote_pid {
+                let _ = sys::kill(pid);
+            }
+        }
+        let _ = sys::kill(self.0.zygote_pid);
+    }
+}

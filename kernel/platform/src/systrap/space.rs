@@ -1,0 +1,224 @@
+//! Address spaces (host processes) and their slabs.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bevor_abi::Errno;
+use bevor_hostcall::{HostFd, SharedMemory};
+use bevor_stub::layout::{BOUNCE_SIZE, SLAB_CHANNELS, SLAB_SIZE};
+use parking_lot::Mutex;
+
+use super::channel::Channel;
+use super::patch::{Patches, ProcFiles};
+use super::sys;
+use super::thread::SysThread;
+use crate::api::{AddressSpace, Mapping};
+
+/// Channels in a slab, as an index.
+const CHANNELS: usize = 16;
+
+/// A memory file with channels, mapped in the sentry for as long as it lives; reused from process to process.
+#[derive(Clone)]
+pub(crate) struct Slab {
+    pub(crate) fd: HostFd,
+    pub(crate) memory: Arc<SharedMemory>,
+}
+
+impl Slab {
+    fn create() -> Result<Self, Errno> {
+        let fd = bevor_hostcall::fd::memfd(c"bevor-slab")?;
+        sys::size_and_seal(&fd, SLAB_SIZE)?;
+        let memory = SharedMemory::map(&fd, 0, SLAB_SIZE, true)?;
+        Ok(Self { fd, memory })
+    }
+}
+
+/// Slabs that are free for reuse. They were wiped when they were put back.
+#[derive(Default)]
+pub(crate) struct SlabPool(Mutex<Vec<Slab>>);
+
+impl SlabPool {
+    const KEEP: usize = 16;
+
+    pub(crate) fn take(&self) -> Result<Slab, Errno> {
+        if let Some(slab) = self.0.lock().pop() {
+            return Ok(slab);
+        }
+        Slab::create()
+    }
+
+    /// Takes a slab back after its host process has gone.
+    fn put(&self, slab: Slab) {
+        let mut free = self.0.lock();
+        if free.len() < Self::KEEP {
+            free.push(slab);
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Tables {
+    /// Slab `i` holds the channels of slots `16 i..16 i + 16`.
+    pub(crate) slabs: Vec<Option<Slab>>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) threads: Vec<Arc<SysThread>>,
+}
+
+/// A place for a thread: one number names its channel and its region.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Slot {
+    pub(crate) taken: bool,
+    /// The region is mapped in the host process.
+    pub(crate) mapped: bool,
+    /// Host thread that used it last; it is free once that thread is gone.
+    pub(crate) last_tid: i32,
+    /// High-water mark of the channel's data area.
+    pub(crate) used: usize,
+}
+
+/// Where the opener of stubs' `/proc` files will be, once it is set.
+pub(crate) type Files = Arc<OnceLock<Arc<dyn ProcFiles>>>;
+
+/// One host process.
+pub(crate) struct Space {
+    pub(crate) id: u64,
+    pub(crate) pid: AtomicI32,
+    pub(crate) alive: AtomicBool,
+    pub(crate) tables: Mutex<Tables>,
+    pub(crate) patches: Mutex<Patches>,
+    pub(crate) brk: AtomicU64,
+    pool: Arc<SlabPool>,
+    pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
+}
+
+impl Space {
+    /// A space whose first thread sits in `slot`; `mapped` tells which regions it has from its parent.
+    pub(crate) fn new(id: u64, pool: &Arc<SlabPool>, files: &Files, slot: u32, mapped: &[bool]) -> Result<Arc<Self>, Errno> {
+        let slab = pool.take()?;
+        let at = usize::try_from(slot).map_err(|_| Errno::EAGAIN)?;
+        let slab_at = at / CHANNELS;
+        let mut slabs = vec![None; slab_at];
+        slabs.push(Some(slab));
+        let mut slots: Vec<Slot> = mapped.iter().map(|m| Slot { mapped: *m, ..Slot::default() }).collect();
+        slots.resize(slots.len().max(at + 1), Slot::default());
+        slots[at].taken = true;
+        slots[at].mapped = true;
+        let tables = Tables { slabs, slots, threads: Vec::new() };
+        Ok(Arc::new(Self {
+            id,
+            pid: AtomicI32::new(0),
+            alive: AtomicBool::new(true),
+            tables: Mutex::new(tables),
+            patches: Mutex::default(),
+            brk: AtomicU64::new(0),
+            pool: Arc::clone(pool),
+            files: Arc::clone(files),
+        }))
+    }
+
+    /// The zygote's space, around the slab that it was started with.
+    pub(crate) fn with_slab(id: u64, pool: &Arc<SlabPool>, files: &Files, slab: Slab) -> Arc<Self> {
+        let slots = vec![Slot { taken: true, mapped: true, ..Slot::default() }];
+        Arc::new(Self {
+            id,
+            pid: AtomicI32::new(0),
+            alive: AtomicBool::new(true),
+            tables: Mutex::new(Tables { slabs: vec![Some(slab)], slots, threads: Vec::new() }),
+            patches: Mutex::default(),
+            brk: AtomicU64::new(0),
+            pool: Arc::clone(pool),
+            files: Arc::clone(files),
+        })
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.load(Ordering::Acquire)
+    }
+
+    /// The channel of `slot`, whose slab must exist.
+    pub(crate) fn channel(tables: &Tables, slot: u32) -> Option<Channel> {
+        let slab = tables.slabs.get(usize::try_from(slot / SLAB_CHANNELS).ok()?)?.as_ref()?;
+        Some(Channel::new(Arc::clone(&slab.memory), slot % SLAB_CHANNELS))
+    }
+
+    /// Finds a free slot. Returns it, whether its region is to be mapped, and whether its slab is.
+    pub(crate) fn take_slot(&self, tables: &mut Tables) -> Result<(u32, bool, bool), Errno> {
+        let pid = self.pid();
+        let gone = |s: &Slot| s.last_tid <= 0 || sys::tgkill(pid, s.last_tid, 0).is_err();
+        let at = match tables.slots.iter().position(|s| !s.taken && gone(s)) {
+            Some(at) => at,
+            None if tables.slots.len() < 8192 => {
+                tables.slots.push(Slot::default());
+                tables.slots.len() - 1
+            }
+            None => return Err(Errno::EAGAIN),
+        };
+        let slab_at = at / CHANNELS;
+        if tables.slabs.len() <= slab_at {
+            tables.slabs.resize(slab_at + 1, None);
+        }
+        let map_slab = tables.slabs[slab_at].is_none();
+        if map_slab {
+            tables.slabs[slab_at] = Some(self.pool.take()?);
+        }
+        let slot = &mut tables.slots[at];
+        let map_region = !slot.mapped;
+        slot.taken = true;
+        slot.mapped = true;
+        slot.last_tid = 0;
+        Ok((u32::try_from(at).map_err(|_| Errno::EAGAIN)?, map_region, map_slab))
+    }
+
+    /// Gives everything back once the host process is gone.
+    pub(crate) fn retire(&self) {
+        self.alive.store(false, Ordering::Release);
+        *self.patches.lock() = Patches::default();
+        let mut tables = self.tables.lock();
+        let tables = std::mem::take(&mut *tables);
+        for (slot, state) in tables.slots.iter().enumerate() {
+            if let Some(ch) = u32::try_from(slot).ok().and_then(|s| Self::channel(&tables, s))
+                && (state.taken || state.used > 0)
+            {
+                ch.wipe(state.used.clamp(4096, BOUNCE_SIZE));
+            }
+        }
+        for slab in tables.slabs.into_iter().flatten() {
+            self.pool.put(slab);
+        }
+    }
+}
+
+impl AddressSpace for Space {
+    fn kill(&self) {
+        let pid = self.pid();
+        // A pid is reaped (and so reusable) only after `alive` was cleared.
+        if pid > 0 && self.alive.load(Ordering::Acquire) {
+            let _ = sys::kill(pid);
+        }
+    }
+
+    fn host_pid(&self) -> i32 {
+        self.pid()
+    }
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {
+        if self.alive.load(Ordering::Acquire) { sys::vm_read(self.pid(), addr, dst) } else { 0 }
+    }
+
+    fn mappings(&self) -> Result<Vec<Mapping>, Errno> {
+        let files = self.files.get().ok_or(Errno::ENOSYS)?;
+        if !self.alive.load(Ordering::Acquire) {
+            return Err(Errno::ESRCH);
+        }
+        self.patches.lock().mappings(self.pid(), files)
+    }
+
+    fn brk_range(&self) -> (u64, u64) {
+        let start = self.brk.load(Ordering::Relaxed);
+        (start, start)
+    }
+}

@@ -1,0 +1,221 @@
+//! Host calls that only this platform makes, each as a safe function.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use bevor_abi::Errno;
+use bevor_hostcall::HostFd;
+use bevor_hostcall::fd::check;
+
+/// `struct seccomp_data` (seccomp(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SeccompData {
+    pub(crate) nr: i32,
+    pub(crate) arch: u32,
+    pub(crate) instruction_pointer: u64,
+    pub(crate) args: [u64; 6],
+}
+
+/// `struct seccomp_notif` (seccomp_unotify(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SeccompNotif {
+    pub(crate) id: u64,
+    pub(crate) pid: u32,
+    pub(crate) flags: u32,
+    pub(crate) data: SeccompData,
+}
+
+#[repr(C)]
+struct SeccompNotifResp {
+    id: u64,
+    val: i64,
+    error: i32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct SeccompNotifAddfd {
+    id: u64,
+    flags: u32,
+    srcfd: u32,
+    newfd: u32,
+    newfd_flags: u32,
+}
+
+const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
+const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
+const NOTIF_ADDFD: libc::c_ulong = 0x4018_2103;
+const NOTIF_SET_FLAGS: libc::c_ulong = 0x4008_2104;
+const ADDFD_FLAG_SEND: u32 = 2;
+
+/// Waits for a notification. `None`: interrupted, or the notifying thread has died meanwhile.
+pub(crate) fn notif_recv(listener: &HostFd) -> Result<Option<SeccompNotif>, Errno> {
+    let mut n = SeccompNotif::default();
+    // SAFETY: the kernel fills exactly one struct seccomp_notif.
+    match check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_RECV, &raw mut n) })) {
+        Ok(_) => Ok(Some(n)),
+        Err(Errno::EINTR | Errno::ENOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Lets the notifying thread return `val` (a raw result).
+pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Errno> {
+    let (val, error) = if (-4095..0).contains(&val) { (0, i32::try_from(val).unwrap_or(-libc::EIO)) } else { (val, 0) };
+    let resp = SeccompNotifResp { id, val, error, flags: 0 };
+    // SAFETY: the kernel reads one struct seccomp_notif_resp.
+    check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_SEND, &raw const resp) })).map(drop)
+}
+
+/// Installs `fd` in the notifying process, which returns its number there.
+pub(crate) fn notif_addfd(listener: &HostFd, id: u64, fd: &HostFd) -> Result<(), Errno> {
+    let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
+    let add = SeccompNotifAddfd { id, flags: ADDFD_FLAG_SEND, srcfd, newfd: 0, newfd_flags: 0 };
+    // SAFETY: the kernel reads one struct seccomp_notif_addfd.
+    check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
+}
+
+/// Wake-ups through `listener` move the woken side to the waking CPU (Linux 6.6).
+pub(crate) fn notif_set_sync(listener: &HostFd) -> Result<(), Errno> {
+    // SAFETY: the argument is a plain flag word.
+    check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_SET_FLAGS, 1u64) })).map(drop)
+}
+
+fn vm_copy(call: libc::c_long, pid: i32, local: *mut u8, len: usize, remote: u64) -> usize {
+    let l = libc::iovec { iov_base: local.cast(), iov_len: len };
+    let r = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(usize::try_from(remote).unwrap_or(0)), iov_len: len };
+    // SAFETY: `local` is valid for `len` bytes (callers pass a slice); the remote side is checked by the kernel.
+    let n = unsafe { libc::syscall(call, i64::from(pid), &raw const l, 1u64, &raw const r, 1u64, 0u64) };
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Copies from another process (process_vm_readv(2)); bytes before the first fault. The call is made in pages, since the host
+/// reports a partial iovec only at that granularity.
+pub(crate) fn vm_read(pid: i32, addr: u64, dst: &mut [u8]) -> usize {
+    if dst.is_empty() {
+        return 0;
+    }
+    vm_copy(libc::SYS_process_vm_readv, pid, dst.as_mut_ptr(), dst.len(), addr)
+}
+
+/// Copies to another process (process_vm_writev(2)).
+pub(crate) fn vm_write(pid: i32, addr: u64, src: &[u8]) -> usize {
+    if src.is_empty() {
+        return 0;
+    }
+    vm_copy(libc::SYS_process_vm_writev, pid, src.as_ptr().cast_mut(), src.len(), addr)
+}
+
+/// Signals one thread of a process.
+pub(crate) fn tgkill(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) }).map(drop)
+}
+
+/// Kills a process.
+pub(crate) fn kill(pid: i32) -> Result<(), Errno> {
+    tgkill(pid, pid, libc::SIGKILL)
+}
+
+/// Waits for any child to exit without reaping it; its pid and wait status. ECHILD if there is none.
+pub(crate) fn wait_any() -> Result<(i32, i32), Errno> {
+    // SAFETY: zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the kernel fills one siginfo_t.
+    check(i64::from(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) }))?;
+    // SAFETY: waitid has filled the SIGCHLD fields.
+    Ok(unsafe { (info.si_pid(), info.si_status()) })
+}
+
+/// Reaps a child that has exited.
+pub(crate) fn reap(pid: i32) {
+    let Ok(id) = libc::id_t::try_from(pid) else { return };
+    // SAFETY: zero is a valid siginfo_t, which the kernel fills.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::__WALL);
+    }
+}
+
+/// How many CPUs the calling thread may run on.
+pub(crate) fn allowed_cpus() -> usize {
+    // SAFETY: zero is an empty cpu_set_t, which the kernel then fills.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
+            return 1;
+        }
+        usize::try_from(libc::CPU_COUNT(&set)).unwrap_or(1)
+    }
+}
+
+/// CPU time of a process from its CPU clocks (user, total), nanoseconds; zeros once it is gone.
+pub(crate) fn process_cpu_time(pid: i32) -> (u64, u64) {
+    let read = |which: i32| {
+        let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the kernel fills one timespec.
+        let ok = unsafe { libc::clock_gettime(((!pid) << 3) | which, &raw mut ts) } == 0;
+        if ok { u64::try_from(ts.tv_sec * 1_000_000_000 + ts.tv_nsec).unwrap_or(0) } else { 0 }
+    };
+    (read(1), read(0))
+}
+
+/// Takes a copy of descriptor `fd` of child process `pid`.
+pub(crate) fn take_fd(pid: i32, fd: RawFd) -> Result<HostFd, Errno> {
+    // SAFETY: no memory is involved.
+    let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let pidfd = RawFd::try_from(pidfd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: just opened, owned by nobody else.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // SAFETY: no memory is involved.
+    let got = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, std::os::fd::AsRawFd::as_raw_fd(&pidfd), fd, 0) })?;
+    let got = RawFd::try_from(got).map_err(|_| Errno::EBADF)?;
+    // SAFETY: just received, owned by nobody else.
+    Ok(HostFd::new(unsafe { OwnedFd::from_raw_fd(got) }))
+}
+
+/// 128 random bits for a one-shot claim.
+pub(crate) fn nonce() -> (u64, u64) {
+    let mut b = [0u8; 16];
+    // SAFETY: the buffer is 16 bytes.
+    let n = unsafe { libc::getrandom(b.as_mut_ptr().cast(), b.len(), 0) };
+    assert_eq!(n, 16, "getrandom(2) never fails for 16 bytes once the pool is initialised");
+    let (lo, hi) = b.split_at(8);
+    (u64::from_le_bytes(lo.try_into().unwrap_or_default()), u64::from_le_bytes(hi.try_into().unwrap_or_default()))
+}
+
+/// Sets the size of a memfd and seals it against shrinking, growing and further seals.
+pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
+    let len = libc::off_t::try_from(len).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::ftruncate(fd.raw(), len) }))?;
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)
+}
+
+/// Writes at an offset; bytes written.
+pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
+    let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
+    // SAFETY: the buffer is a live slice.
+    let n = unsafe { libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset) };
+    usize::try_from(n).unwrap_or(0)
+}
+
+/// Reads a whole (proc) file of at most `limit` bytes.
+pub(crate) fn read_whole(fd: &HostFd, limit: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 << 10);
+    let mut chunk = vec![0u8; 16 << 10];
+    while out.len() < limit {
+        let Ok(offset) = libc::off_t::try_from(out.len()) else { break };
+        // SAFETY: the buffer is a live slice.
+        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
+        match usize::try_from(n) {
+            Ok(n) if n > 0 => out.extend_from_slice(&chunk[..n]),
+            _ => break,
+        }
+    }
+    out
+}

@@ -1,0 +1,77 @@
+//! mmap(2) of files. Anonymous memory and everything else about mappings is the stub's.
+
+use bevor_abi::{Errno, Fd};
+use bevor_core::context::{Action, SyscallContext};
+use bevor_core::error::SyscallResult;
+use bevor_core::vfs::mount::mount_flags;
+use bevor_platform::{MmapOp, Reply};
+
+const PROT_WRITE: i32 = 2;
+const PROT_EXEC: i32 = 4;
+const MAP_SHARED: i32 = 1;
+const MAP_SHARED_VALIDATE: i32 = 3;
+const MAP_TYPE: i32 = 0xf;
+const MAP_ANONYMOUS: i32 = 0x20;
+const MAP_DENYWRITE: i32 = 0x800;
+const MAP_EXECUTABLE: i32 = 0x1000;
+const MAP_GROWSDOWN: i32 = 0x100;
+const MAP_HUGETLB: i32 = 0x4_0000;
+const MAP_LOCKED: i32 = 0x2000;
+const MAP_SYNC: i32 = 0x8_0000;
+/// Flags that MAP_SHARED_VALIDATE accepts (LEGACY_MAP_MASK).
+const LEGACY: i32 = 0x17_f87f;
+
+/// mmap(2).
+pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags: i32, fd: Fd, offset: u64) -> SyscallResult {
+    if offset % 4096 != 0 || len == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & MAP_ANONYMOUS != 0 {
+        let op = MmapOp { addr, len, prot, flags: host_flags(flags)?, file: None, offset: 0 };
+        return Err(ctx.act(Action::Reply(Reply::Mmap(Box::new(op)))));
+    }
+    let file = ctx.file(fd)?;
+    let shared = match flags & MAP_TYPE {
+        MAP_SHARED => true,
+        MAP_SHARED_VALIDATE => {
+            if flags & !(LEGACY | MAP_SYNC) != 0 || flags & MAP_SYNC != 0 {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            true
+        }
+        2 => false,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    if !file.is_readable() || shared && prot & PROT_WRITE != 0 && !file.is_writable() {
+        return Err(Errno::EACCES.into());
+    }
+    if prot & PROT_EXEC != 0 && file.path().mount.flags() & mount_flags::NOEXEC != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(Errno::EOVERFLOW.into());
+    }
+    // A shared mapping of a writable file can be made writable later: its descriptor must allow it.
+    let mapping = file.mapping(shared && file.is_writable())?;
+    let op = MmapOp {
+        addr,
+        len,
+        prot,
+        flags: host_flags(if shared { flags & !MAP_TYPE | MAP_SHARED } else { flags })?,
+        file: Some(mapping),
+        offset,
+    };
+    Err(ctx.act(Action::Reply(Reply::Mmap(Box::new(op)))))
+}
+
+/// The flags that the host is given: those without meaning are dropped, those that the stub's filter refuses are errors.
+fn host_flags(flags: i32) -> Result<i32, Errno> {
+    if flags & MAP_HUGETLB != 0 {
+        // As on a machine without reserved huge pages.
+        return Err(Errno::ENOMEM);
+    }
+    if flags & MAP_GROWSDOWN != 0 && flags & MAP_TYPE != 2 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(flags & !(MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED))
+}

@@ -1,0 +1,300 @@
+//! clone(2), exit(2), wait4(2), waitid(2), process groups, sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bevor_abi::process::{self as abi, CloneArgs, Rusage, Timeval};
+use bevor_abi::signal::{NSIG, SIGCHLD};
+use bevor_abi::{Errno, UserAddr};
+use bevor_core::context::{Action, SyscallContext, Wakeup};
+use bevor_core::error::{Restart, SyscallError, SyscallResult};
+use bevor_core::signal::info::SigInfo;
+use bevor_core::task::clone::CloneRequest;
+use bevor_core::task::wait::{WaitReport, WaitTarget};
+use bevor_core::task::{CpuTime, Task, WaitStatus};
+use bevor_core::wait::PollEvents;
+
+fn number(n: i32) -> SyscallResult {
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+fn do_clone(ctx: &mut SyscallContext<'_>, request: &CloneRequest) -> SyscallResult {
+    if ctx.task.is_dying() {
+        return Err(SyscallError::Restart(Restart::Always));
+    }
+    let (op, child) = ctx.task.clone_task(ctx.thread, request)?;
+    Err(ctx.act(Action::Clone(op, child)))
+}
+
+/// clone(2).
+pub fn clone(ctx: &mut SyscallContext<'_>, flags: u64, stack: u64, ptid: UserAddr, ctid: UserAddr, tls: u64) -> SyscallResult {
+    let pidfd = flags & abi::CLONE_PIDFD != 0;
+    if pidfd && flags & (abi::CLONE_PARENT_SETTID | abi::CLONE_DETACHED) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let request = CloneRequest {
+        flags: flags & 0xffff_ffff & !abi::CSIGNAL,
+        exit_signal: i32::try_from(flags & abi::CSIGNAL).unwrap_or(0),
+        stack,
+        tls,
+        parent_tid: ptid.0,
+        child_tid: ctid.0,
+    };
+    do_clone(ctx, &request)
+}
+
+/// fork(2).
+pub fn fork(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    let request = CloneRequest { exit_signal: SIGCHLD, ..CloneRequest::default() };
+    do_clone(ctx, &request)
+}
+
+/// vfork(2).
+pub fn vfork(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    let request = CloneRequest { flags: abi::CLONE_VM | abi::CLONE_VFORK, exit_signal: SIGCHLD, ..CloneRequest::default() };
+    do_clone(ctx, &request)
+}
+
+/// The part of `struct clone_args` that the caller knows; the rest is zero.
+fn copy_in_clone_args(ctx: &SyscallContext<'_>, addr: UserAddr, size: usize) -> Result<CloneArgs, Errno> {
+    use zerocopy::IntoBytes;
+    const KNOWN: usize = size_of::<CloneArgs>();
+    if size > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    if size < 64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut args = CloneArgs::default();
+    ctx.copy_in(addr, &mut args.as_mut_bytes()[..size.min(KNOWN)])?;
+    if size > KNOWN {
+        let mut rest = vec![0; size - KNOWN];
+        ctx.copy_in(addr.add(88)?, &mut rest)?;
+        if rest.iter().any(|b| *b != 0) {
+            return Err(Errno::E2BIG);
+        }
+    }
+    Ok(args)
+}
+
+/// clone3(2).
+pub fn clone3(ctx: &mut SyscallContext<'_>, addr: UserAddr, size: usize) -> SyscallResult {
+    let args = copy_in_clone_args(ctx, addr, size)?;
+    let parent_or_thread = args.flags & (abi::CLONE_THREAD | abi::CLONE_PARENT) != 0;
+    let signal = i32::try_from(args.exit_signal).ok().filter(|s| (0..=NSIG).contains(s));
+    let unknown = !(0x3_ffff_ffff & !(abi::CSIGNAL & !abi::CLONE_NEWTIME) & !abi::CLONE_DETACHED);
+    let stack_top = args.stack.checked_add(args.stack_size);
+    let (Some(exit_signal), Some(stack)) = (signal, stack_top) else { return Err(Errno::EINVAL.into()) };
+    if args.flags & unknown != 0
+        || parent_or_thread && exit_signal != 0
+        || (args.stack == 0) != (args.stack_size == 0)
+        || stack > bevor_abi::user::USER_TOP
+        || args.set_tid_size > 32
+        || (args.set_tid == 0) != (args.set_tid_size == 0)
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    if args.set_tid_size != 0 {
+        // Choosing pids needs CAP_CHECKPOINT_RESTORE and is not offered.
+        return Err(Errno::EPERM.into());
+    }
+    let request = CloneRequest {
+        flags: args.flags,
+        exit_signal,
+        stack,
+        tls: args.tls,
+        parent_tid: args.parent_tid,
+        child_tid: args.child_tid,
+    };
+    do_clone(ctx, &request)
+}
+
+/// _exit(2): ends the calling thread.
+pub fn exit(ctx: &mut SyscallContext<'_>, code: i32) -> SyscallResult {
+    ctx.task.set_exit_code(code);
+    Err(ctx.act(Action::Exit))
+}
+
+/// exit_group(2).
+pub fn exit_group(ctx: &mut SyscallContext<'_>, code: i32) -> SyscallResult {
+    ctx.task.begin_group_exit(WaitStatus::exited(code));
+    Err(ctx.act(Action::Exit))
+}
+
+/// `struct rusage` of CPU times; the counters that the host keeps are not split by process and stay zero.
+#[must_use]
+pub fn rusage(time: CpuTime) -> Rusage {
+    let timeval = |ns: u64| Timeval {
+        sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
+        usec: i64::try_from(ns % 1_000_000_000 / 1000).unwrap_or(0),
+    };
+    Rusage { utime: timeval(time.user), stime: timeval(time.system), ..Rusage::default() }
+}
+
+/// Waits until a child has something to report; `None` with WNOHANG.
+fn wait(ctx: &mut SyscallContext<'_>, target: WaitTarget, options: i32) -> Result<Option<WaitReport>, SyscallError> {
+    if let Some(report) = ctx.task.wait_for_child(target, options)? {
+        return Ok(Some(report));
+    }
+    if options & abi::WNOHANG != 0 {
+        return Ok(None);
+    }
+    let task = Arc::clone(ctx.task);
+    Err(ctx.block_on(&[(&task.group.child_wait, PollEvents::IN)], None, Restart::IfSaRestart))
+}
+
+fn own_group(task: &Task) -> i32 {
+    task.kernel.tree.lock().process(task.pid()).map_or(0, |p| p.pgid)
+}
+
+/// wait4(2).
+pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: i32, usage: UserAddr) -> SyscallResult {
+    let allowed = abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    if options & !allowed != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let target = match pid {
+        i32::MIN => return Err(Errno::ESRCH.into()),
+        -1 => WaitTarget::Any,
+        0 => WaitTarget::Group(own_group(ctx.task)),
+        p if p > 0 => WaitTarget::Pid(p),
+        p => WaitTarget::Group(-p),
+    };
+    let Some(report) = wait(ctx, target, options | abi::WEXITED)? else { return Ok(0) };
+    if !usage.is_null() {
+        ctx.copy_out_value(usage, &rusage(report.time))?;
+    }
+    if !status.is_null() {
+        ctx.copy_out_value(status, &report.status.0)?;
+    }
+    number(report.pid)
+}
+
+/// waitid(2).
+pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr, options: i32, usage: UserAddr) -> SyscallResult {
+    let allowed =
+        abi::WNOHANG | abi::WNOWAIT | abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    if options & !allowed != 0 || options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED) == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let target = match which {
+        abi::P_ALL => WaitTarget::Any,
+        abi::P_PID if id > 0 => WaitTarget::Pid(id),
+        abi::P_PGID if id >= 0 => WaitTarget::Group(if id == 0 { own_group(ctx.task) } else { id }),
+        abi::P_PIDFD if id >= 0 => return Err(Errno::EBADF.into()),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let report = wait(ctx, target, options)?;
+    if let Some(report) = &report
+        && !usage.is_null()
+    {
+        ctx.copy_out_value(usage, &rusage(report.time))?;
+    }
+    if !info.is_null() {
+        // Linux stores these six fields only, all zero without a report.
+        let siginfo = report.map_or(SigInfo([0; 128]), |r| SigInfo::child(r.code, r.pid, r.uid, r.value, 0, 0));
+        ctx.copy_out(info, &siginfo.0[..12])?;
+        ctx.copy_out(info.add(16)?, &siginfo.0[16..28])?;
+    }
+    Ok(0)
+}
+
+/// getpid(2).
+pub fn getpid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    number(ctx.task.pid())
+}
+
+/// gettid(2).
+pub fn gettid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    number(ctx.task.tid())
+}
+
+/// getppid(2).
+pub fn getppid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    number(ctx.task.kernel.tree.lock().parent_of(ctx.task.pid()))
+}
+
+/// setpgid(2).
+pub fn setpgid(ctx: &mut SyscallContext<'_>, pid: i32, pgid: i32) -> SyscallResult {
+    ctx.task.kernel.tree.lock().set_group(ctx.task.pid(), pid, pgid)?;
+    Ok(0)
+}
+
+/// The process that `pid` (0: the caller's) names, as a thread id too.
+fn relation(ctx: &SyscallContext<'_>, pid: i32, pick: fn(&bevor_core::task::tree::Process) -> i32) -> SyscallResult {
+    let tree = ctx.task.kernel.tree.lock();
+    let pid = if pid == 0 { ctx.task.pid() } else { tree.task(pid).map_or(pid, |t| t.pid()) };
+    number(tree.process(pid).map(pick).ok_or(Errno::ESRCH)?)
+}
+
+/// getpgid(2).
+pub fn getpgid(ctx: &mut SyscallContext<'_>, pid: i32) -> SyscallResult {
+    relation(ctx, pid, |p| p.pgid)
+}
+
+/// getpgrp(2).
+pub fn getpgrp(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    relation(ctx, 0, |p| p.pgid)
+}
+
+/// getsid(2).
+pub fn getsid(ctx: &mut SyscallContext<'_>, pid: i32) -> SyscallResult {
+    relation(ctx, pid, |p| p.sid)
+}
+
+/// setsid(2).
+pub fn setsid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    number(ctx.task.kernel.tree.lock().set_session(ctx.task.pid())?)
+}
+
+/// set_tid_address(2).
+pub fn set_tid_address(ctx: &mut SyscallContext<'_>, addr: UserAddr) -> SyscallResult {
+    ctx.task.clear_tid.store(addr.0, SeqCst);
+    number(ctx.task.tid())
+}
+
+/// Size of `struct robust_list_head`.
+const ROBUST_HEAD: usize = 24;
+
+/// set_robust_list(2).
+pub fn set_robust_list(ctx: &mut SyscallContext<'_>, head: UserAddr, len: usize) -> SyscallResult {
+    if len != ROBUST_HEAD {
+        return Err(Errno::EINVAL.into());
+    }
+    ctx.task.robust_list.store(head.0, SeqCst);
+    Ok(0)
+}
+
+/// get_robust_list(2).
+pub fn get_robust_list(ctx: &mut SyscallContext<'_>, pid: i32, head: UserAddr, len: UserAddr) -> SyscallResult {
+    let task = if pid == 0 { Arc::clone(ctx.task) } else { ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)? };
+    super::ids::check_ptrace_access(ctx.task, &task)?;
+    ctx.copy_out_value(len, &24u64)?;
+    ctx.copy_out_value(head, &task.robust_list.load(SeqCst))?;
+    Ok(0)
+}
+
+/// personality(2).
+pub fn personality(ctx: &mut SyscallContext<'_>, persona: u32) -> SyscallResult {
+    let old = ctx.task.personality.load(SeqCst);
+    if persona != u32::MAX {
+        ctx.task.personality.store(persona, SeqCst);
+    }
+    Ok(u64::from(old))
+}
+
+/// pause(2).
+pub fn pause(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    debug_assert_ne!(ctx.wakeup, Wakeup::TimedOut);
+    Err(ctx.block_on(&[], None, Restart::IfNoHandler))
+}
+
+/// pidfd_open(2): descriptors of processes are not offered yet; arguments are checked as Linux does.
+pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> SyscallResult {
+    if flags & !0o4200 != 0 || pid <= 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let tree = ctx.task.kernel.tree.lock();
+    let known = tree.process(pid).is_some() || tree.task(pid).is_some();
+    Err(if known { Errno::ENOSYS } else { Errno::ESRCH }.into())
+}

@@ -1,0 +1,278 @@
+//! Resource limits, usage, priorities, scheduling.
+
+use std::sync::Arc;
+
+use bevor_abi::process::{RLIM_NLIMITS, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO, Rlimit};
+use bevor_abi::{Errno, UserAddr};
+use bevor_core::context::SyscallContext;
+use bevor_core::creds::Capability;
+use bevor_core::error::SyscallResult;
+use bevor_core::num::to_u64;
+use bevor_core::task::{SchedAttributes, Task, ThreadGroup};
+use bevor_hostcall::host;
+
+use super::process::rusage;
+
+/// Largest RLIMIT_NOFILE (fs.nr_open).
+const NR_OPEN: u64 = 1_048_576;
+
+fn resource_index(resource: u32) -> Result<usize, Errno> {
+    usize::try_from(resource).ok().filter(|r| *r < RLIM_NLIMITS).ok_or(Errno::EINVAL)
+}
+
+fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new: Rlimit) -> Result<(), Errno> {
+    if new.cur > new.max {
+        return Err(Errno::EINVAL);
+    }
+    if resource == RLIMIT_NOFILE && new.max > NR_OPEN {
+        return Err(Errno::EPERM);
+    }
+    let mut limits = group.rlimits.lock();
+    if new.max > limits[resource].max && !ctx.task.creds().capable(Capability::SysResource) {
+        return Err(Errno::EPERM);
+    }
+    limits[resource] = new;
+    Ok(())
+}
+
+/// getrlimit(2).
+pub fn getrlimit(ctx: &mut SyscallContext<'_>, resource: u32, out: UserAddr) -> SyscallResult {
+    let limit = ctx.task.group.rlimit(resource_index(resource)?);
+    ctx.copy_out_value(out, &limit)?;
+    Ok(0)
+}
+
+/// setrlimit(2).
+pub fn setrlimit(ctx: &mut SyscallContext<'_>, resource: u32, new: UserAddr) -> SyscallResult {
+    let new: Rlimit = ctx.copy_in_value(new)?;
+    set_limit(ctx, &ctx.task.group, resource_index(resource)?, new)?;
+    Ok(0)
+}
+
+/// prlimit64(2).
+pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: UserAddr, old: UserAddr) -> SyscallResult {
+    let resource = resource_index(resource)?;
+    let new: Option<Rlimit> = if new.is_null() { None } else { Some(ctx.copy_in_value(new)?) };
+    let target = find(ctx, pid)?;
+    if target.pid() != ctx.task.pid() {
+        let (own, other) = (ctx.task.creds(), target.creds());
+        let same = [other.uid, other.euid, other.suid].iter().all(|u| *u == own.uid)
+            && [other.gid, other.egid, other.sgid].iter().all(|g| *g == own.gid);
+        if !same && !own.capable(Capability::SysResource) {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    let before = target.group.rlimit(resource);
+    if let Some(new) = new {
+        set_limit(ctx, &target.group, resource, new)?;
+    }
+    if !old.is_null() {
+        ctx.copy_out_value(old, &before)?;
+    }
+    Ok(0)
+}
+
+/// getrusage(2).
+pub fn getrusage(ctx: &mut SyscallContext<'_>, who: i32, out: UserAddr) -> SyscallResult {
+    let time = match who {
+        0 => ctx.task.group.cpu_time(),
+        -1 => ctx.task.group.times.lock().children,
+        1 => ctx.task.cpu_time(),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    ctx.copy_out_value(out, &rusage(time))?;
+    Ok(0)
+}
+
+/// The task `tid`, 0 for the caller.
+fn find(ctx: &SyscallContext<'_>, tid: i32) -> Result<Arc<Task>, Errno> {
+    if tid == 0 {
+        return Ok(Arc::clone(ctx.task));
+    }
+    ctx.task.kernel.tree.lock().task(tid).ok_or(Errno::ESRCH)
+}
+
+/// The tasks that `which` and `who` of getpriority(2) name.
+fn priority_targets(ctx: &SyscallContext<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>, Errno> {
+    match which {
+        0 => Ok(vec![find(ctx, who)?]),
+        1 => {
+            let tree = ctx.task.kernel.tree.lock();
+            let pgid = if who == 0 { tree.process(ctx.task.pid()).map_or(0, |p| p.pgid) } else { who };
+            let members = tree.group_members(pgid);
+            drop(tree);
+            Ok(members.iter().flat_map(|g| g.threads()).collect())
+        }
+        2 => {
+            let uid = if who == 0 { ctx.task.creds().uid } else { who.cast_unsigned() };
+            Ok(ctx.task.kernel.tasks().into_iter().filter(|t| t.creds().uid == uid).collect())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// getpriority(2): 20 minus the nice value.
+pub fn getpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32) -> SyscallResult {
+    let targets = priority_targets(ctx, which, who)?;
+    let nice = targets.iter().map(|t| t.sched.lock().nice).min().ok_or(Errno::ESRCH)?;
+    Ok(u64::try_from(20 - nice).unwrap_or(0))
+}
+
+/// setpriority(2).
+pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32) -> SyscallResult {
+    let targets = priority_targets(ctx, which, who)?;
+    let nice = nice.clamp(-20, 19);
+    let creds = ctx.task.creds();
+    let mut outcome = Err(Errno::ESRCH);
+    for task in targets {
+        let other = task.creds();
+        let floor = 20 - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
+        let one = if creds.euid != other.uid && creds.euid != other.euid && !creds.capable(Capability::SysNice) {
+            Err(Errno::EPERM)
+        } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
+            Err(Errno::EACCES)
+        } else {
+            task.sched.lock().nice = nice;
+            Ok(())
+        };
+        if one.is_err() || outcome == Err(Errno::ESRCH) {
+            outcome = one;
+        }
+    }
+    outcome?;
+    Ok(0)
+}
+
+const SCHED_OTHER: i32 = 0;
+const SCHED_FIFO: i32 = 1;
+const SCHED_RR: i32 = 2;
+const SCHED_BATCH: i32 = 3;
+const SCHED_IDLE: i32 = 5;
+const SCHED_RESET_ON_FORK: i32 = 0x4000_0000;
+
+fn find_sched(ctx: &SyscallContext<'_>, tid: i32) -> Result<Arc<Task>, Errno> {
+    if tid < 0 { Err(Errno::EINVAL) } else { find(ctx, tid) }
+}
+
+fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param: UserAddr) -> SyscallResult {
+    if param.is_null() || tid < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let priority: i32 = ctx.copy_in_value(param)?;
+    let task = find(ctx, tid)?;
+    let old = *task.sched.lock();
+    let reset_on_fork = policy.map_or(old.reset_on_fork, |p| p & SCHED_RESET_ON_FORK != 0);
+    let policy = policy.map_or(old.policy, |p| p & !SCHED_RESET_ON_FORK);
+    let valid = match policy {
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => priority == 0,
+        SCHED_FIFO | SCHED_RR => (1..=99).contains(&priority),
+        _ => false,
+    };
+    if !valid {
+        return Err(Errno::EINVAL.into());
+    }
+    let creds = ctx.task.creds();
+    if !creds.capable(Capability::SysNice) {
+        let other = task.creds();
+        let limit = i32::try_from(task.group.rlimit(RLIMIT_RTPRIO).cur.min(99)).unwrap_or(0);
+        let raises = matches!(policy, SCHED_FIFO | SCHED_RR) && (limit == 0 || priority > limit && priority > old.priority);
+        let foreign = creds.euid != other.euid && creds.euid != other.uid;
+        if raises || foreign || old.reset_on_fork && !reset_on_fork {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    *task.sched.lock() = SchedAttributes { policy, priority, reset_on_fork, ..old };
+    Ok(0)
+}
+
+/// sched_setscheduler(2): recorded and reported; the host schedules.
+pub fn sched_setscheduler(ctx: &mut SyscallContext<'_>, tid: i32, policy: i32, param: UserAddr) -> SyscallResult {
+    if policy < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    set_scheduler(ctx, tid, Some(policy), param)
+}
+
+/// sched_setparam(2).
+pub fn sched_setparam(ctx: &mut SyscallContext<'_>, tid: i32, param: UserAddr) -> SyscallResult {
+    set_scheduler(ctx, tid, None, param)
+}
+
+/// sched_getscheduler(2).
+pub fn sched_getscheduler(ctx: &mut SyscallContext<'_>, tid: i32) -> SyscallResult {
+    let sched = *find_sched(ctx, tid)?.sched.lock();
+    let flag = if sched.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 };
+    Ok(u64::try_from(sched.policy | flag).unwrap_or(0))
+}
+
+/// sched_getparam(2).
+pub fn sched_getparam(ctx: &mut SyscallContext<'_>, tid: i32, param: UserAddr) -> SyscallResult {
+    if param.is_null() {
+        return Err(Errno::EINVAL.into());
+    }
+    let priority = find_sched(ctx, tid)?.sched.lock().priority;
+    ctx.copy_out_value(param, &priority)?;
+    Ok(0)
+}
+
+fn priority_range(policy: i32) -> Result<(u64, u64), Errno> {
+    match policy {
+        SCHED_FIFO | SCHED_RR => Ok((1, 99)),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE | 6 | 7 => Ok((0, 0)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_max(2).
+pub fn sched_get_priority_max(_ctx: &mut SyscallContext<'_>, policy: i32) -> SyscallResult {
+    Ok(priority_range(policy)?.1)
+}
+
+/// sched_get_priority_min(2).
+pub fn sched_get_priority_min(_ctx: &mut SyscallContext<'_>, policy: i32) -> SyscallResult {
+    Ok(priority_range(policy)?.0)
+}
+
+/// sched_rr_get_interval(2).
+pub fn sched_rr_get_interval(ctx: &mut SyscallContext<'_>, tid: i32, interval: UserAddr) -> SyscallResult {
+    let policy = find_sched(ctx, tid)?.sched.lock().policy;
+    let nanos: i64 = match policy {
+        SCHED_RR => 100_000_000,
+        SCHED_FIFO => 0,
+        _ => 2_800_000,
+    };
+    ctx.copy_out_value(interval, &[0i64, nanos])?;
+    Ok(0)
+}
+
+/// sched_yield(2): the stub's; here the round trip itself has given way.
+pub fn sched_yield(_ctx: &mut SyscallContext<'_>) -> SyscallResult {
+    std::thread::yield_now();
+    Ok(0)
+}
+
+/// sched_setaffinity(2): applied to the host thread.
+pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
+    let mut bytes = vec![0; len.min(128)];
+    ctx.copy_in(mask, &mut bytes)?;
+    let task = find(ctx, tid)?;
+    let (own, other) = (ctx.task.creds(), task.creds());
+    if own.euid != other.euid && own.euid != other.uid && !own.capable(Capability::SysNice) {
+        return Err(Errno::EPERM.into());
+    }
+    let thread = task.thread().ok_or(Errno::ESRCH)?;
+    host::set_affinity(thread.host_tid(), &bytes)?;
+    Ok(0)
+}
+
+/// sched_getaffinity(2): the host thread's.
+pub fn sched_getaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
+    if !len.is_multiple_of(8) {
+        return Err(Errno::EINVAL.into());
+    }
+    let thread = find(ctx, tid)?.thread().ok_or(Errno::ESRCH)?;
+    let mut bytes = vec![0; len.min(1024)];
+    let got = host::get_affinity(thread.host_tid(), &mut bytes)?;
+    ctx.copy_out(mask, &bytes[..got])?;
+    Ok(to_u64(got))
+}

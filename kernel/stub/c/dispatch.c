@@ -1,0 +1,253 @@
+/* From a system call to its answer: local, or a request to the sentry and what its reply asks for. */
+#include "stub.h"
+
+#define TIGHT_POLLS 100 /* before the first pause */
+#define SPIN_LIMIT 500  /* polls in all; about 20 us */
+
+struct process proc;
+
+void copy_bytes(void *d, const void *s, u64 n) { __asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n)::"memory"); }
+void zero_bytes(void *p, u64 n) { __asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(0) : "memory"); }
+/* The compiler may emit calls to these. */
+void *memcpy(void *d, const void *s, u64 n)
+{
+    copy_bytes(d, s, n);
+    return d;
+}
+void *memset(void *p, int v, u64 n)
+{
+    void *q = p;
+    __asm__ volatile("rep stosb" : "+D"(q), "+c"(n) : "a"(v) : "memory");
+    return p;
+}
+
+/* Publishes the request in the channel; its data must have been marshalled before. */
+u32 send_request(struct tcb *t, struct regs *r, u32 kind, u64 nr)
+{
+    struct channel *ch = t->ch;
+    u32 seq = t->seq + 1;
+    t->seq = seq;
+    ch->req_kind = kind;
+    ch->nr = nr;
+    if (r) {
+        ch->ip = r->ip;
+        ch->sp = r->sp;
+    }
+    /* A full barrier: the sentry clears `watched` and then looks at req_seq. */
+    __atomic_exchange_n(&ch->req_seq, seq, __ATOMIC_SEQ_CST);
+    return seq;
+}
+
+void wait_reply(struct tcb *t, u32 seq)
+{
+    struct channel *ch = t->ch;
+    if (__atomic_load_n(&ch->watched, __ATOMIC_RELAXED)) {
+        for (u32 i = 0; i < SPIN_LIMIT; i++) {
+            if (likely(__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) == seq))
+                return;
+            if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq)
+                break;
+            if (i >= TIGHT_POLLS)
+                pause_cpu();
+        }
+    }
+    while (__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) != seq) {
+        s64 e = gate6(NOTIF_NR, NOTIF_WAIT, ch->slot, seq, ch->space, 0, 0);
+        if (unlikely(e == -ENOSYS)) /* nobody listens any more: the sandbox is gone */
+            gate1(60, 127);
+    }
+}
+
+/* Copies out what came with the reply. */
+static s64 copy_out(struct tcb *t, s64 result)
+{
+    struct channel *ch = t->ch;
+    u32 n = ch->nout;
+    for (u32 i = 0; i < n && i < 2; i++) {
+        u32 off = ch->out[i].off, len = ch->out[i].len;
+        if (off > BOUNCE_SIZE || len > BOUNCE_SIZE - off)
+            return -EFAULT;
+        if (unlikely(copy_user((void *)ch->out[i].addr, ch->data + off, len)))
+            return -EFAULT;
+    }
+    return result;
+}
+
+/* A donated descriptor for the file `id`: from the cache, or asked for by notification. */
+s64 donated_fd(struct tcb *t, u64 id, s32 index)
+{
+    for (u32 i = 0; id && i < 8; i++)
+        if (proc.fds[i].used && proc.fds[i].id == id)
+            return proc.fds[i].fd;
+    s64 fd = gate6(NOTIF_NR, NOTIF_FD, t->ch->slot, index, t->ch->space, 0, 0);
+    if (fd < 0)
+        return fd;
+    u32 at = __atomic_fetch_add(&proc.next_fd, 1, __ATOMIC_RELAXED) % 8;
+    s32 old = proc.fds[at].used ? proc.fds[at].fd : -1;
+    proc.fds[at].used = 0;
+    proc.fds[at].id = id;
+    proc.fds[at].fd = (s32)fd;
+    proc.fds[at].used = 1;
+    if (old >= 0)
+        gate1(3, old);
+    return fd;
+}
+
+s64 do_mmap_reply(struct tcb *t)
+{
+    struct channel *ch = t->ch;
+    u64 addr = ch->op[0], len = ch->op[1], prot = ch->op[2], flags = ch->op[3], off = ch->op[4], id = ch->op[5];
+    s32 index = (s32)ch->op[6];
+    s64 fd = -1;
+    if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && addr < STUB_END && addr + len > STUB_BASE)
+        return -ENOMEM;
+    if (index >= 0) {
+        fd = donated_fd(t, id, index);
+        if (fd < 0)
+            return fd;
+    }
+    return gate6(9, addr, len, prot, flags, fd, off);
+}
+
+/* Carries out the reply to request `t->seq`, which has arrived. */
+void act_on_reply(struct stop *s, u64 nr)
+{
+    struct tcb *t = s->t;
+    struct channel *ch = t->ch;
+    for (;;) {
+        s64 result;
+        switch (ch->rep_kind) {
+        case REP_RETURN:
+            result = ch->result;
+            if (ch->nout)
+                result = copy_out(t, result);
+            s->r->ax = (u64)result;
+            return;
+        case REP_CONTINUE:
+            return;
+        case REP_AGAIN:
+            marshal_in(t, nr, s->r);
+            wait_reply(t, send_request(t, s->r, REQ_SYSCALL, nr));
+            continue;
+        case REP_LOCAL:
+            result = local_call(s, nr);
+            if (result != REGS_REPLACED)
+                s->r->ax = (u64)(result == NOT_LOCAL ? -ENOSYS : result);
+            return;
+        case REP_MMAP:
+            s->r->ax = (u64)do_mmap_reply(t);
+            return;
+        case REP_CLONE:
+            result = do_clone(s);
+            if (result == NOT_LOCAL) /* the answer comes with the next reply */
+                continue;
+            s->r->ax = (u64)result;
+            return;
+        case REP_EXIT:
+            do_exit(t);
+        case REP_EXEC:
+            run_exec(t);
+        case REP_SIGNAL: {
+            struct signal_frame f;
+            u32 off = ch->out[0].off;
+            if (off > BOUNCE_SIZE - sizeof f)
+                off = 0;
+            copy_bytes(&f, ch->data + off, sizeof f);
+            result = deliver_signal(s, &f, nr);
+            if (result == 0)
+                return;
+            ch->args[0] = (u64)-result;
+            wait_reply(t, send_request(t, s->r, REQ_BROKEN, 0));
+            continue;
+        }
+        default:
+            ch->args[0] = EINVAL;
+            wait_reply(t, send_request(t, s->r, REQ_BROKEN, 0));
+        }
+    }
+}
+
+/* Reports an event other than a system call and carries out the reply. */
+void handle_event(struct stop *s, u32 kind, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4)
+{
+    struct tcb *t = s->t;
+    struct channel *ch = t->ch;
+    ch->args[0] = a0;
+    ch->args[1] = a1;
+    ch->args[2] = a2;
+    ch->args[3] = a3;
+    ch->args[4] = a4;
+    ch->in_used = 0;
+    wait_reply(t, send_request(t, s->r, kind, 0));
+    act_on_reply(s, s->r->ax);
+}
+
+void handle_syscall(struct stop *s)
+{
+    struct tcb *t = s->t;
+    struct regs *r = s->r;
+    u64 nr = r->ax;
+    struct channel *ch = t->ch;
+    if (nr == 15) {
+        s64 e = guest_sigreturn(s);
+        if (e)
+            handle_event(s, REQ_FAULT, 11, 128, 0, 0, 0);
+        return;
+    }
+    if (likely(ch->local_calls)) {
+        s64 result = local_call(s, nr);
+        if (result != NOT_LOCAL) {
+            if (result != REGS_REPLACED)
+                r->ax = (u64)result;
+            return;
+        }
+    }
+    ch->args[0] = r->di;
+    ch->args[1] = r->si;
+    ch->args[2] = r->dx;
+    ch->args[3] = r->r10;
+    ch->args[4] = r->r8;
+    ch->args[5] = r->r9;
+    marshal_in(t, nr, r);
+    wait_reply(t, send_request(t, r, REQ_SYSCALL, nr));
+    if (likely(ch->rep_kind == REP_RETURN)) {
+        s64 result = ch->result;
+        if (ch->nout)
+            result = copy_out(t, result);
+        r->ax = (u64)result;
+        return;
+    }
+    act_on_reply(s, nr);
+}
+
+/* From entry.S. */
+void syscall_patched(struct regs *r)
+{
+    struct tcb *t = current_tcb();
+    u32 nr = (u32)r->ax;
+    /* The identities first: they must cost next to nothing. */
+    if (likely(t->ch->local_calls)) {
+        switch (nr) {
+        case 39:
+            r->ax = (u64)(s64)t->ch->id.pid;
+            return;
+        case 186:
+            r->ax = (u64)(s64)t->ch->id.tid;
+            return;
+        case 102:
+            r->ax = t->ch->id.uid;
+            return;
+        }
+    }
+    struct stop s = {t, r, NULL};
+    handle_syscall(&s);
+}
+
+/* An interruption was noted while the stub was working. */
+void syscall_slow_exit(struct regs *r)
+{
+    struct tcb *t = current_tcb();
+    t->kicked = 0;
+    struct stop s = {t, r, NULL};
+    handle_event(&s, REQ_INTERRUPTED, 0, 0, 0, 0, 0);
+}

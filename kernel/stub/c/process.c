@@ -1,0 +1,358 @@
+/* Start of the zygote, clone, exec and exit. */
+#include "stub.h"
+
+#define CLONE_THREAD_FLAGS 0x150f00UL /* VM FS FILES SIGHAND THREAD SYSVSEM PARENT_SETTID: what the filter allows */
+#define CLONE_FORK_FLAGS 0x8000UL     /* PARENT: the sentry reaps, and no exit signal can be chosen */
+#define MADV_DONTFORK 10
+
+extern void set_gs(u64), set_fs(u64);
+extern u64 get_fs(void);
+extern void switch_stack(void *arg, void *sp, void (*fn)(void *)) __attribute__((noreturn));
+
+static struct channel *channel_at(u32 slot) { return (struct channel *)(CHANNEL_BASE + (u64)slot * CHANNEL_SIZE); }
+
+static s64 map_slab(s64 fd, u32 index)
+{
+    u64 at = CHANNEL_BASE + (u64)index * SLAB_SIZE;
+    s64 e = gate6(9, at, SLAB_SIZE, 3, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (!is_error(e)) {
+        e = gate3(28, at, SLAB_SIZE, MADV_DONTFORK);
+    }
+    gate1(3, fd);
+    return is_error(e) ? e : 0;
+}
+
+/* The thread block of region `region`, which must be mapped. */
+struct tcb *init_region(u32 region, u32 slot)
+{
+    struct tcb *t = (struct tcb *)(STACK_BASE + (u64)region * REGION_SIZE);
+    zero_bytes(t, sizeof *t);
+    t->magic = TCB_MAGIC;
+    t->self = t;
+    t->sysstack = (u64)t + REGION_SYSSTACK_TOP;
+    t->ch = channel_at(slot);
+    t->region = region;
+    t->seq = t->ch->req_seq;
+    return t;
+}
+
+static s64 map_region(u32 region)
+{
+    s64 e = gate6(9, STACK_BASE + (u64)region * REGION_SIZE, REGION_SIZE, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return is_error(e) ? e : 0;
+}
+
+/* First steps of a new application thread, on its own syscall stack. Its registers wait in its region. */
+static void thread_start(struct ucontext *uc)
+{
+    struct tcb *t = tcb_of_stack(uc);
+    set_gs((u64)t);
+    if (uc->link & CLONE_OP_SETTLS)
+        set_fs(uc->mc.reserved[0]);
+    if (uc->link & CLONE_OP_CHILD_SETTID)
+        put_user32((void *)uc->mc.reserved[1], (u32)t->ch->id.tid);
+    uc->link = 0;
+    uc->mc.reserved[0] = uc->mc.reserved[1] = 0;
+    struct stop s = {t, &uc->mc.r, uc};
+    handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
+    gate_sigreturn(uc);
+}
+
+extern s64 store_fp_for_child(const struct stop *s, u64 at);
+
+static s64 clone_thread(struct stop *s, u64 *op)
+{
+    struct channel *ch = s->t->ch;
+    u64 flags = op[0];
+    u32 slot = (u32)op[6], region = slot; /* one number names both */
+    s64 e;
+    if (flags & CLONE_OP_MAP_SLAB) {
+        e = gate6(NOTIF_NR, NOTIF_SLAB, ch->slot, slot / SLAB_CHANNELS, ch->space, 0, 0);
+        if (!is_error(e))
+            e = map_slab(e, slot / SLAB_CHANNELS);
+        if (e)
+            return e;
+    }
+    if ((flags & CLONE_OP_MAP_REGION) && (e = map_region(region)))
+        return e;
+    struct tcb *c = init_region(region, slot);
+    struct ucontext *uc = (struct ucontext *)((u64)c + 0x1000);
+    u64 fp = (u64)c + 0x1400;
+    zero_bytes(uc, sizeof *uc);
+    uc->flags = 7;
+    uc->stack.sp = (u64)c + REGION_ALTSTACK;
+    uc->stack.size = REGION_SIZE - REGION_ALTSTACK;
+    uc->mc.r = *s->r;
+    uc->mc.r.ax = 0;
+    if (flags & CLONE_OP_NEW_STACK)
+        uc->mc.r.sp = op[1];
+    uc->mc.cs = 0x33;
+    uc->mc.ss = 0x2b;
+    uc->mc.fpstate = store_fp_for_child(s, fp) ? 0 : fp;
+    uc->link = flags;
+    uc->mc.reserved[0] = op[2];
+    uc->mc.reserved[1] = op[4];
+    if (flags & CLONE_OP_PARENT_SETTID)
+        put_user32((void *)op[3], (u32)op[5]);
+    u64 *sp = (u64 *)(c->sysstack - 32);
+    sp[0] = (u64)uc;
+    sp[1] = (u64)thread_start;
+    e = gate_clone(CLONE_THREAD_FLAGS, (u64)sp, &c->ch->host_tid, NULL, 0);
+    return e < 0 ? e : 0;
+}
+
+/* A forked child: only the forking thread, on copies of its stacks. It has no channel until it has claimed one, which then
+ * stands at the same address as its parent's. */
+static void claim(struct tcb *t, u64 lo, u64 hi)
+{
+    s64 fd = gate3(NOTIF_NR, NOTIF_CLAIM, lo, hi);
+    if (fd < 0 || map_slab(fd, t->region / SLAB_CHANNELS))
+        gate1(60, 127);
+    t->seq = t->ch->req_seq;
+    t->kicked = 0;
+    proc.brk_lock = 0;
+    proc.patch_busy = 0;
+    proc.sync_core = 0;
+}
+
+s64 do_clone(struct stop *s)
+{
+    struct tcb *t = s->t;
+    struct channel *ch = t->ch;
+    u64 op[8];
+    s64 e;
+    copy_bytes(op, ch->op, sizeof op);
+    if (op[0] & CLONE_OP_SHARE_VM) {
+        e = clone_thread(s, op);
+        if (e == 0 && !(op[0] & CLONE_OP_HOLD))
+            return (s64)op[5];
+    } else {
+        if (op[0] & CLONE_OP_PARENT_SETTID)
+            put_user32((void *)op[3], (u32)op[5]);
+        e = gate_clone(CLONE_FORK_FLAGS, 0, NULL, NULL, 0);
+        if (e == 0) {
+            claim(t, op[6], op[7]);
+            if (op[0] & CLONE_OP_CHILD_SETTID)
+                put_user32((void *)op[4], (u32)op[5]);
+            if (op[0] & CLONE_OP_SETTLS)
+                set_fs(op[2]);
+            s->r->ax = 0;
+            if (op[0] & CLONE_OP_NEW_STACK) {
+                s->r->sp = op[1];
+                if (!s->uc)
+                    t->user_rsp = op[1];
+            }
+            handle_event(s, REQ_STARTED, 0, 0, 0, 0, 0);
+            return (s64)s->r->ax;
+        }
+    }
+    ch->args[0] = (u64)e;
+    wait_reply(t, send_request(t, s->r, REQ_CLONED, 0));
+    return NOT_LOCAL;
+}
+
+/* Threads that die holding robust futexes mark them (Documentation/locking/robust-futexes.rst). The host cannot: it knows other tids. */
+static void robust_word(struct tcb *t, u64 entry, s64 offset, int pending)
+{
+    u32 word, seen, tid = (u32)t->ch->id.tid;
+    u64 at = entry + (u64)offset;
+    if (at & 3)
+        return;
+    for (int tries = 0; tries < 64; tries++) {
+        if (get_user32(&word, (void *)at))
+            return;
+        if (pending && word == 0) {
+            gate6(202, at, 1, 1, 0, 0, 0);
+            return;
+        }
+        if ((word & 0x3fffffff) != tid)
+            return;
+        if (cmpxchg_user32((void *)at, word, (word & 0x80000000u) | 0x40000000u, &seen))
+            return;
+        if (seen != word)
+            continue;
+        if (word & 0x80000000u)
+            gate6(202, at, 1, 1, 0, 0, 0);
+        return;
+    }
+}
+
+static void walk_robust_list(struct tcb *t, u64 head)
+{
+    u64 entry, offset, pending, next;
+    if (get_user64(&entry, (void *)head) || get_user64(&offset, (void *)(head + 8)) || get_user64(&pending, (void *)(head + 16)))
+        return;
+    for (int limit = 2048; limit && (entry & ~1UL) != head; limit--) {
+        if (get_user64(&next, (void *)(entry & ~1UL)))
+            next = head;
+        if ((entry & ~1UL) != (pending & ~1UL))
+            robust_word(t, entry & ~1UL, (s64)offset, 0);
+        entry = next;
+    }
+    if (pending & ~1UL)
+        robust_word(t, pending & ~1UL, (s64)offset, 1);
+}
+
+void do_exit(struct tcb *t)
+{
+    struct channel *ch = t->ch;
+    u64 clear_tid = ch->op[0], robust = ch->op[1];
+    if (robust)
+        walk_robust_list(t, robust);
+    gate1(218, clear_tid);
+    for (;;)
+        gate1(60, 0);
+}
+
+static const u8 zeros[4096];
+
+static s64 image_step(struct tcb *t, const struct image_op *o)
+{
+    struct channel *ch = t->ch;
+    s64 e, fd = -1;
+    switch (o->kind) {
+    case OP_MMAP:
+        if (o->fd >= 0 && (fd = donated_fd(t, o->id, o->fd)) < 0)
+            return fd;
+        e = gate6(9, o->addr, o->len, o->prot, o->flags, fd, o->offset);
+        if (is_error(e))
+            return e;
+        return (o->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && (u64)e != o->addr ? -ENOMEM : 0;
+    case OP_ZERO:
+        for (u64 at = o->addr, left = o->len; left;) {
+            u64 n = left < sizeof zeros ? left : sizeof zeros;
+            if (copy_user((void *)at, zeros, n))
+                return -EFAULT;
+            at += n;
+            left -= n;
+        }
+        return 0;
+    case OP_WRITE:
+        if (o->offset > BOUNCE_SIZE || o->len > BOUNCE_SIZE - o->offset)
+            return -EINVAL;
+        return copy_user((void *)o->addr, ch->data + o->offset, o->len) ? -EFAULT : 0;
+    }
+    return -EINVAL;
+}
+
+void run_exec(struct tcb *t)
+{
+    struct channel *ch = t->ch;
+    u64 count = ch->op[0], entry = ch->op[1], stack = ch->op[2], brk = ch->op[3];
+    struct regs r;
+    struct image_op o;
+    zero_bytes(&r, sizeof r);
+    for (u64 i = 0; i < count; i++) {
+        copy_bytes(&o, ch->data + ch->out[0].off + i * sizeof o, sizeof o);
+        s64 e = image_step(t, &o);
+        if (e) {
+            struct stop s = {t, &r, NULL};
+            handle_event(&s, REQ_BROKEN, (u64)-e, i, 0, 0, 0);
+            do_exit(t);
+        }
+    }
+    proc.brk_start = proc.brk_now = brk;
+    ch->brk_start = brk;
+    ch->sigmask &= ~((1UL << 8) | (1UL << 18));
+    set_fs(0);
+    t->guest_gs = 0;
+    set_gs((u64)t);
+    r.ip = entry;
+    r.sp = stack;
+    r.flags = 0x202;
+    /* A signal that is already pending is delivered onto a context of its own. */
+    struct ucontext uc __attribute__((aligned(16)));
+    zero_bytes(&uc, sizeof uc);
+    uc.flags = 6;
+    uc.stack.sp = (u64)t + REGION_ALTSTACK;
+    uc.stack.size = REGION_SIZE - REGION_ALTSTACK;
+    uc.mc.r = r;
+    uc.mc.cs = 0x33;
+    uc.mc.ss = 0x2b;
+    struct stop s = {t, &uc.mc.r, &uc};
+    handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
+    gate_sigreturn(&uc);
+}
+
+/* The zygote: forks a fresh stub whenever a reply asks for one. The first reply has arrived. */
+void zygote_loop(struct tcb *t)
+{
+    struct channel *ch = t->ch;
+    struct regs r;
+    zero_bytes(&r, sizeof r);
+    for (;;) {
+        s64 e = 0;
+        if (ch->rep_kind == REP_FORK) {
+            u64 lo = ch->op[6], hi = ch->op[7];
+            e = gate_clone(CLONE_FORK_FLAGS, 0, NULL, NULL, 0);
+            if (e == 0) {
+                claim(t, lo, hi);
+                struct stop s = {t, &r, NULL};
+                handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0); /* a spare: the reply is REP_EXEC or REP_EXIT */
+                do_exit(t);
+            }
+        }
+        ch->args[0] = (u64)e;
+        wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 0));
+    }
+}
+
+static void zygote_main(void *arg)
+{
+    struct tcb *t = arg;
+    struct channel *ch = t->ch;
+    struct boot *b = (struct boot *)ch->data;
+    struct {
+        u16 len;
+        u64 filter;
+    } prog = {(u16)b->bpf_len, (u64)b->bpf};
+    set_gs((u64)t);
+    setup_signals(t);
+    ch->args[1] = proc.vdso;
+    gate6(157, 38, 1, 0, 0, 0, 0); /* PR_SET_NO_NEW_PRIVS */
+    s64 fd = gate3(317, 1, 8, &prog); /* SECCOMP_SET_MODE_FILTER, NEW_LISTENER */
+    struct regs r;
+    zero_bytes(&r, sizeof r);
+    ch->args[0] = (u64)fd;
+    wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 1));
+    if (fd < 0)
+        do_exit(t);
+    gate1(3, fd);
+    zygote_loop(t);
+}
+
+#define AT_SYSINFO_EHDR 33
+#define STACK_ROOM (3UL << 20)
+
+/* Entry: descriptor 3 is the boot slab. `sp` points at argc. */
+void stub_main(u64 *sp)
+{
+    u64 *v = sp + 1 + sp[0] + 1;
+    while (*v)
+        v++;
+    v++;
+    for (; v[0]; v += 2)
+        if (v[0] == AT_SYSINFO_EHDR)
+            proc.vdso = v[1];
+    if (map_slab(3, 0) || map_region(0))
+        gate1(231, 125);
+    struct tcb *t = init_region(0, 0);
+    struct channel *ch = t->ch;
+    struct boot *b = (struct boot *)ch->data;
+    proc.xsave_mask = b->xsave_mask;
+    proc.xsave_size = b->xsave_size;
+    if (proc.vdso) {
+        proc.clock_gettime = b->vdso_clock_gettime ? (void *)(proc.vdso + b->vdso_clock_gettime) : NULL;
+        proc.gettimeofday = b->vdso_gettimeofday ? (void *)(proc.vdso + b->vdso_gettimeofday) : NULL;
+        proc.getcpu = b->vdso_getcpu ? (void *)(proc.vdso + b->vdso_getcpu) : NULL;
+    }
+    ch->args[2] = (u64)sp & ~4095UL;
+    /* The stack area is the application's later: let it grow now, and leave nothing of ours in it. */
+    *(volatile u8 *)((u64)sp - STACK_ROOM) = 0;
+    u64 *end = v + 2;
+    while (((u64)end & 4095) != 0)
+        *end++ = 0;
+    for (u64 *p = sp; p < v + 2; p++)
+        *p = 0;
+    switch_stack(t, (void *)(t->sysstack - 64), zygote_main);
+}

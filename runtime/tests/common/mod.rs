@@ -1,0 +1,102 @@
+//! A running sandbox with a pretended kernel, and its processes.
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// The command under test.
+pub(crate) fn bevor() -> &'static str {
+    env!("CARGO_BIN_EXE_bevor")
+}
+
+/// `bevor selftest-confinement signals`, ready.
+pub(crate) struct Running {
+    pub(crate) command: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) sentry: i32,
+    pub(crate) gofer: i32,
+}
+
+impl Running {
+    pub(crate) fn start() -> Self {
+        let mut command = Command::new(bevor())
+            .args(["selftest-confinement", "signals"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(command.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let children = children(command.id());
+        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespace");
+        let gofer = *children.iter().find(|pid| **pid != sentry).expect("the other is the gofer");
+        Self { command, stdout, sentry, gofer }
+    }
+
+    pub(crate) fn pids(&self) -> [i32; 3] {
+        [i32::try_from(self.command.id()).unwrap(), self.sentry, self.gofer]
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pids()[0]).unwrap(), signal).unwrap();
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Handles that become readable when the processes end.
+    pub(crate) fn handles(&self) -> Vec<OwnedFd> {
+        self.pids().iter().map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect()
+    }
+
+    /// Waits for the command; its exit code and what it wrote on stderr.
+    pub(crate) fn finish(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut self.command.stderr.take().unwrap(), &mut text).unwrap();
+        (self.command.wait().unwrap().code(), text)
+    }
+}
+
+/// Whether every process ends within 10 seconds.
+pub(crate) fn all_end(handles: &[OwnedFd]) -> bool {
+    handles.iter().all(|handle| {
+        let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+        poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&limit)) == Ok(1)
+    })
+}
+
+/// Direct children of a process.
+pub(crate) fn children(pid: u32) -> Vec<i32> {
+    let parent = format!("PPid:\t{pid}\n");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .filter(|child: &i32| {
+            std::fs::read_to_string(format!("/proc/{child}/status")).is_ok_and(|status| status.contains(&parent))
+        })
+        .collect()
+}
+
+fn ns_pid_is_one(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+}
+
+/// Says why a test that needs root proves nothing here; whether it is root.
+pub(crate) fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        let _ = writeln!(std::io::stderr(), "not root: the parts that need root are left out");
+    }
+    root
+}

@@ -1,0 +1,172 @@
+//! The life of a sandbox: status, signals, confinement, and that nothing outlives it.
+
+use duct::cmd;
+use rustix::process::{Pid, Signal, kill_process};
+
+mod common;
+use common::{Running, all_end, bevor, is_root};
+
+fn selftest(action: &str) -> (i32, String, String) {
+    let out =
+        cmd!(bevor(), "selftest-confinement", action).stdin_null().stdout_capture().stderr_capture().unchecked().run().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+}
+
+#[test]
+fn the_status_comes_back() {
+    assert_eq!(selftest("exit42"), (42, String::new(), String::new()));
+    assert_eq!(selftest("fail"), (125, String::new(), "bevor: failed as asked\n".to_owned()));
+}
+
+#[test]
+fn threads_and_memory_work_under_the_filter() {
+    assert_eq!(selftest("threads"), (0, String::new(), String::new()));
+}
+
+#[test]
+fn host_files_come_through_the_gofer() {
+    let (code, out, err) = selftest("read-through-gofer");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out, std::fs::read_to_string("/etc/passwd").unwrap());
+}
+
+/// Every call that the gofer's own filter has to let through.
+#[test]
+fn changes_go_through_the_confined_gofer() {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let dir = tempfile::tempdir().unwrap();
+    let out = cmd!(bevor(), "selftest-confinement", "write-through-gofer", dir.path())
+        .stdin_null()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap()), (Some(0), String::new()));
+    let moved = dir.path().join("moved");
+    assert_eq!(std::fs::read(&moved).unwrap(), b"written");
+    let meta = moved.metadata().unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.nlink(), meta.mtime()), (0o644, 1, 1_000_000_000));
+    assert!(dir.path().join("dir/fifo").metadata().unwrap().file_type().is_fifo());
+    assert!(dir.path().join("dir/socket").metadata().unwrap().file_type().is_socket());
+    assert_eq!(std::fs::read_link(dir.path().join("dir/symlink")).unwrap(), std::path::Path::new("/etc/passwd"));
+    assert!(!std::path::Path::new("/bevor-was-here").exists());
+}
+
+#[test]
+fn the_gofer_opens_proc_files_of_stubs_and_of_nobody_else() {
+    assert_eq!(selftest("read-stub"), (0, String::new(), String::new()));
+}
+
+#[test]
+fn a_panic_is_reported_and_is_no_status_of_the_guest() {
+    let (code, _, err) = selftest("panic");
+    assert_eq!(code, 125);
+    assert!(err.contains("panicked as asked") && err.contains("the sentry panicked"), "{err}");
+}
+
+#[test]
+fn host_calls_outside_the_filter_end_the_sentry() {
+    for action in ["open", "socket", "exec", "pipe"] {
+        let (code, _, err) = selftest(action);
+        assert_eq!(code, 125, "{action}: {err}");
+        assert!(err.contains("SIGSYS"), "{action}: {err}");
+    }
+}
+
+#[test]
+fn signals_reach_the_sandbox() {
+    let mut running = Running::start();
+    for (signal, number) in [(Signal::USR1, "10"), (Signal::HUP, "1"), (Signal::WINCH, "28"), (Signal::INT, "2")] {
+        running.signal(signal);
+        assert_eq!(running.line(), number);
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.line(), "15");
+    let handles = running.handles();
+    let (code, _) = running.finish();
+    assert_eq!(code, Some(128 + 15));
+    assert!(all_end(&handles));
+}
+
+#[test]
+fn killing_any_process_ends_them_all() {
+    for victim in 0..3 {
+        let running = Running::start();
+        let handles = running.handles();
+        let pid = running.pids()[victim];
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        let (code, err) = running.finish();
+        assert!(all_end(&handles), "something outlives process {victim}");
+        if victim > 0 {
+            assert_eq!(code, Some(125), "{err}");
+            assert!(err.contains("killed by signal 9"), "{err}");
+        }
+    }
+}
+
+/// Value of a line of /proc/PID/status.
+fn status(pid: i32, key: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(&format!("{key}:"))).unwrap();
+    line.split_once(':').unwrap().1.trim().to_owned()
+}
+
+#[test]
+fn the_processes_have_given_up_what_they_do_not_need() {
+    if !is_root() {
+        return;
+    }
+    let running = Running::start();
+    let (sentry, gofer) = (running.sentry, running.gofer);
+    for space in ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"] {
+        let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{space}")).unwrap();
+        assert_ne!(of(&sentry.to_string()), of("self"), "the sentry has a {space} namespace of its own");
+    }
+    for pid in [sentry, gofer] {
+        let root: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/root/")).unwrap().collect();
+        assert_eq!(root.len(), 0, "the root is empty");
+        let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+        assert_eq!(mounts.lines().count(), 1, "{mounts}");
+        assert!(mounts.contains(" / / ro,"), "{mounts}");
+        assert_eq!(status(pid, "NoNewPrivs"), "1");
+        assert_eq!(status(pid, "Seccomp"), "2");
+    }
+    // SYS_PTRACE and KILL; CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID.
+    for (pid, wanted) in [(sentry, 1_u64 << 19 | 1 << 5), (gofer, 0b1_1111)] {
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert_eq!(u64::from_str_radix(&status(pid, set), 16).unwrap(), wanted, "{set}");
+        }
+        for set in ["CapInh", "CapAmb"] {
+            assert_eq!(u64::from_str_radix(&status(pid, set), 16).unwrap(), 0, "{set}");
+        }
+    }
+    let uid: u32 = status(sentry, "Uid").split_whitespace().next().unwrap().parse().unwrap();
+    assert!(uid >= 0x7000_0000, "the sentry runs as nobody else: {uid}");
+    running.signal(Signal::TERM);
+    running.finish();
+}
+
+#[test]
+fn an_ordinary_user_can_run_a_sandbox() {
+    if !is_root() {
+        // Then every other test has shown it.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("bevor");
+    std::fs::copy(bevor(), &copy).unwrap();
+    let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open.clone()).unwrap();
+    std::fs::set_permissions(&copy, open).unwrap();
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let out = cmd!("setpriv", user[0], user[1], user[2], copy, "selftest-confinement", "read-through-gofer")
+        .dir("/")
+        .stdin_null()
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert_eq!(out.stdout, std::fs::read("/etc/passwd").unwrap());
+}
