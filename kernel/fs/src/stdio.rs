@@ -4,8 +4,8 @@
 //! read or write that would block returns EAGAIN and leaves a helper thread waiting in poll(2).
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bevor_abi::fs::{Timespec, mode, o};
 use bevor_abi::{Errno, UserAddr};

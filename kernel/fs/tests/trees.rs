@@ -44,11 +44,7 @@ impl World {
     fn on(vfs: Arc<Vfs>, root: Arc<Inode>) -> Self {
         let mount = vfs.new_mount(root, "root", 0);
         let ns = MountNamespace::new(Arc::clone(&vfs), mount);
-        Self {
-            vfs,
-            fs: FsContext::new(ns),
-            creds: Credentials::root(),
-        }
+        Self { vfs, fs: FsContext::new(ns), creds: Credentials::root() }
     }
 
     fn tmpfs() -> Self {
@@ -68,17 +64,11 @@ impl World {
     }
 
     fn caller(&self) -> Caller<'_> {
-        Caller {
-            creds: &self.creds,
-            pid: 1,
-            tid: 1,
-        }
+        Caller { creds: &self.creds, pid: 1, tid: 1 }
     }
 
     fn mkdir(&self, path: &str) -> Result<(), Errno> {
-        self.fs
-            .make_node(None, path.as_bytes(), self.caller(), FileKind::Directory, 0o755, 0)
-            .map(|_| ())
+        self.fs.make_node(None, path.as_bytes(), self.caller(), FileKind::Directory, 0o755, 0).map(|_| ())
     }
 
     fn symlink(&self, target: &str, path: &str) {
@@ -86,11 +76,7 @@ impl World {
     }
 
     fn open(&self, path: &str, flags: u32) -> Result<Arc<File>, Errno> {
-        let request = OpenRequest {
-            flags,
-            mode: 0o644,
-            resolve: WalkFlags::empty(),
-        };
+        let request = OpenRequest { flags, mode: 0o644, resolve: WalkFlags::empty() };
         match self.fs.open(None, path.as_bytes(), self.caller(), &request)? {
             Opened::File(file) => Ok(file),
             Opened::Fifo(_) => Err(Errno::ENXIO),
@@ -105,10 +91,7 @@ impl World {
     fn get(&self, path: &str) -> Result<String, Errno> {
         let file = self.open(path, o::RDONLY)?;
         let mut data = Vec::new();
-        file.read(&mut VecSink {
-            data: &mut data,
-            room: 1 << 20,
-        })?;
+        file.read(&mut VecSink { data: &mut data, room: 1 << 20 })?;
         Ok(String::from_utf8(data).unwrap())
     }
 
@@ -130,8 +113,7 @@ impl World {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        self.fs
-            .rename((None, from.as_bytes()), (None, to.as_bytes()), self.caller(), 0)
+        self.fs.rename((None, from.as_bytes()), (None, to.as_bytes()), self.caller(), 0)
     }
 
     fn unlink(&self, path: &str) -> Result<(), Errno> {
@@ -222,18 +204,10 @@ fn permissions_follow_owner_group_other_and_the_sticky_bit() {
     w.mkdir("/tmp").unwrap();
     let tmp = w.resolve("/tmp", WalkFlags::FOLLOW).unwrap();
     let inode = tmp.dentry.inode();
-    let set = SetAttr {
-        mode: Some(0o1777),
-        ..SetAttr::default()
-    };
+    let set = SetAttr { mode: Some(0o1777), ..SetAttr::default() };
     inode.ops().setattr(inode, &set).unwrap();
     w.put("/tmp/root", "secret");
-    w.creds = Credentials {
-        fsuid: 1000,
-        fsgid: 1000,
-        effective: CapSet(0),
-        ..Credentials::default()
-    };
+    w.creds = Credentials { fsuid: 1000, fsgid: 1000, effective: CapSet(0), ..Credentials::default() };
     assert_eq!(error(w.open("/tmp/root", o::WRONLY)), Some(Errno::EACCES));
     assert_eq!(w.unlink("/tmp/root"), Err(Errno::EPERM));
     assert_eq!(error(w.open("/new", o::CREAT | o::WRONLY)), Some(Errno::EACCES));
@@ -268,14 +242,7 @@ fn a_file_grows_past_a_page_and_keeps_its_holes() {
     file.pwrite(1 << 20, &mut SliceSource(b"tail")).unwrap();
     assert_eq!(file.inode().attr().unwrap().size, (1 << 20) + 4);
     let mut data = Vec::new();
-    file.pread(
-        2,
-        &mut VecSink {
-            data: &mut data,
-            room: 4,
-        },
-    )
-    .unwrap();
+    file.pread(2, &mut VecSink { data: &mut data, room: 4 }).unwrap();
     assert_eq!(data, b"ad\0\0");
     assert_eq!(file.seek(0, 4), Ok(4096));
     assert_eq!(file.seek(4096, 3), Ok(1 << 20));

@@ -24,11 +24,7 @@ pub(super) struct TextFile {
 
 impl TextFile {
     pub(super) fn new(fs: Arc<ProcFs>, what: What) -> Self {
-        Self {
-            fs,
-            what,
-            text: Mutex::new(None),
-        }
+        Self { fs, what, text: Mutex::new(None) }
     }
 
     fn render(&self) -> Result<Vec<u8>, Errno> {

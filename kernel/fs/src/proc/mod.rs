@@ -11,7 +11,8 @@ use bevor_abi::{Errno, Fd};
 use bevor_core::creds::{Capability, Credentials};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{
-    Attr, Caller, DirEntry, FdTable, File, FileKind, FileOps, FsContext, Inode, InodeOps, LinkTarget, Path, SetAttr, SuperBlock, Vfs,
+    Attr, Caller, DirEntry, FdTable, File, FileKind, FileOps, FsContext, Inode, InodeOps, LinkTarget, Path, SetAttr, SuperBlock,
+    Vfs,
 };
 
 use crate::util::emit_dots;
@@ -251,14 +252,11 @@ enum What {
 impl ProcFs {
     /// The root of a new /proc.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a file system is reached by its root")]
     pub fn new(vfs: &Arc<Vfs>, data: Arc<dyn ProcData>) -> Arc<Inode> {
         let mut sb = SuperBlock::new(vfs.next_dev(), "proc", 0x9fa0);
         sb.cache = false;
-        let fs = Arc::new(Self {
-            sb: Arc::new(sb),
-            vfs: Arc::clone(vfs),
-            data,
-        });
+        let fs = Arc::new(Self { sb: Arc::new(sb), vfs: Arc::clone(vfs), data });
         fs.inode(What::Root, 1)
     }
 
@@ -294,11 +292,7 @@ impl ProcFs {
             }
             _ => (0, 0),
         };
-        let node = Node {
-            fs: Arc::clone(self),
-            what,
-            time: self.vfs.now(),
-        };
+        let node = Node { fs: Arc::clone(self), what, time: self.vfs.now() };
         Inode::new(Arc::clone(&self.sb), ino, mode, uid, gid, Box::new(node))
     }
 
@@ -344,10 +338,7 @@ impl Node {
     /// All entries of a directory: name, what, inode number.
     fn entries(&self) -> Result<Vec<(Vec<u8>, What, u64)>, Errno> {
         let fixed = |list: &'static [(&'static [u8], Fixed)], base: u64| {
-            (base..)
-                .zip(list)
-                .map(|(ino, (name, f))| (name.to_vec(), What::Fixed(*f), ino))
-                .collect::<Vec<_>>()
+            (base..).zip(list).map(|(ino, (name, f))| (name.to_vec(), What::Fixed(*f), ino)).collect::<Vec<_>>()
         };
         let tid_dir = |tid: i32| (tid.to_string().into_bytes(), What::Task(tid), task_ino(tid, 0));
         Ok(match self.what {
@@ -361,10 +352,7 @@ impl Node {
             What::Fixed(Fixed::Dir(list)) => fixed(list, 0x1000_0000 | to_u64(list.as_ptr().addr() & 0xff_ffff)),
             What::Task(tid) => {
                 self.fs.task(tid)?;
-                (1..)
-                    .zip(TASK)
-                    .map(|(i, (name, of))| (name.to_vec(), What::OfTask(tid, *of), task_ino(tid, i)))
-                    .collect()
+                (1..).zip(TASK).map(|(i, (name, of))| (name.to_vec(), What::OfTask(tid, *of), task_ino(tid, i))).collect()
             }
             What::OfTask(tid, OfTask::Tasks) => self.fs.task(tid)?.tids().into_iter().map(tid_dir).collect(),
             What::OfTask(tid, of @ (OfTask::Fd | OfTask::FdInfo)) => {
@@ -483,7 +471,10 @@ impl InodeOps for Node {
         let what = self.what;
         if matches!(
             what,
-            What::Root | What::Task(_) | What::Fixed(Fixed::Dir(_)) | What::OfTask(_, OfTask::Fd | OfTask::FdInfo | OfTask::Tasks)
+            What::Root
+                | What::Task(_)
+                | What::Fixed(Fixed::Dir(_))
+                | What::OfTask(_, OfTask::Fd | OfTask::FdInfo | OfTask::Tasks)
         ) {
             return Ok(Arc::new(ProcDir(Node { fs, what, time: self.time })));
         }
@@ -526,12 +517,7 @@ impl FileOps for ProcDir {
                 What::OfTask(_, OfTask::Exe | OfTask::Cwd | OfTask::Root) => FileKind::Symlink,
                 _ => FileKind::Regular,
             };
-            let entry = DirEntry {
-                name: &name,
-                ino,
-                kind,
-                next: at + 1,
-            };
+            let entry = DirEntry { name: &name, ino, kind, next: at + 1 };
             if !emit(&entry) {
                 break;
             }

@@ -36,10 +36,9 @@ fn escape(text: &[u8]) -> String {
 }
 
 fn place(fs: &FsContext, mount: &std::sync::Arc<Mount>) -> String {
-    let path = mount.parent().unwrap_or_else(|| Path {
-        mount: std::sync::Arc::clone(mount),
-        dentry: std::sync::Arc::clone(&mount.root),
-    });
+    let path = mount
+        .parent()
+        .unwrap_or_else(|| Path { mount: std::sync::Arc::clone(mount), dentry: std::sync::Arc::clone(&mount.root) });
     escape(&display_from(&path, &fs.root()))
 }
 

@@ -33,11 +33,7 @@ fn with_socket<R>(file: &File, f: impl FnOnce(&dyn Socket) -> R) -> Result<R, Er
 }
 
 fn caller(env: &Env) -> SocketCaller<'_> {
-    SocketCaller {
-        fs: &env.fs,
-        caller: env.caller(),
-        creds: env.ucred(),
-    }
+    SocketCaller { fs: &env.fs, caller: env.caller(), creds: env.ucred() }
 }
 
 fn unix_kind(domain: u32, kind: u32, protocol: u32) -> Result<(UnixKind, u32), Errno> {
@@ -126,11 +122,7 @@ pub fn connect(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len: i32) -
             ctx.progress.deadline = None;
             let at = bevor_core::time::Instant(ctx.timers.now().0.saturating_add(soon));
             let queue = file.queue().cloned().ok_or(Errno::EINVAL)?;
-            Err(ctx.block_on(
-                &[(&queue, PollEvents::OUT)],
-                Some(at),
-                bevor_core::error::Restart::IfSaRestart,
-            ))
+            Err(ctx.block_on(&[(&queue, PollEvents::OUT)], Some(at), bevor_core::error::Restart::IfSaRestart))
         }
         other => Ok(other.map(|()| 0)?),
     }
@@ -299,11 +291,7 @@ fn do_receive(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &IoVecs, flag
             let timeout = with_socket(file, |s| s.timeout(false))?;
             match wait_for(ctx, file, PollEvents::IN, flags & msg::DONTWAIT != 0, timeout) {
                 SyscallError::Block => Err(SyscallError::Block),
-                _ if before > 0 => Ok(Received {
-                    len: before,
-                    full_len: before,
-                    ..Received::default()
-                }),
+                _ if before > 0 => Ok(Received { len: before, full_len: before, ..Received::default() }),
                 e => Err(e),
             }
         }
@@ -405,11 +393,7 @@ fn parse_control(ctx: &SyscallContext<'_>, header: &MsgHdr, env: &Env) -> Result
 fn check_creds(data: &[u8], env: &Env) -> Result<UnixCredentials, Errno> {
     let bytes: &[u8; 12] = data.try_into().map_err(|_| Errno::EINVAL)?;
     let word = |i: usize| bytes[i..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
-    let given = UnixCredentials {
-        pid: word(0).cast_signed(),
-        uid: word(4),
-        gid: word(8),
-    };
+    let given = UnixCredentials { pid: word(0).cast_signed(), uid: word(4), gid: word(8) };
     let c = &env.creds;
     let pid_ok = given.pid == env.ucred().pid || c.capable(Capability::SysAdmin);
     let uid_ok = [c.uid, c.euid, c.suid].contains(&given.uid) || c.capable(Capability::Setuid);

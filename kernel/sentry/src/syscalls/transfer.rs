@@ -126,17 +126,11 @@ fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, no
 /// sendfile(2).
 pub fn sendfile(ctx: &mut SyscallContext<'_>, out_fd: Fd, in_fd: Fd, offset_at: UserAddr, len: usize) -> SyscallResult {
     let offset = copy_in_offset(ctx, offset_at)?;
-    let from = Side {
-        file: ctx.file(in_fd)?,
-        offset,
-    };
+    let from = Side { file: ctx.file(in_fd)?, offset };
     if !from.file.is_readable() {
         return Err(Errno::EBADF.into());
     }
-    let to = Side {
-        file: ctx.file(out_fd)?,
-        offset: None,
-    };
+    let to = Side { file: ctx.file(out_fd)?, offset: None };
     if !to.file.is_writable() {
         return Err(Errno::EBADF.into());
     }
@@ -185,14 +179,8 @@ pub fn copy_file_range(
     {
         return Err(Errno::EINVAL.into());
     }
-    let from = Side {
-        file: from,
-        offset: in_offset,
-    };
-    let to = Side {
-        file: to,
-        offset: out_offset,
-    };
+    let from = Side { file: from, offset: in_offset };
+    let to = Side { file: to, offset: out_offset };
     let done = transfer(ctx, &from, &to, len, false)?;
     copy_out_offset(ctx, in_at, in_offset, done)?;
     copy_out_offset(ctx, out_at, out_offset, done)?;
@@ -241,16 +229,7 @@ pub fn splice(
             return Err(Errno::EINVAL.into());
         }
     }
-    let (from, to) = (
-        Side {
-            file: from,
-            offset: in_offset,
-        },
-        Side {
-            file: to,
-            offset: out_offset,
-        },
-    );
+    let (from, to) = (Side { file: from, offset: in_offset }, Side { file: to, offset: out_offset });
     // Only the pipe side may be waited for; SPLICE_F_NONBLOCK says not even that.
     let done = transfer(ctx, &from, &to, len, flags & NONBLOCK != 0)?;
     copy_out_offset(ctx, in_at, in_offset, done)?;

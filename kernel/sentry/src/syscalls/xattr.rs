@@ -57,11 +57,7 @@ fn check(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<(), Errno>
         if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) {
             return Err(if write { Errno::EPERM } else { Errno::ENODATA });
         }
-        if inode.is_dir()
-            && inode.mode() & bevor_abi::fs::mode::ISVTX != 0
-            && write
-            && !inode.owner_or_capable(&env.creds)
-        {
+        if inode.is_dir() && inode.mode() & bevor_abi::fs::mode::ISVTX != 0 && write && !inode.owner_or_capable(&env.creds) {
             return Err(Errno::EPERM);
         }
         return inode.permission(&env.caller(), if write { may::WRITE } else { may::READ });
@@ -118,10 +114,7 @@ fn list(ctx: &mut SyscallContext<'_>, object: Object, out: UserAddr, size: usize
         other => other?,
     };
     if !ctx.creds().capable(Capability::SysAdmin) {
-        let shown: Vec<&[u8]> = names
-            .split_inclusive(|b| *b == 0)
-            .filter(|n| !n.starts_with(b"trusted."))
-            .collect();
+        let shown: Vec<&[u8]> = names.split_inclusive(|b| *b == 0).filter(|n| !n.starts_with(b"trusted.")).collect();
         names = shown.concat();
     }
     give(ctx, out, size, &names)
@@ -161,7 +154,14 @@ pub fn lsetxattr(
 }
 
 /// fsetxattr(2).
-pub fn fsetxattr(ctx: &mut SyscallContext<'_>, fd: Fd, name: UserAddr, value: UserAddr, size: usize, flags: u32) -> SyscallResult {
+pub fn fsetxattr(
+    ctx: &mut SyscallContext<'_>,
+    fd: Fd,
+    name: UserAddr,
+    value: UserAddr,
+    size: usize,
+    flags: u32,
+) -> SyscallResult {
     set(ctx, Object::Fd(fd), name, value, size, flags)
 }
 
