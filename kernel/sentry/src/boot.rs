@@ -135,6 +135,12 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
     let dispatcher = Dispatcher::new(strace, config.fault);
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);
     host_timers.attach(&kernel);
+    let ready = Arc::downgrade(&kernel);
+    kernel.platform.set_ready_hook(Arc::new(move || {
+        if let Some(kernel) = ready.upgrade() {
+            kernel.run_ready();
+        }
+    }));
     let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(internal("make the file system"))?;
     enter_cwd(&fs, &config.cwd, config.cwd_required, &config.creds)?;
     let creds = Arc::new(config.creds);
@@ -247,13 +253,9 @@ impl Sandbox {
     #[must_use]
     pub fn wait(self) -> WaitStatus {
         let status = self.kernel.wait_exit();
-        if !self.kernel.wait_drained(DRAIN) {
-            for task in self.kernel.tasks() {
-                if let Some(thread) = task.thread() {
-                    thread.space().kill();
-                }
-            }
-        }
+        // What has not gone by then is killed with the platform.
+        let _ = self.kernel.wait_drained(DRAIN);
+        self.kernel.platform.shutdown();
         self.timers.halt();
         self.kernel.halt();
         for thread in self.threads {

@@ -116,7 +116,10 @@ impl Waiter for Task {
 
 impl Runnable for Task {
     fn run(self: Arc<Self>) {
-        self.state.store(RUNNING, SeqCst);
+        // A held parent whose clone failed has gone on without being asked: nothing is left to do for it here.
+        if self.state.compare_exchange(READY, RUNNING, SeqCst, SeqCst).is_err() {
+            return;
+        }
         let Some(thread) = self.thread() else { return };
         let resume = std::mem::take(&mut *self.resume.lock());
         self.wake_up(&thread, resume);
@@ -129,7 +132,10 @@ impl Task {
             self.handle_gone();
             return;
         }
-        self.state.store(RUNNING, SeqCst);
+        if self.state.swap(RUNNING, SeqCst) != GUEST {
+            // Only a parent held by a clone that failed gets here: it no longer waits for its child.
+            drop(std::mem::take(&mut *self.resume.lock()));
+        }
         match event {
             Event::Syscall(request) => self.call(thread, Call::new(request, Progress::default()), Wakeup::Run),
             Event::Interrupted => self.finish(thread, Finish::Continue),
@@ -346,11 +352,15 @@ impl Task {
         loop {
             if child.released.load(SeqCst) || self.is_dying() {
                 tokens.clear();
-                let value = if child.state.load(SeqCst) == DEAD && !child.started.load(SeqCst) {
-                    Errno::EAGAIN.to_result()
-                } else {
-                    i64::from(child.tid())
-                };
+                if child.state.load(SeqCst) == DEAD && !child.started.load(SeqCst) {
+                    // The clone failed; the platform has answered for it.
+                    self.state.store(GUEST, SeqCst);
+                    if self.work.load(SeqCst) != 0 {
+                        thread.interrupt();
+                    }
+                    return;
+                }
+                let value = i64::from(child.tid());
                 return self.finish(thread, Finish::Value(value));
             }
             match self.sleep(Resume::Vfork(child, tokens)) {

@@ -104,7 +104,7 @@ fn copy_in_strings(ctx: &SyscallContext<'_>, mut at: UserAddr) -> Result<Vec<Vec
     loop {
         // Pointers up to the end of the page at a time.
         let mut raw = vec![0; 4096 - to_usize(at.0 & 4095 & !7)];
-        if at.0 % 8 != 0 {
+        if !at.0.is_multiple_of(8) {
             raw.truncate(8);
         }
         let got = ctx.thread.read_memory(at.0, &mut raw) & !7;

@@ -178,7 +178,7 @@ pub fn setregid(ctx: &mut SyscallContext<'_>, rgid: u32, egid: u32) -> SyscallRe
 pub fn setresuid(ctx: &mut SyscallContext<'_>, ruid: u32, euid: u32, suid: u32) -> SyscallResult {
     let (old, mut new) = change(ctx);
     let allowed = |id: u32| id == KEEP || [old.uid, old.euid, old.suid].contains(&id);
-    if !old.capable(Capability::Setuid) && !(allowed(ruid) && allowed(euid) && allowed(suid)) {
+    if !(old.capable(Capability::Setuid) || allowed(ruid) && allowed(euid) && allowed(suid)) {
         return Err(Errno::EPERM.into());
     }
     let pick = |id: u32, was: u32| if id == KEEP { was } else { id };
@@ -193,7 +193,7 @@ pub fn setresuid(ctx: &mut SyscallContext<'_>, ruid: u32, euid: u32, suid: u32) 
 pub fn setresgid(ctx: &mut SyscallContext<'_>, rgid: u32, egid: u32, sgid: u32) -> SyscallResult {
     let (old, mut new) = change(ctx);
     let allowed = |id: u32| id == KEEP || [old.gid, old.egid, old.sgid].contains(&id);
-    if !old.capable(Capability::Setgid) && !(allowed(rgid) && allowed(egid) && allowed(sgid)) {
+    if !(old.capable(Capability::Setgid) || allowed(rgid) && allowed(egid) && allowed(sgid)) {
         return Err(Errno::EPERM.into());
     }
     let pick = |id: u32, was: u32| if id == KEEP { was } else { id };

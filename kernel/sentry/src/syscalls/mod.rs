@@ -9,6 +9,7 @@ pub mod fdctl;
 pub mod hooks;
 pub mod ids;
 pub mod io;
+pub mod local;
 pub mod mm;
 pub mod open;
 pub mod poll;

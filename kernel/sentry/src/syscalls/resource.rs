@@ -245,12 +245,6 @@ pub fn sched_rr_get_interval(ctx: &mut SyscallContext<'_>, tid: i32, interval: U
     Ok(0)
 }
 
-/// sched_yield(2): the stub's; here the round trip itself has given way.
-pub fn sched_yield(_ctx: &mut SyscallContext<'_>) -> SyscallResult {
-    std::thread::yield_now();
-    Ok(0)
-}
-
 /// sched_setaffinity(2): applied to the host thread.
 pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
     let mut bytes = vec![0; len.min(128)];

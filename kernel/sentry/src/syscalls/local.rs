@@ -1,0 +1,60 @@
+//! Calls that the stub answers. They come here when local answers are off for a thread, and are sent back with leave; or when the
+//! stub has declined, and then there is nothing more to offer.
+
+use bevor_abi::Errno;
+use bevor_core::context::{Action, SyscallContext};
+use bevor_core::error::SyscallResult;
+use bevor_platform::Reply;
+
+/// Has the stub carry the call out; `declined` is the answer if it has already been asked.
+fn stub(ctx: &mut SyscallContext<'_>, declined: Errno) -> SyscallResult {
+    if ctx.task.kernel.options.local_calls {
+        return Err(declined.into());
+    }
+    Err(ctx.act(Action::Reply(Reply::Local)))
+}
+
+macro_rules! local {
+    ($($(#[$doc:meta])* $name:ident or $errno:ident;)*) => {
+        $($(#[$doc])* pub fn $name(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+            stub(ctx, Errno::$errno)
+        })*
+    };
+}
+
+local! {
+    /// mprotect(2).
+    mprotect or EINVAL;
+    /// munmap(2).
+    munmap or EINVAL;
+    /// brk(2).
+    brk or ENOMEM;
+    /// mremap(2).
+    mremap or EINVAL;
+    /// madvise(2): advice that the host's filter does not let through is refused.
+    madvise or EINVAL;
+    /// mlock(2).
+    mlock or ENOMEM;
+    /// mlock2(2).
+    mlock2 or ENOMEM;
+    /// munlock(2).
+    munlock or ENOMEM;
+    /// msync(2).
+    msync or EINVAL;
+    /// mincore(2).
+    mincore or ENOMEM;
+    /// futex(2): without priority inheritance.
+    futex or ENOSYS;
+    /// membarrier(2).
+    membarrier or EINVAL;
+    /// rseq(2).
+    rseq or EINVAL;
+    /// arch_prctl(2).
+    arch_prctl or EINVAL;
+    /// sigaltstack(2).
+    sigaltstack or EINVAL;
+    /// sched_yield(2).
+    sched_yield or EINVAL;
+    /// getcpu(2).
+    getcpu or ENOSYS;
+}
