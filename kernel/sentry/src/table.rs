@@ -131,8 +131,8 @@ table! {
     37 alarm full "u" => time::alarm;
     38 setitimer full "dpp" => time::setitimer;
     39 getpid full "" => process::getpid;
-    40 sendfile partial "ffpz" => transfer::sendfile;
-    41 socket partial "dgd" => socket::socket;
+    40 sendfile partial "ffpz" => transfer::sendfile, "moves data through the sentry in steps of 64 KiB";
+    41 socket partial "dgd" => socket::socket, "AF_UNIX only";
     42 connect full "fpu" => socket::connect;
     43 accept full "fpp" => socket::accept;
     44 sendto full "fpzgpu" => socket::sendto;
@@ -366,7 +366,7 @@ table! {
     272 unshare none "g";
     273 set_robust_list full "pz" => process::set_robust_list;
     274 get_robust_list full "dpp" => process::get_robust_list;
-    275 splice partial "fpfpzg" => transfer::splice;
+    275 splice partial "fpfpzg" => transfer::splice, "copies; SPLICE_F_MOVE and SPLICE_F_GIFT have no effect";
     276 tee none "ffzg";
     277 sync_file_range full "fuug" => attr::sync_file_range;
     278 vmsplice none "fpug";
@@ -390,7 +390,7 @@ table! {
     296 pwritev full "fpuu" => io::pwritev;
     297 rt_tgsigqueueinfo full "ddSp" => signal::rt_tgsigqueueinfo;
     298 perf_event_open none "xxxxxx";
-    299 recvmmsg partial "fpugp" => socket::recvmmsg;
+    299 recvmmsg partial "fpugp" => socket::recvmmsg, "the timeout is checked but not applied";
     300 fanotify_init none "xxxxxx";
     301 fanotify_mark none "xxxxxx";
     302 prlimit64 partial "ddpp" => resource::prlimit64, "as setrlimit";
@@ -417,7 +417,7 @@ table! {
     323 userfaultfd none "xxxxxx";
     324 membarrier full "dgd" => local::membarrier;
     325 mlock2 full "xzg" => local::mlock2;
-    326 copy_file_range partial "fpfpzg" => transfer::copy_file_range;
+    326 copy_file_range partial "fpfpzg" => transfer::copy_file_range, "copies; never shares blocks";
     327 preadv2 full "fpuuxg" => io::preadv2;
     328 pwritev2 full "fpuuxg" => io::pwritev2;
     329 pkey_mprotect none "xxxxxx";
