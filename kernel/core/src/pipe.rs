@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
-use crate::num::to_u64;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 
@@ -83,6 +82,7 @@ impl Pipe {
         let read: Arc<dyn FileOps> = PipeEnd::attach(&pipe, true, false);
         let write: Arc<dyn FileOps> = PipeEnd::attach(&pipe, false, true);
         let reader = vfs.anon_file("pipe:[{}]", 0o010_600, read, o::RDONLY | flags & o::NONBLOCK, owner);
+        reader.inode().set_fifo(Arc::clone(&pipe));
         let name = String::from_utf8_lossy(&reader.path().dentry.name()).into_owned();
         let writer = vfs.anon_file_of(&name, Arc::clone(reader.inode()), write, o::WRONLY | flags);
         [reader, writer]
@@ -183,10 +183,8 @@ impl Pipe {
             return Ok(0);
         }
         let mut done = 0;
-        let was_full;
         {
             let mut state = self.state.lock();
-            was_full = state.slots.len() >= state.max;
             if state.slots.is_empty() {
                 return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
             }
@@ -199,19 +197,17 @@ impl Pipe {
                 slot.start += n;
                 done += n;
                 let packet = slot.packet;
-                if slot.start == slot.end || packet {
-                    if let Some(slot) = state.slots.pop_front()
-                        && state.spare.len() < SPARE
-                    {
-                        state.spare.push(slot.page);
-                    }
+                if (slot.start == slot.end || packet)
+                    && let Some(slot) = state.slots.pop_front()
+                    && state.spare.len() < SPARE
+                {
+                    state.spare.push(slot.page);
                 }
                 if packet || n == 0 || sink.remaining() == 0 {
                     break;
                 }
             }
         }
-        let _ = was_full;
         self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
         Ok(done)
     }
@@ -345,12 +341,6 @@ impl FileOps for PipeEnd {
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-/// Bytes a pipe end could take or give at once, for splice(2).
-#[must_use]
-pub fn ready_len(end: &PipeEnd) -> u64 {
-    to_u64(end.pipe.len())
 }
 
 #[cfg(test)]

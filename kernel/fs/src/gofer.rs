@@ -79,7 +79,7 @@ impl GoferFs {
                 fs: Arc::clone(self),
                 id,
                 mapping_id: self.vfs.next_ino() * 2,
-                attr: Mutex::new(attr.clone()),
+                attr: Mutex::new(*attr),
                 read_only: OnceLock::new(),
             }))),
         ))
@@ -226,7 +226,7 @@ impl InodeOps for NodeRef {
             let mut old = node.attr.lock();
             let same = (old.dev, old.ino) == (attr.dev, attr.ino);
             if same {
-                old.clone_from(attr);
+                *old = *attr;
             }
             same
         });

@@ -6,6 +6,7 @@
 pub mod dev;
 pub mod gofer;
 pub mod overlay;
+pub mod proc;
 pub mod stdio;
 pub mod tmpfs;
 mod util;

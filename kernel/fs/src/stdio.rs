@@ -4,15 +4,15 @@
 //! read or write that would block returns EAGAIN and leaves a helper thread waiting in poll(2).
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bevor_abi::fs::{Timespec, mode, o};
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::error::SyscallResult;
 use bevor_core::io::{DataSink, DataSource};
-use bevor_core::vfs::{Attr, File, FileKind, FileOps, Inode, InodeOps, SuperBlock, Vfs};
+use bevor_core::vfs::{Attr, File, FileKind, FileOps, Inode, InodeOps, SetAttr, SuperBlock, Vfs};
 use bevor_core::wait::{PollEvents, WaitQueue};
 use bevor_hostcall::{HostFd, file};
 
@@ -59,7 +59,7 @@ impl HostFile {
             _ => "/dev/stdio".to_owned(),
         };
         let sb = Arc::new(SuperBlock::new(vfs.next_dev(), "stdio", 0x0904_1934));
-        let inode = Inode::new(sb, vfs.next_ino(), st.mode, st.uid, st.gid, Box::new(HostInode(fd.clone())));
+        let inode = Inode::new(sb, vfs.next_ino(), st.mode, st.uid, st.gid, Box::new(HostInode(fd.clone(), OnceLock::new())));
         let ops = Arc::new(Self {
             shared: Arc::new(Shared { fd, queue: WaitQueue::new(), waiting: AtomicU32::new(0) }),
             kind,
@@ -67,6 +67,9 @@ impl HostFile {
             spawn,
             foreground: AtomicI32::new(1),
         });
+        if let Some(node) = inode.ops().as_any().downcast_ref::<HostInode>() {
+            node.1.set(Arc::downgrade(&ops)).ok();
+        }
         Ok(vfs.anon_file_of(&name, inode, ops, flags))
     }
 
@@ -244,8 +247,8 @@ impl FileOps for HostFile {
     }
 }
 
-/// The status of a host file, asked for each time.
-struct HostInode(HostFd);
+/// The status of a host file, asked for each time, and the way to open it again.
+struct HostInode(HostFd, OnceLock<Weak<HostFile>>);
 
 impl InodeOps for HostInode {
     fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
@@ -267,6 +270,19 @@ impl InodeOps for HostInode {
             ctime: time(st.ctime),
             btime: None,
         })
+    }
+    fn open(&self, _inode: &Arc<Inode>, _flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
+        let ops = self.1.get().and_then(Weak::upgrade).ok_or(Errno::ENXIO)?;
+        Ok(ops)
+    }
+    fn open_special(&self, inode: &Arc<Inode>, flags: u32) -> Option<Result<Arc<dyn FileOps>, Errno>> {
+        Some(self.open(inode, flags))
+    }
+    fn setattr(&self, _inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
+        match set.size {
+            Some(size) => file::ftruncate(&self.0, size),
+            None => Err(Errno::EPERM),
+        }
     }
     fn as_any(&self) -> &dyn Any {
         self

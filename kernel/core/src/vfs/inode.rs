@@ -139,6 +139,10 @@ pub trait InodeOps: Send + Sync {
     fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
         Err(Errno::ENXIO)
     }
+    /// Opens a FIFO, socket or device node in the file system's own way (/proc/PID/fd of a host descriptor). `None`: the VFS's way.
+    fn open_special(&self, inode: &Arc<Inode>, flags: u32) -> Option<Result<Arc<dyn FileOps>, Errno>> {
+        None
+    }
     /// A file-system specific permission rule on top of the mode bits.
     fn permission(&self, inode: &Inode, caller: &Caller<'_>, mask: u32) -> Result<(), Errno> {
         Ok(())
@@ -358,6 +362,12 @@ impl Inode {
     #[must_use]
     pub fn existing_locks(&self) -> Option<&InodeLocks> {
         self.locks.get().map(|b| &**b)
+    }
+
+    /// Makes `pipe` the one behind this inode (an anonymous pipe, so that /proc/PID/fd/N opens it again).
+    pub fn set_fifo(&self, pipe: Arc<Pipe>) {
+        // A fresh inode has none yet.
+        self.fifo.set(pipe).ok();
     }
 
     /// The pipe behind a FIFO.

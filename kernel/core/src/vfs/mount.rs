@@ -101,13 +101,15 @@ impl PartialEq for Path {
 
 impl Eq for Path {}
 
+type MountMap = FxHashMap<(u64, usize), Vec<Arc<Mount>>>;
+
 /// The mounts that a set of tasks sees.
 pub struct MountNamespace {
     /// The virtual file system that it belongs to.
     pub vfs: Arc<Vfs>,
     root: Arc<Mount>,
     /// Child mounts by (parent mount id, address of the mountpoint dentry), bottom to top.
-    mounts: RwLock<FxHashMap<(u64, usize), Vec<Arc<Mount>>>>,
+    mounts: RwLock<MountMap>,
     generation: AtomicU64,
 }
 

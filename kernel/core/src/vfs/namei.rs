@@ -225,6 +225,11 @@ impl FsContext {
         if flags & o::NOATIME != 0 && !inode.owner_or_capable(caller.creds) {
             return Err(Errno::EPERM);
         }
+        if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory)
+            && let Some(ops) = inode.ops().open_special(inode, flags)
+        {
+            return Ok(Opened::File(File::new(path.clone(), ops?, flags)));
+        }
         match inode.kind() {
             FileKind::Fifo => Ok(Opened::Fifo(path.clone())),
             FileKind::Socket => Err(Errno::ENXIO),

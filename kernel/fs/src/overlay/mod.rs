@@ -36,6 +36,7 @@ pub struct OverlayFs {
 impl OverlayFs {
     /// The root directory of an overlay of `upper` (writable) over `lower`.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a file system is reached by its root")]
     pub fn new(vfs: &Arc<Vfs>, upper: Arc<Inode>, lower: Arc<Inode>) -> Arc<Inode> {
         let mut sb = SuperBlock::new(vfs.next_dev(), "overlay", 0x794c_7630);
         let stats_of = Arc::clone(upper.sb());

@@ -251,7 +251,6 @@ impl Content {
             return Ok(());
         }
         let host_end = if keep { end.min(self.size.next_multiple_of(4096)) } else { end };
-        let mapped = matches!(self.store, Store::Memory { mapped: true, .. });
         self.memory(end)?;
         if !keep {
             self.reserve(end)?;
@@ -259,7 +258,6 @@ impl Content {
                 self.set_size(end)?;
             }
         }
-        let _ = mapped;
         let fd = self.memory(end)?.clone();
         self.blocks = None;
         if punch {

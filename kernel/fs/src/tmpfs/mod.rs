@@ -44,6 +44,7 @@ pub struct TmpFs {
 impl TmpFs {
     /// An empty file system; returns its root directory, owned by root with mode `mode`.
     #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a file system is reached by its root")]
     pub fn new(vfs: &Arc<Vfs>, root_mode: u32) -> Arc<Inode> {
         let mut sb = SuperBlock::new(vfs.next_dev(), "tmpfs", 0x0102_1994);
         sb.stats = Box::new(|| FsStats {

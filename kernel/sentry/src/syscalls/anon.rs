@@ -105,8 +105,8 @@ fn do_epoll_wait(ctx: &mut SyscallContext<'_>, epfd: Fd, events: UserAddr, max: 
         return Ok(0);
     }
     let deadline = wait.deadline(ctx);
-    Err(ctx.block_on(&[(instance.ready_queue(), PollEvents::IN)], deadline, Restart::IfNoHandler))
-        .map_err(super::poll::no_restart)
+    let e = ctx.block_on(&[(instance.ready_queue(), PollEvents::IN)], deadline, Restart::IfNoHandler);
+    Err(super::poll::no_restart(e))
 }
 
 /// epoll_wait(2).

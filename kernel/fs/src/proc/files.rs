@@ -1,0 +1,117 @@
+//! Text files of /proc: rendered when reading starts, then served from the rendering.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bevor_abi::{Errno, Fd};
+use bevor_core::io::{DataSink, DataSource};
+use bevor_core::num::to_usize;
+use bevor_core::vfs::{File, FileOps};
+use bevor_hostcall::file;
+use parking_lot::Mutex;
+
+use super::{Fixed, OfTask, ProcFs, TaskFile, What, mounts};
+
+/// Types that mount(2) would know.
+const FILESYSTEMS: &[u8] = b"nodev\ttmpfs\nnodev\tproc\nnodev\toverlay\nnodev\tpipefs\nnodev\tsockfs\nnodev\tdevtmpfs\n";
+
+/// An open text file.
+pub(super) struct TextFile {
+    fs: Arc<ProcFs>,
+    what: What,
+    text: Mutex<Option<Arc<Vec<u8>>>>,
+}
+
+impl TextFile {
+    pub(super) fn new(fs: Arc<ProcFs>, what: What) -> Self {
+        Self { fs, what, text: Mutex::new(None) }
+    }
+
+    fn render(&self) -> Result<Vec<u8>, Errno> {
+        let gone = |e| if e == Errno::ENOENT { Errno::ESRCH } else { e };
+        match self.what {
+            What::Fixed(Fixed::System(file, _)) => self.fs.data.system(file),
+            What::Fixed(Fixed::Text(text, _)) => Ok(text.to_vec()),
+            What::Fixed(Fixed::Filesystems) => Ok(FILESYSTEMS.to_vec()),
+            What::Fixed(Fixed::BootId) => Ok(format!("{}\n", self.fs.data.boot_id()).into_bytes()),
+            What::Fixed(Fixed::Uuid) => uuid(),
+            What::OfTask(tid, OfTask::File(file, _)) => self.fs.task(tid).map_err(gone)?.text(file),
+            What::OfTask(tid, OfTask::Mounts) => {
+                let fs = self.fs.task(tid).map_err(gone)?.fs().ok_or(Errno::EINVAL)?;
+                Ok(mounts::mounts(&fs))
+            }
+            What::OfTask(tid, OfTask::MountInfo) => {
+                let fs = self.fs.task(tid).map_err(gone)?.fs().ok_or(Errno::EINVAL)?;
+                Ok(mounts::mountinfo(&fs))
+            }
+            What::FdInfoFile(tid, fd) => self.fdinfo(tid, fd),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn fdinfo(&self, tid: i32, fd: Fd) -> Result<Vec<u8>, Errno> {
+        let files = self.fs.task(tid)?.files().ok_or(Errno::ENOENT)?;
+        let file = files.get_any(fd).map_err(|_| Errno::ENOENT)?;
+        let mut flags = file.flags();
+        if files.cloexec(fd)? {
+            flags |= bevor_abi::fs::o::CLOEXEC;
+        }
+        let position = *file.position();
+        let mount = file.path().mount.id;
+        let ino = file.inode().ino();
+        let more = file.ops().fdinfo(&file);
+        Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{more}").into_bytes())
+    }
+}
+
+fn uuid() -> Result<Vec<u8>, Errno> {
+    let mut b = [0u8; 16];
+    file::random(&mut b)?;
+    b[6] = b[6] & 0x0f | 0x40;
+    b[8] = b[8] & 0x3f | 0x80;
+    let mut out = String::new();
+    for (i, byte) in b.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out.push('\n');
+    Ok(out.into_bytes())
+}
+
+impl FileOps for TextFile {
+    fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        let kept = self.text.lock().clone().filter(|_| offset > 0);
+        let text = match kept {
+            Some(text) => text,
+            None => {
+                // Rendering asks tasks: not under our lock.
+                let text = Arc::new(self.render()?);
+                *self.text.lock() = Some(Arc::clone(&text));
+                text
+            }
+        };
+        let start = to_usize(offset).min(text.len());
+        sink.put(&text[start..])
+    }
+    fn write_at(&self, _file: &File, _offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        let What::OfTask(tid, OfTask::File(file @ (TaskFile::Comm | TaskFile::OomScoreAdj), _)) = self.what else {
+            return Err(Errno::EIO);
+        };
+        let mut data = vec![0; source.remaining().min(4096)];
+        let n = source.get(&mut data)?;
+        self.fs.task(tid).map_err(|_| Errno::ESRCH)?.write(file, &data[..n])?;
+        Ok(n)
+    }
+    fn seekable(&self) -> bool {
+        true
+    }
+    fn size(&self, _file: &File) -> Result<u64, Errno> {
+        // seq_file: no SEEK_END.
+        Err(Errno::EINVAL)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
