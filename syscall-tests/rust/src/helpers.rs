@@ -215,6 +215,11 @@ pub(crate) fn await_sleep(pid: i32, tid: i32) {
     let path = std::ffi::CString::new(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
     for _ in 0..100_000 {
         let stat = get(&path);
+        if stat.is_empty() {
+            // A kernel without this file: long enough for any thread to have come to its blocking call.
+            sys!(nanosleep, &timespec(30 * MS), 0).must();
+            return;
+        }
         let after = stat.iter().rposition(|b| *b == b')').map_or(0, |i| i + 2);
         if stat.get(after) == Some(&b'S') {
             return;
