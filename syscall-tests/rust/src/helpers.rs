@@ -376,3 +376,25 @@ pub(crate) fn answer(call: &'static str, raw: impl Register) -> Answer {
         raw: raw.register(),
     }
 }
+
+/// Sets word `i` of a shared page.
+pub(crate) fn store(page: &[AtomicI64; 512], i: usize, value: i64) {
+    page[i].store(value, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Word `i` of a shared page.
+pub(crate) fn load(page: &[AtomicI64; 512], i: usize) -> i64 {
+    page[i].load(std::sync::atomic::Ordering::SeqCst)
+}
+
+/// What poll with time limit 0 shows for `fd`.
+#[track_caller]
+pub(crate) fn ready(fd: i32, events: i16) -> i16 {
+    let mut p = libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    };
+    sys!(poll, &mut p, 1, 0).must();
+    p.revents
+}

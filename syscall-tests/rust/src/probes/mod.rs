@@ -1,12 +1,33 @@
 //! The probes, a module per family.
 
+mod dir;
 mod dup;
+mod fcntl;
+mod pipe;
 
 use crate::{Helper, Probe};
 
+/// What nearly every probe uses.
+mod prelude {
+    #[allow(unused_imports)]
+    pub(super) use super::probe;
+    #[allow(unused_imports)]
+    pub(super) use crate::Probe;
+    #[allow(unused_imports)]
+    pub(super) use crate::helpers::*;
+    #[allow(unused_imports)]
+    pub(super) use crate::observe::{broken, obs, require};
+    #[allow(unused_imports)]
+    pub(super) use crate::sys::{Answer, sys};
+    #[allow(unused_imports)]
+    pub(super) use crate::value::*;
+}
+
 /// Every probe.
 pub(crate) fn all() -> impl Iterator<Item = &'static Probe> {
-    [dup::PROBES].into_iter().flatten()
+    [dir::PROBES, dup::PROBES, fcntl::PROBES, pipe::PROBES]
+        .into_iter()
+        .flatten()
 }
 
 /// Every helper program that a probe executes.
