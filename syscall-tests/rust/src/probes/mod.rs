@@ -4,6 +4,9 @@ mod dir;
 mod dup;
 mod fcntl;
 mod pipe;
+mod poll;
+mod signal;
+mod time;
 
 use crate::{Helper, Probe};
 
@@ -21,11 +24,21 @@ mod prelude {
     pub(super) use crate::sys::{Answer, sys};
     #[allow(unused_imports)]
     pub(super) use crate::value::*;
+    #[allow(unused_imports)]
+    pub(super) use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 }
 
 /// Every probe.
 pub(crate) fn all() -> impl Iterator<Item = &'static Probe> {
-    [dir::PROBES, dup::PROBES, fcntl::PROBES, pipe::PROBES]
+    [
+        dir::PROBES,
+        dup::PROBES,
+        fcntl::PROBES,
+        pipe::PROBES,
+        poll::PROBES,
+        signal::PROBES,
+        time::PROBES,
+    ]
         .into_iter()
         .flatten()
 }
