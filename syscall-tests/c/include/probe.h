@@ -168,6 +168,7 @@ struct ret {
 static inline struct ret ret_int(long r) { return (struct ret){r, v_int(r)}; }
 static inline struct ret ret_fd(long r) { return (struct ret){r, v_fd(r)}; }
 static inline struct ret ret_pid(long r) { return (struct ret){r, v_pid(r)}; }
+static inline struct ret ret_bool(bool r) { return (struct ret){r, v_bool(r)}; }
 static inline struct ret ret_hex(long r) { return (struct ret){r, v_hex((uint64_t)r)}; }
 static inline struct ret ret_addr(long r) { return (struct ret){r, v_addr((void *)r)}; }
 

@@ -354,16 +354,6 @@ pub(crate) fn pending() -> u64 {
     set
 }
 
-// ---- vectors ----
-
-/// An iovec over `data`.
-pub(crate) fn iov(data: &mut [u8]) -> libc::iovec {
-    libc::iovec {
-        iov_base: data.as_mut_ptr().cast(),
-        iov_len: data.len(),
-    }
-}
-
 /// This process's id.
 pub(crate) fn getpid() -> i32 {
     sys!(getpid).as_i32()

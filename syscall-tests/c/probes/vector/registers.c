@@ -10,7 +10,7 @@ PROBE("vector/registers", "getpid", "enosys")
 		uint64_t nr = round ? 100000 : __NR_getpid;
 		__asm__ volatile("push %%rbp\npush %%rbx\n"
 				 "mov $1,%%rbx\nmov $2,%%rdx\nmov $3,%%rsi\nmov $4,%%rdi\nmov $5,%%rbp\nmov $8,%%r8\nmov $9,%%r9\nmov $10,%%r10\n"
-				 "mov $12,%%r12\nmov $13,%%r13\nmov $14,%%r14\nmov $15,%%r15\nstc\n"
+				 "mov $12,%%r12\nmov $13,%%r13\nmov $14,%%r14\nmov $15,%%r15\ncmp %%rbx,%%rbx\nstc\n"
 				 "syscall\n"
 				 "1:\n"
 				 "mov %%r11,16+registers_out(%%rip)\nlea 1b(%%rip),%%r11\nsub %%r11,%%rcx\nmov %%rcx,8+registers_out(%%rip)\n"

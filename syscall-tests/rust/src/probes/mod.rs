@@ -3,9 +3,12 @@
 mod dir;
 mod dup;
 mod fcntl;
+mod files;
 mod pipe;
 mod poll;
+mod process;
 mod signal;
+mod system;
 mod time;
 
 use crate::{Helper, Probe};
@@ -34,13 +37,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Probe> {
         dir::PROBES,
         dup::PROBES,
         fcntl::PROBES,
+        files::PROBES,
         pipe::PROBES,
         poll::PROBES,
+        process::PROBES,
         signal::PROBES,
+        system::PROBES,
         time::PROBES,
     ]
-        .into_iter()
-        .flatten()
+    .into_iter()
+    .flatten()
 }
 
 /// Every helper program that a probe executes.
