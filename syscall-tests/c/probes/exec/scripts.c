@@ -13,7 +13,7 @@ static void script(const char *path, const char *text, int mode)
 	must(sys(chmod, path, mode));
 }
 
-PROBE("exec/scripts", "shell", "argument", "no_interpreter", "not_executable", "no_format", "empty", "missing", "directory", "truncated_elf")
+PROBE("exec/scripts", "shell", "argument", "no_interpreter", "not_executable", "no_format", "empty", "missing", "directory", "truncated_elf", "nested", "too_deep")
 {
 	int p[2];
 	char out[512];
@@ -25,8 +25,13 @@ PROBE("exec/scripts", "shell", "argument", "no_interpreter", "not_executable", "
 	script("empty", "", 0755);
 	must(sys(mkdirat, AT_FDCWD, "dir", 0755));
 	script("elf", "\177ELF\2\1\1", 0755);
-	const char *const files[] = {"sh", "argument", "gone", "closed", "text", "empty", "nothing", "dir", "elf"};
-	const char *const ids[] = {"shell", "argument", "no_interpreter", "not_executable", "no_format", "empty", "missing", "directory", "truncated_elf"};
+	script("n1", "#!sh\n", 0755);
+	script("n2", "#!n1\n", 0755);
+	script("n3", "#!n2\n", 0755);
+	script("n4", "#!n3\n", 0755);
+	script("n5", "#!n4\n", 0755);
+	const char *const files[] = {"sh", "argument", "gone", "closed", "text", "empty", "nothing", "dir", "elf", "n1", "n5"};
+	const char *const ids[] = {"shell", "argument", "no_interpreter", "not_executable", "no_format", "empty", "missing", "directory", "truncated_elf", "nested", "too_deep"};
 	for (size_t i = 0; i < countof(files); i++) {
 		make_pipe(p, O_CLOEXEC);
 		long pid = must(sys(fork));

@@ -1,7 +1,7 @@
 /* Datagrams and sequenced packets keep their boundaries. */
 #include "probe.h"
 
-static void look(const char *id, const char *empty, const char *cut, const char *eof, int type)
+static void look(const char *id, const char *empty, const char *cut, const char *eof, const char *big, int type)
 {
 	int s[2];
 	must(sys(socketpair, AF_UNIX, type | SOCK_NONBLOCK, 0, s));
@@ -18,13 +18,16 @@ static void look(const char *id, const char *empty, const char *cut, const char 
 	n = sys(recvmsg, s[1], &in, MSG_TRUNC);
 	observe(cut, "recvmsg", ret_int(n), ARGS(f_hex("flags", MSG_TRUNC)), STATE(f_bytes("data", data, 8), f_hex("flags", (uint64_t)in.msg_flags)));
 	observe(empty, "read", ret_int(sys(read, s[1], data, 4)), ARGS(f_uint("count", 4)), STATE());
+	static char huge[8 << 20];
+	n = sys(sendto, s[0], huge, sizeof huge, 0, NULL, 0);
+	observe(big, "sendto", ret_int(n), ARGS(f_uint("len", sizeof huge)), STATE(f_errno("nothing_sent", err_of(sys(read, s[1], data, 4)))));
 	must(sys(close, s[0]));
 	observe(eof, "read", ret_int(sys(read, s[1], data, 4)), ARGS(f_uint("count", 4)), STATE());
 	must(sys(close, s[1]));
 }
 
-PROBE("unix/messages", "dgram", "dgram_cut", "dgram_empty", "dgram_eof", "seqpacket", "seqpacket_cut", "seqpacket_empty", "seqpacket_eof")
+PROBE("unix/messages", "dgram", "dgram_cut", "dgram_empty", "dgram_too_big", "dgram_eof", "seqpacket", "seqpacket_cut", "seqpacket_empty", "seqpacket_too_big", "seqpacket_eof")
 {
-	look("dgram", "dgram_empty", "dgram_cut", "dgram_eof", SOCK_DGRAM);
-	look("seqpacket", "seqpacket_empty", "seqpacket_cut", "seqpacket_eof", SOCK_SEQPACKET);
+	look("dgram", "dgram_empty", "dgram_cut", "dgram_eof", "dgram_too_big", SOCK_DGRAM);
+	look("seqpacket", "seqpacket_empty", "seqpacket_cut", "seqpacket_eof", "seqpacket_too_big", SOCK_SEQPACKET);
 }

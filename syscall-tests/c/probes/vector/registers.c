@@ -7,7 +7,7 @@ uint64_t registers_out[16];
 PROBE("vector/registers", "getpid", "enosys")
 {
 	for (int round = 0; round < 2; round++) {
-		uint64_t nr = round ? 100000 : __NR_getpid;
+		uint64_t nr = round ? __NR_tuxcall : __NR_getpid;
 		__asm__ volatile("push %%rbp\npush %%rbx\n"
 				 "mov $1,%%rbx\nmov $2,%%rdx\nmov $3,%%rsi\nmov $4,%%rdi\nmov $5,%%rbp\nmov $8,%%r8\nmov $9,%%r9\nmov $10,%%r10\n"
 				 "mov $12,%%r12\nmov $13,%%r13\nmov $14,%%r14\nmov $15,%%r15\ncmp %%rbx,%%rbx\nstc\n"
@@ -22,7 +22,7 @@ PROBE("vector/registers", "getpid", "enosys")
 				 :
 				 : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
 		long r = (long)registers_out[0];
-		observe(round ? "enosys" : "getpid", round ? "unknown" : "getpid", ret_pid(r), ARGS(),
+		observe(round ? "enosys" : "getpid", round ? "tuxcall" : "getpid", ret_pid(r), ARGS(),
 			STATE(f_uint("rcx_minus_next", registers_out[1]), f_hex("r11_arithmetic", registers_out[2] & 0x8d5), f_uint("rbx", registers_out[3]), f_uint("rdx", registers_out[4]), f_uint("rsi", registers_out[5]),
 			      f_uint("rdi", registers_out[6]), f_uint("rbp", registers_out[7]), f_uint("r8", registers_out[8]), f_uint("r9", registers_out[9]), f_uint("r10", registers_out[10]), f_uint("r12", registers_out[11]),
 			      f_uint("r13", registers_out[12]), f_uint("r14", registers_out[13]), f_uint("r15", registers_out[14])));

@@ -27,7 +27,7 @@ pub(super) const PROBES: &[Probe] = &[
     ),
     probe(
         "ids/setuid",
-        &["root_drops_all", "setreuid", "setgid", "fsuid"],
+        &["root_drops_all", "setreuid", "setgid", "fsuid", "back"],
         setuid,
     ),
     probe(
@@ -181,8 +181,8 @@ fn setuid() {
     let r = sys!(setuid, 1000);
     obs("root_drops_all", r)
         .arg("uid", int(1000))
-        .state("ids", resuid())
-        .state("back", errno(sys!(setuid, 0).errno()));
+        .state("ids", resuid());
+    obs("back", sys!(setuid, 0)).arg("uid", int(0)).state("ids", resuid());
 }
 
 fn groups() {
