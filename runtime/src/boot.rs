@@ -128,7 +128,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         strace: spec.strace,
         debug_log: Some(log),
         local_calls: spec.local_calls,
-        boot_nonce: spec.boot_nonce.unwrap_or(0),
+        boot_nonce: spec.boot_nonce.clone(),
         fault,
         torture: spec.torture.is_some(),
         unkillable: false,

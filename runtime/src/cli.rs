@@ -67,7 +67,7 @@ pub(crate) struct DoArgs {
     pub(crate) local_calls: Switch,
     /// A number that the kernel repeats in its log, as proof of where a program ran
     #[arg(long, value_name = "N")]
-    pub(crate) boot_nonce: Option<u64>,
+    pub(crate) boot_nonce: Option<String>,
     /// Make a system call lie (noop-success, wrong-errno, drop-flags, short-count, effect-skipped)
     #[cfg(feature = "test-faults")]
     #[arg(long, value_name = "CALL:KIND")]

@@ -35,7 +35,7 @@ pub(crate) struct Spec {
     pub(crate) strace: bool,
     pub(crate) debug_log: Option<std::fs::File>,
     pub(crate) local_calls: bool,
-    pub(crate) boot_nonce: Option<u64>,
+    pub(crate) boot_nonce: Option<String>,
     /// Call and kind.
     pub(crate) fault: Option<(String, String)>,
     pub(crate) torture: Option<u64>,

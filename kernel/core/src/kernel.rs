@@ -45,7 +45,7 @@ pub struct KernelOptions {
     /// Blocked calls are made again more often than needed, from nothing but their `Progress`.
     pub torture: bool,
     /// Proves in the kernel log that this sentry made the run.
-    pub boot_nonce: u64,
+    pub boot_nonce: Option<String>,
 }
 
 /// The root of all kernel state.
@@ -88,7 +88,9 @@ impl Kernel {
         let boot_time = timers.now();
         let log = KernelLog::new(boot_time);
         log.write(boot_time, "Linux version 6.18.0 (Bevor)");
-        log.write(boot_time, &format!("Bevor: boot nonce {}", options.boot_nonce));
+        if let Some(nonce) = &options.boot_nonce {
+            log.write(boot_time, &format!("Bevor: boot nonce {nonce}"));
+        }
         Arc::new(Self {
             platform,
             timers,

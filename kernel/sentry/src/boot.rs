@@ -65,7 +65,7 @@ pub struct BootConfig {
     /// The stub may answer calls itself.
     pub local_calls: bool,
     /// Shown in the kernel log.
-    pub boot_nonce: u64,
+    pub boot_nonce: Option<String>,
     /// A call that lies, for tests of tests.
     pub fault: Option<Fault>,
     /// Blocked calls are made again more often than needed.

@@ -65,7 +65,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         strace: std::env::var_os("BEVOR_TEST_STRACE").is_some(),
         debug_log: Some(Box::new(std::io::stderr())),
         local_calls: true,
-        boot_nonce: 1,
+        boot_nonce: Some("1".into()),
         fault: None,
         torture: false,
         unkillable: false,
