@@ -35,28 +35,37 @@ impl ProcFiles for StubFiles {
     }
 }
 
+/// What is made before the sentry gives up its privileges.
+pub(crate) struct Prepared {
+    zygote: Zygote,
+    /// Resource limits (soft, hard) by number.
+    rlimits: [(u64, u64); 16],
+}
+
 /// The kernel that `bevor do` runs.
 #[derive(Debug)]
 pub(crate) struct Bevor;
 
 impl Kernel for Bevor {
-    type Platform = Zygote;
+    type Platform = Prepared;
 
-    fn start_platform(&self, _spec: &Spec, stub_id: u32) -> Result<Zygote, Failure> {
+    fn start_platform(&self, _spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
+        let rlimits = bevor_hostcall::host::rlimits();
         Zygote::spawn(ZygoteOptions { uid })
+            .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }
 
-    fn run(self, sentry: Sentry<'_>, zygote: Zygote) -> Verdict {
-        let platform = match Systrap::start(zygote) {
+    fn run(self, sentry: Sentry<'_>, prepared: Prepared) -> Verdict {
+        let platform = match Systrap::start(prepared.zygote) {
             Ok(platform) => platform,
             Err(e) => return failed("start the platform", e),
         };
         platform.set_proc_files(Arc::new(StubFiles(Arc::clone(&sentry.gofer))));
         let platform: Arc<dyn Platform> = Arc::new(platform);
-        let config = match configuration(&sentry, &platform) {
+        let config = match configuration(&sentry, prepared.rlimits, &platform) {
             Ok(config) => config,
             Err(failure) => return Verdict::Failed(failure),
         };
@@ -86,7 +95,7 @@ fn forward_signals(control: Control, signaller: Signaller) {
     let _ = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(forward);
 }
 
-fn configuration(sentry: &Sentry<'_>, platform: &Arc<dyn Platform>) -> Result<BootConfig, Failure> {
+fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<dyn Platform>) -> Result<BootConfig, Failure> {
     let spec = sentry.spec;
     let bytes = |words: &[std::ffi::OsString]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
     let binds: Vec<Bind> =
@@ -115,6 +124,7 @@ fn configuration(sentry: &Sentry<'_>, platform: &Arc<dyn Platform>) -> Result<Bo
         creds: credentials(),
         signal_mask: sentry.signal_mask,
         ignored_signals: sentry.ignored_signals,
+        rlimits,
         strace: spec.strace,
         debug_log: Some(log),
         local_calls: spec.local_calls,

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bevor_abi::Errno;
 use bitflags::bitflags;
@@ -88,7 +89,26 @@ pub fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
     close(first, u32::MAX).map(drop)
 }
 
-/// The signals that this process ignores, bit `n - 1` for signal `n`.
+/// Whether SIGPIPE was ignored when the process started: Rust's runtime ignores it before `main`, so it is noted earlier.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_sigpipe() {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null new action only asks; the old one is written to our own memory, and zeroed memory is a valid sigaction.
+    let ignored = unsafe {
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    };
+    SIGPIPE_WAS_IGNORED.store(ignored, Ordering::Relaxed);
+}
+
+// SAFETY: a function that libc calls with (argc, argv, envp), which it does not look at, before Rust's runtime starts; it only makes one
+// system call and stores a word.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
+
+/// The signals that this process was started with as ignored, bit `n - 1` for signal `n`.
 #[must_use]
 pub fn ignored_signals() -> u64 {
     let mut ignored = 0;
@@ -96,6 +116,10 @@ pub fn ignored_signals() -> u64 {
         let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: a null new action only asks; the old one is written to our own memory.
         let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+        if signal == libc::SIGPIPE {
+            ignored |= u64::from(SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed)) << (signal - 1);
+            continue;
+        }
         // SAFETY: zeroed memory is a valid sigaction, and the call has filled it if it succeeded.
         if result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN {
             ignored |= 1 << (signal - 1);

@@ -64,7 +64,7 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 #define sys_pad_(nr, a, b, c, d, e, f, ...)                                                                           \
 	sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 /* sys(openat, AT_FDCWD, "f", O_RDONLY): missing arguments are 0. */
-#define sys(name, ...) sys_pad_(__NR_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define sys(name, ...) sys_pad_(__NR_##name __VA_OPT__(, ) __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
 /* The value of a call that the probe's set-up needs; anything else makes the probe broken. */
 #define must(call) must_(call, #call)
@@ -168,6 +168,7 @@ struct ret {
 static inline struct ret ret_int(long r) { return (struct ret){r, v_int(r)}; }
 static inline struct ret ret_fd(long r) { return (struct ret){r, v_fd(r)}; }
 static inline struct ret ret_pid(long r) { return (struct ret){r, v_pid(r)}; }
+static inline struct ret ret_bool(bool r) { return (struct ret){r, v_bool(r)}; }
 static inline struct ret ret_hex(long r) { return (struct ret){r, v_hex((uint64_t)r)}; }
 static inline struct ret ret_addr(long r) { return (struct ret){r, v_addr((void *)r)}; }
 
@@ -175,7 +176,13 @@ static inline struct ret ret_addr(long r) { return (struct ret){r, v_addr((void 
 #define STATE(...) ARGS(__VA_ARGS__)
 
 /* Writes one observation. */
-void observe(const char *id, const char *call, struct ret ret, struct fields args, struct fields state);
+void observe_(const char *id, const char *call, struct ret ret, struct fields args, struct fields state);
+/* The same; `ret` is evaluated before `args` and `state`, so that the read-back comes after the call. */
+#define observe(id, call, result, ...)                                                                                \
+	do {                                                                                                          \
+		struct ret observed_ = result;                                                                        \
+		observe_(id, call, observed_, __VA_ARGS__);                                                           \
+	} while (0)
 
 /* An error number's name, such as "ENOENT"; "none" for 0. */
 const char *errno_name(long number);

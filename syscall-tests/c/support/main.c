@@ -24,7 +24,7 @@ static void emit(struct line *l)
 	l->len = 0;
 }
 
-void observe(const char *id, const char *call, struct ret ret, struct fields args, struct fields state)
+void observe_(const char *id, const char *call, struct ret ret, struct fields args, struct fields state)
 {
 	line_observation(&line, id, call, ret, args, state);
 	emit(&line);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::helpers::{MS, Plain, now};
+use crate::helpers::{MS, Plain, Sigaction, now};
 use crate::sys::sys;
 
 const DEFAULT_TIMEOUT_MS: i64 = 10_000;
@@ -189,6 +189,10 @@ fn become_probe(exec: &Exec, out: i32) -> ! {
         strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let _ = sys!(setsid);
+    for signal in 1..=64 {
+        let _ = sys!(rt_sigaction, signal, &Sigaction::zero(), 0, 8);
+    }
+    let _ = sys!(rt_sigprocmask, libc::SIG_SETMASK, &0_u64, 0, 8);
     let null: &CStr = c"/dev/null";
     let null = sys!(openat, libc::AT_FDCWD, null, libc::O_RDWR | libc::O_CLOEXEC).as_i32();
     // Out of the way first: either could be one of the numbers below.

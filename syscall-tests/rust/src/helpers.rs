@@ -72,7 +72,12 @@ pub(crate) fn open(path: &CStr, flags: i32) -> i32 {
 
 /// Up to 64 KiB of `path`, read through a descriptor of its own; empty if it can't be opened.
 pub(crate) fn get(path: &CStr) -> Vec<u8> {
-    let opened = sys!(openat, libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_CLOEXEC);
+    let opened = sys!(
+        openat,
+        libc::AT_FDCWD,
+        path,
+        libc::O_RDONLY | libc::O_CLOEXEC
+    );
     if opened.errno() != 0 {
         return Vec::new();
     }
@@ -94,14 +99,27 @@ pub(crate) fn get(path: &CStr) -> Vec<u8> {
 /// The file at `path` by lstat; all zero if it isn't there.
 pub(crate) fn lstat(path: &CStr) -> libc::stat {
     let mut st = libc::stat::zero();
-    let _ = sys!(newfstatat, libc::AT_FDCWD, path, &mut st, libc::AT_SYMLINK_NOFOLLOW);
+    let _ = sys!(
+        newfstatat,
+        libc::AT_FDCWD,
+        path,
+        &mut st,
+        libc::AT_SYMLINK_NOFOLLOW
+    );
     st
 }
 
 /// lstat's error number for `path`, 0 if it is there.
 pub(crate) fn lstat_errno(path: &CStr) -> i64 {
     let mut st = libc::stat::zero();
-    sys!(newfstatat, libc::AT_FDCWD, path, &mut st, libc::AT_SYMLINK_NOFOLLOW).errno()
+    sys!(
+        newfstatat,
+        libc::AT_FDCWD,
+        path,
+        &mut st,
+        libc::AT_SYMLINK_NOFOLLOW
+    )
+    .errno()
 }
 
 /// fstat; broken on failure.
@@ -148,7 +166,10 @@ pub(crate) fn now() -> i64 {
 
 /// `ns` as a timespec.
 pub(crate) fn timespec(ns: i64) -> libc::timespec {
-    libc::timespec { tv_sec: ns.div_euclid(1_000_000_000), tv_nsec: ns.rem_euclid(1_000_000_000) }
+    libc::timespec {
+        tv_sec: ns.div_euclid(1_000_000_000),
+        tv_nsec: ns.rem_euclid(1_000_000_000),
+    }
 }
 
 /// One millisecond in ns.
@@ -181,7 +202,11 @@ pub(crate) fn reap(pid: i32) -> i32 {
 #[track_caller]
 pub(crate) fn in_child(body: impl FnOnce() -> i32) -> i32 {
     let status = reap(fork(body));
-    if libc::WIFSIGNALED(status) { 1000 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+    if libc::WIFSIGNALED(status) {
+        1000 + libc::WTERMSIG(status)
+    } else {
+        libc::WEXITSTATUS(status)
+    }
 }
 
 /// Waits until thread `tid` of process `pid` sleeps interruptibly, as /proc shows.
@@ -190,6 +215,11 @@ pub(crate) fn await_sleep(pid: i32, tid: i32) {
     let path = std::ffi::CString::new(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
     for _ in 0..100_000 {
         let stat = get(&path);
+        if stat.is_empty() {
+            // A kernel without this file: long enough for any thread to have come to its blocking call.
+            sys!(nanosleep, &timespec(30 * MS), 0).must();
+            return;
+        }
         let after = stat.iter().rposition(|b| *b == b')').map_or(0, |i| i + 2);
         if stat.get(after) == Some(&b'S') {
             return;
@@ -324,13 +354,6 @@ pub(crate) fn pending() -> u64 {
     set
 }
 
-// ---- vectors ----
-
-/// An iovec over `data`.
-pub(crate) fn iov(data: &mut [u8]) -> libc::iovec {
-    libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() }
-}
-
 /// This process's id.
 pub(crate) fn getpid() -> i32 {
     sys!(getpid).as_i32()
@@ -338,5 +361,30 @@ pub(crate) fn getpid() -> i32 {
 
 /// A call's answer made elsewhere (in a child, through shared memory).
 pub(crate) fn answer(call: &'static str, raw: impl Register) -> Answer {
-    Answer { call, raw: raw.register() }
+    Answer {
+        call,
+        raw: raw.register(),
+    }
+}
+
+/// Sets word `i` of a shared page.
+pub(crate) fn store(page: &[AtomicI64; 512], i: usize, value: i64) {
+    page[i].store(value, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Word `i` of a shared page.
+pub(crate) fn load(page: &[AtomicI64; 512], i: usize) -> i64 {
+    page[i].load(std::sync::atomic::Ordering::SeqCst)
+}
+
+/// What poll with time limit 0 shows for `fd`.
+#[track_caller]
+pub(crate) fn ready(fd: i32, events: i16) -> i16 {
+    let mut p = libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    };
+    sys!(poll, &mut p, 1, 0).must();
+    p.revents
 }

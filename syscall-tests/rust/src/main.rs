@@ -39,8 +39,11 @@ pub(crate) struct Helper {
 }
 
 /// C's entry point.
+///
+/// # Safety
+/// `argv` must hold `argc` pointers to NUL-terminated strings that live as long as the process.
 #[unsafe(no_mangle)]
-pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let count = usize::try_from(argc).unwrap_or(0);
     let args: Vec<&OsStr> = (0..count)
         .map(|i| {
