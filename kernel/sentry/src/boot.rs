@@ -143,6 +143,11 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         }
     }));
     let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(internal("make the file system"))?;
+    match crate::proc_data::mount_proc(&kernel, &fs) {
+        // A root without /proc stays without.
+        Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+        Err(e) => return Err(BootError::Internal("mount /proc", e)),
+    }
     enter_cwd(&fs, &config.cwd, config.cwd_required, &config.creds)?;
     let creds = Arc::new(config.creds);
     let rlimits = rlimits(config.rlimits);

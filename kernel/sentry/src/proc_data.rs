@@ -1,0 +1,303 @@
+//! What /proc tells, from the kernel's tasks.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use bevor_abi::Errno;
+use bevor_abi::process::RLIM_NLIMITS;
+use bevor_core::creds::Credentials;
+use bevor_core::kernel::Kernel;
+use bevor_core::num::to_usize;
+use bevor_core::task::Task;
+use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, mount_flags};
+use bevor_fs::proc::{ProcData, ProcFs, ProcTask, SystemFile, TaskFile};
+
+/// The machine's name and version, as uname(2) gives them.
+const RELEASE: &str = "6.18.0";
+const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Bevor";
+/// The longest command line or environment shown.
+const MAX_STRINGS: u64 = 1 << 20;
+
+/// Mounts a /proc for `kernel` at /proc of `fs`, if that directory exists.
+///
+/// # Errors
+/// ENOENT, ENOTDIR.
+pub fn mount_proc(kernel: &Arc<Kernel>, fs: &FsContext) -> Result<(), Errno> {
+    let creds = Credentials::root();
+    let caller = Caller { creds: &creds, pid: 1, tid: 1 };
+    let at = fs.resolve(None, b"/proc", caller, WalkFlags::FOLLOW)?;
+    let vfs = &fs.ns.vfs;
+    let root = ProcFs::new(vfs, Arc::new(KernelData(Arc::downgrade(kernel))));
+    let flags = mount_flags::NOSUID | mount_flags::NODEV | mount_flags::NOEXEC | mount_flags::RELATIME;
+    fs.ns.attach(&vfs.new_mount(root, "proc", flags), &at)
+}
+
+/// Weak: the kernel's tasks hold the mounts.
+struct KernelData(Weak<Kernel>);
+
+impl KernelData {
+    fn kernel(&self) -> Result<Arc<Kernel>, Errno> {
+        self.0.upgrade().ok_or(Errno::ESRCH)
+    }
+}
+
+/// CPUs that the sandbox may use. (The standard library's count opens files, which the sentry must not.)
+fn cpus() -> u32 {
+    let mut mask = [0; 128];
+    match bevor_hostcall::host::get_affinity(0, &mut mask) {
+        Ok(n) => mask[..n.min(128)].iter().map(|b| b.count_ones()).sum(),
+        Err(_) => 1,
+    }
+}
+
+/// Hundredths of a second.
+fn ticks(ns: u64) -> u64 {
+    ns / 10_000_000
+}
+
+impl ProcData for KernelData {
+    fn pids(&self) -> Vec<i32> {
+        self.kernel().map_or(Vec::new(), |k| k.tree.lock().processes().map(|p| p.group.pid).collect())
+    }
+    fn task(&self, tid: i32) -> Option<Arc<dyn ProcTask>> {
+        let task = self.kernel().ok()?.tree.lock().task(tid)?;
+        Some(Arc::new(TaskData(task)))
+    }
+    fn system(&self, file: SystemFile) -> Result<Vec<u8>, Errno> {
+        let kernel = self.kernel()?;
+        let line = |bytes: &[u8]| {
+            let mut out = bytes.to_vec();
+            out.push(b'\n');
+            out
+        };
+        Ok(match file {
+            SystemFile::Hostname => line(&kernel.uts.lock().nodename),
+            SystemFile::Domainname => line(&kernel.uts.lock().domainname),
+            SystemFile::OsRelease => line(RELEASE.as_bytes()),
+            SystemFile::KernelVersion => line(VERSION.as_bytes()),
+            SystemFile::Version => format!("Linux version {RELEASE} (bevor) {VERSION}\n").into_bytes(),
+            SystemFile::Uptime => {
+                let up = ticks(kernel.timers.now().0 - kernel.boot_time.0);
+                format!("{}.{:02} 0.00\n", up / 100, up % 100).into_bytes()
+            }
+            SystemFile::Loadavg => {
+                let (tasks, last) = {
+                    let tree = kernel.tree.lock();
+                    (tree.tasks().len(), tree.processes().map(|p| p.group.pid).max().unwrap_or(0))
+                };
+                format!("0.00 0.00 0.00 1/{tasks} {last}\n").into_bytes()
+            }
+            SystemFile::Meminfo => meminfo(),
+            SystemFile::Stat => stat(&kernel),
+            SystemFile::Cpuinfo => {
+                let mut out = String::new();
+                for cpu in 0..cpus() {
+                    let _ = writeln!(out, "processor\t: {cpu}\nvendor_id\t: Bevor\nmodel name\t: Bevor\n");
+                }
+                out.into_bytes()
+            }
+        })
+    }
+}
+
+fn meminfo() -> Vec<u8> {
+    let info = bevor_hostcall::host::sysinfo();
+    let (total, free) = (info.total / 1024, info.free / 1024);
+    let mut out = String::new();
+    for (name, value) in [
+        ("MemTotal", total),
+        ("MemFree", free),
+        ("MemAvailable", free),
+        ("Buffers", 0),
+        ("Cached", 0),
+        ("SwapCached", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Shmem", 0),
+    ] {
+        let _ = writeln!(out, "{:<16}{value:>8} kB", format!("{name}:"));
+    }
+    out.into_bytes()
+}
+
+fn stat(kernel: &Kernel) -> Vec<u8> {
+    let mut out = String::from("cpu  0 0 0 0 0 0 0 0 0 0\n");
+    for cpu in 0..cpus() {
+        let _ = writeln!(out, "cpu{cpu} 0 0 0 0 0 0 0 0 0 0");
+    }
+    let up = kernel.timers.now().0 - kernel.boot_time.0;
+    let boot = kernel.timers.realtime().saturating_sub(up) / 1_000_000_000;
+    let _ = writeln!(out, "intr 0\nctxt 0\nbtime {boot}\nprocesses 0\nprocs_running 1\nprocs_blocked 0");
+    out.into_bytes()
+}
+
+struct TaskData(Arc<Task>);
+
+impl TaskData {
+    /// Strings on the application's stack.
+    fn strings(&self, (addr, len): (u64, u64)) -> Result<Vec<u8>, Errno> {
+        let Some(thread) = self.0.thread() else { return Ok(Vec::new()) };
+        let mut out = vec![0; to_usize(len.min(MAX_STRINGS))];
+        let got = thread.space().read_memory(addr, &mut out);
+        out.truncate(got);
+        Ok(out)
+    }
+
+    fn state(&self) -> &'static str {
+        if self.0.group.dead.load(Ordering::Acquire) { "Z (zombie)" } else { "S (sleeping)" }
+    }
+
+    fn status(&self) -> Vec<u8> {
+        let task = &self.0;
+        let creds = task.creds();
+        let ppid = task.kernel.tree.lock().parent_of(task.pid());
+        let threads = task.group.threads().len();
+        let size = task.files.lock().size();
+        let umask = task.fs.lock().umask();
+        let groups: Vec<String> = creds.groups.iter().map(u32::to_string).collect();
+        let (ignored, caught) = task.group.handlers().sets();
+        let mut out = format!(
+            "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0\n",
+            task.comm().escape_ascii(),
+            self.state(),
+            task.pid(),
+            task.tid(),
+        );
+        let _ = writeln!(out, "Uid:\t{}\t{}\t{}\t{}", creds.uid, creds.euid, creds.suid, creds.fsuid);
+        let _ = writeln!(out, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
+        let _ = writeln!(out, "FDSize:\t{}\nGroups:\t{} ", size.max(64).next_power_of_two(), groups.join(" "));
+        let _ = writeln!(out, "Threads:\t{threads}\nSigQ:\t0/63418");
+        for (name, set) in [
+            ("SigPnd", task.pending_set()),
+            ("SigBlk", task.sigmask()),
+            ("SigIgn", ignored),
+            ("SigCgt", caught),
+            ("CapInh", creds.inheritable.0),
+            ("CapPrm", creds.permitted.0),
+            ("CapEff", creds.effective.0),
+            ("CapBnd", creds.bounding.0),
+            ("CapAmb", creds.ambient.0),
+        ] {
+            let _ = writeln!(out, "{name}:\t{set:016x}");
+        }
+        let _ = writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(creds.no_new_privs));
+        out.into_bytes()
+    }
+
+    /// proc_pid_stat(5): fields that the sentry does not know are 0.
+    fn stat(&self) -> Vec<u8> {
+        let task = &self.0;
+        let (ppid, pgid, sid) = {
+            let tree = task.kernel.tree.lock();
+            tree.process(task.pid()).map_or((0, 0, 0), |p| (p.parent, p.pgid, p.sid))
+        };
+        let cpu = task.cpu_time();
+        let threads = task.group.threads().len();
+        let nice = task.sched.lock().nice;
+        let start = ticks(task.start_time.0.saturating_sub(task.kernel.boot_time.0));
+        let mut out = format!(
+            "{} ({}) {} {ppid} {pgid} {sid} 0 -1 0 0 0 0 0 {} {} 0 0 {} {nice} {threads} 0 {start} 0 0 18446744073709551615",
+            task.tid(),
+            task.comm().escape_ascii(),
+            &self.state()[..1],
+            ticks(cpu.user),
+            ticks(cpu.system),
+            20 + nice,
+        );
+        // Fields 26 to 52.
+        out.push_str(&" 0".repeat(27));
+        out.push('\n');
+        out.into_bytes()
+    }
+
+    fn limits(&self) -> Vec<u8> {
+        const NAMES: [(&str, &str); RLIM_NLIMITS] = [
+            ("Max cpu time", "seconds"),
+            ("Max file size", "bytes"),
+            ("Max data size", "bytes"),
+            ("Max stack size", "bytes"),
+            ("Max core file size", "bytes"),
+            ("Max resident set", "bytes"),
+            ("Max processes", "processes"),
+            ("Max open files", "files"),
+            ("Max locked memory", "bytes"),
+            ("Max address space", "bytes"),
+            ("Max file locks", "locks"),
+            ("Max pending signals", "signals"),
+            ("Max msgqueue size", "bytes"),
+            ("Max nice priority", ""),
+            ("Max realtime priority", ""),
+            ("Max realtime timeout", "us"),
+        ];
+        let show = |n: u64| if n == u64::MAX { "unlimited".to_owned() } else { n.to_string() };
+        let mut out = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+        let limits = *self.0.group.rlimits.lock();
+        for ((name, unit), limit) in NAMES.iter().zip(limits) {
+            let _ = writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.cur), show(limit.max));
+        }
+        out.into_bytes()
+    }
+}
+
+impl ProcTask for TaskData {
+    fn pid(&self) -> i32 {
+        self.0.pid()
+    }
+    fn tids(&self) -> Vec<i32> {
+        let mut tids: Vec<i32> = self.0.group.threads().iter().map(|t| t.tid()).collect();
+        tids.sort_unstable();
+        tids
+    }
+    fn creds(&self) -> Arc<Credentials> {
+        self.0.creds()
+    }
+    fn dumpable(&self) -> bool {
+        self.0.group.dumpable.load(Ordering::Relaxed) == 1
+    }
+    fn fs(&self) -> Option<Arc<FsContext>> {
+        Some(Arc::clone(&self.0.fs.lock()))
+    }
+    fn files(&self) -> Option<Arc<FdTable>> {
+        Some(Arc::clone(&self.0.files.lock()))
+    }
+    fn exe(&self) -> Option<Path> {
+        let image = Arc::clone(&self.0.group.image.lock());
+        let creds = Credentials::root();
+        let caller = Caller { creds: &creds, pid: self.0.pid(), tid: self.0.tid() };
+        let fs = self.fs()?;
+        fs.resolve(None, &image.exe, caller, WalkFlags::FOLLOW).ok()
+    }
+    fn text(&self, file: TaskFile) -> Result<Vec<u8>, Errno> {
+        let image = Arc::clone(&self.0.group.image.lock());
+        Ok(match file {
+            TaskFile::Auxv => image.auxv.clone(),
+            TaskFile::Cgroup => b"0::/\n".to_vec(),
+            TaskFile::Cmdline => self.strings(image.args)?,
+            TaskFile::Environ => self.strings(image.env)?,
+            TaskFile::Comm => {
+                let mut name = self.0.comm();
+                name.push(b'\n');
+                name
+            }
+            TaskFile::UidMap | TaskFile::GidMap => b"         0          0 4294967295\n".to_vec(),
+            TaskFile::Limits => self.limits(),
+            TaskFile::OomScore | TaskFile::OomScoreAdj => b"0\n".to_vec(),
+            TaskFile::Stat => self.stat(),
+            TaskFile::Statm => b"0 0 0 0 0 0 0\n".to_vec(),
+            TaskFile::Status => self.status(),
+            TaskFile::Wchan => b"0".to_vec(),
+            // The host's maps, rendered without the stub, are the memory side's to give.
+            TaskFile::Maps | TaskFile::Smaps => return Err(Errno::EIO),
+        })
+    }
+    fn write(&self, file: TaskFile, data: &[u8]) -> Result<(), Errno> {
+        match file {
+            TaskFile::Comm => {
+                *self.0.name.lock() = bevor_core::task::task_name(data.strip_suffix(b"\n").unwrap_or(data));
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
