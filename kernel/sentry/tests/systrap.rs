@@ -62,6 +62,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         creds: Credentials::root(),
         signal_mask: 0,
         ignored_signals: 0,
+        rlimits: bevor_hostcall::host::rlimits(),
         strace: std::env::var_os("BEVOR_TEST_STRACE").is_some(),
         debug_log: Some(Box::new(std::io::stderr())),
         local_calls: true,

@@ -72,12 +72,7 @@ pub(crate) fn open(path: &CStr, flags: i32) -> i32 {
 
 /// Up to 64 KiB of `path`, read through a descriptor of its own; empty if it can't be opened.
 pub(crate) fn get(path: &CStr) -> Vec<u8> {
-    let opened = sys!(
-        openat,
-        libc::AT_FDCWD,
-        path,
-        libc::O_RDONLY | libc::O_CLOEXEC
-    );
+    let opened = sys!(openat, libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_CLOEXEC);
     if opened.errno() != 0 {
         return Vec::new();
     }
@@ -99,27 +94,14 @@ pub(crate) fn get(path: &CStr) -> Vec<u8> {
 /// The file at `path` by lstat; all zero if it isn't there.
 pub(crate) fn lstat(path: &CStr) -> libc::stat {
     let mut st = libc::stat::zero();
-    let _ = sys!(
-        newfstatat,
-        libc::AT_FDCWD,
-        path,
-        &mut st,
-        libc::AT_SYMLINK_NOFOLLOW
-    );
+    let _ = sys!(newfstatat, libc::AT_FDCWD, path, &mut st, libc::AT_SYMLINK_NOFOLLOW);
     st
 }
 
 /// lstat's error number for `path`, 0 if it is there.
 pub(crate) fn lstat_errno(path: &CStr) -> i64 {
     let mut st = libc::stat::zero();
-    sys!(
-        newfstatat,
-        libc::AT_FDCWD,
-        path,
-        &mut st,
-        libc::AT_SYMLINK_NOFOLLOW
-    )
-    .errno()
+    sys!(newfstatat, libc::AT_FDCWD, path, &mut st, libc::AT_SYMLINK_NOFOLLOW).errno()
 }
 
 /// fstat; broken on failure.
@@ -166,10 +148,7 @@ pub(crate) fn now() -> i64 {
 
 /// `ns` as a timespec.
 pub(crate) fn timespec(ns: i64) -> libc::timespec {
-    libc::timespec {
-        tv_sec: ns.div_euclid(1_000_000_000),
-        tv_nsec: ns.rem_euclid(1_000_000_000),
-    }
+    libc::timespec { tv_sec: ns.div_euclid(1_000_000_000), tv_nsec: ns.rem_euclid(1_000_000_000) }
 }
 
 /// One millisecond in ns.
@@ -202,11 +181,7 @@ pub(crate) fn reap(pid: i32) -> i32 {
 #[track_caller]
 pub(crate) fn in_child(body: impl FnOnce() -> i32) -> i32 {
     let status = reap(fork(body));
-    if libc::WIFSIGNALED(status) {
-        1000 + libc::WTERMSIG(status)
-    } else {
-        libc::WEXITSTATUS(status)
-    }
+    if libc::WIFSIGNALED(status) { 1000 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 /// Waits until thread `tid` of process `pid` sleeps interruptibly, as /proc shows.
@@ -361,10 +336,7 @@ pub(crate) fn getpid() -> i32 {
 
 /// A call's answer made elsewhere (in a child, through shared memory).
 pub(crate) fn answer(call: &'static str, raw: impl Register) -> Answer {
-    Answer {
-        call,
-        raw: raw.register(),
-    }
+    Answer { call, raw: raw.register() }
 }
 
 /// Sets word `i` of a shared page.
@@ -380,11 +352,7 @@ pub(crate) fn load(page: &[AtomicI64; 512], i: usize) -> i64 {
 /// What poll with time limit 0 shows for `fd`.
 #[track_caller]
 pub(crate) fn ready(fd: i32, events: i16) -> i16 {
-    let mut p = libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    };
+    let mut p = libc::pollfd { fd, events, revents: 0 };
     sys!(poll, &mut p, 1, 0).must();
     p.revents
 }

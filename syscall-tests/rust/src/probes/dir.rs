@@ -5,89 +5,15 @@ use libc::{AT_FDCWD, AT_REMOVEDIR, O_DIRECTORY, O_RDONLY, O_RDWR};
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe(
-        "dir/mkdir",
-        &["create", "at", "exists", "parent", "below_file", "slash"],
-        mkdir,
-    ),
-    probe(
-        "dir/rmdir",
-        &["empty", "full", "file", "dot", "removedir"],
-        rmdir,
-    ),
-    probe(
-        "dir/unlink",
-        &[
-            "open_file",
-            "reads_on",
-            "one_of_two",
-            "directory",
-            "missing",
-            "symlink",
-            "flags",
-        ],
-        unlink,
-    ),
-    probe(
-        "dir/rename",
-        &[
-            "replaces",
-            "same_inode",
-            "directory",
-            "over_full",
-            "into_itself",
-            "kinds",
-            "missing",
-        ],
-        rename,
-    ),
-    probe(
-        "dir/renameat2",
-        &[
-            "noreplace",
-            "noreplace_free",
-            "exchange",
-            "exchange_missing",
-            "both",
-        ],
-        renameat2,
-    ),
-    probe(
-        "dir/link",
-        &[
-            "link",
-            "exists",
-            "directory",
-            "symlink",
-            "follow",
-            "missing",
-        ],
-        link,
-    ),
-    probe(
-        "dir/symlink",
-        &[
-            "create", "read", "short", "not_link", "zero", "exists", "dangling",
-        ],
-        symlink,
-    ),
-    probe(
-        "dir/getdents",
-        &[
-            "entries",
-            "end",
-            "rewound",
-            "small",
-            "file",
-            "unlinked_seen",
-        ],
-        getdents,
-    ),
-    probe(
-        "dir/chdir",
-        &["chdir", "fchdir", "file", "range", "removed", "efault"],
-        chdir,
-    ),
+    probe("dir/mkdir", &["create", "at", "exists", "parent", "below_file", "slash"], mkdir),
+    probe("dir/rmdir", &["empty", "full", "file", "dot", "removedir"], rmdir),
+    probe("dir/unlink", &["open_file", "reads_on", "one_of_two", "directory", "missing", "symlink", "flags"], unlink),
+    probe("dir/rename", &["replaces", "same_inode", "directory", "over_full", "into_itself", "kinds", "missing"], rename),
+    probe("dir/renameat2", &["noreplace", "noreplace_free", "exchange", "exchange_missing", "both"], renameat2),
+    probe("dir/link", &["link", "exists", "directory", "symlink", "follow", "missing"], link),
+    probe("dir/symlink", &["create", "read", "short", "not_link", "zero", "exists", "dangling"], symlink),
+    probe("dir/getdents", &["entries", "end", "rewound", "small", "file", "unlinked_seen"], getdents),
+    probe("dir/chdir", &["chdir", "fchdir", "file", "range", "removed", "efault"], chdir),
 ];
 
 fn mkdir() {
@@ -100,9 +26,7 @@ fn mkdir() {
         .state("uid", rel(i64::from(st.st_uid), sys!(geteuid).raw));
     let d = open(c"d", O_RDONLY | O_DIRECTORY);
     let r = sys!(mkdirat, d, c"sub", 0o755);
-    obs("at", r)
-        .arg("dirfd", fd(d))
-        .state("mode", hex(lstat(c"d/sub").st_mode));
+    obs("at", r).arg("dirfd", fd(d)).state("mode", hex(lstat(c"d/sub").st_mode));
     let r = sys!(mkdir, c"d", 0o700);
     obs("exists", r).state("mode", hex(lstat(c"d").st_mode));
     obs("parent", sys!(mkdir, c"no/d", 0o700)).state("parent", errno(lstat_errno(c"no")));
@@ -125,18 +49,14 @@ fn rmdir() {
     obs("file", r).state("kept", errno(lstat_errno(c"f")));
     obs("dot", sys!(rmdir, c"b/in/.")).state("kept", errno(lstat_errno(c"b/in")));
     let r = sys!(unlinkat, AT_FDCWD, c"c", AT_REMOVEDIR);
-    obs("removedir", r)
-        .arg("flags", hex(AT_REMOVEDIR))
-        .state("gone", errno(lstat_errno(c"c")));
+    obs("removedir", r).arg("flags", hex(AT_REMOVEDIR)).state("gone", errno(lstat_errno(c"c")));
 }
 
 fn unlink() {
     put(c"f", b"still here");
     let f = open(c"f", O_RDWR);
     let r = sys!(unlink, c"f");
-    obs("open_file", r)
-        .state("gone", errno(lstat_errno(c"f")))
-        .state("nlink", uint(fstat(f).st_nlink));
+    obs("open_file", r).state("gone", errno(lstat_errno(c"f"))).state("nlink", uint(fstat(f).st_nlink));
     let mut data = [0_u8; 5];
     let r = sys!(read, f, &mut data, 5);
     obs("reads_on", r).state("data", bytes(data));
@@ -153,13 +73,9 @@ fn unlink() {
     obs("missing", sys!(unlink, c"nothing"));
     sys!(symlink, c"b", c"link").must();
     let r = sys!(unlink, c"link");
-    obs("symlink", r)
-        .state("gone", errno(lstat_errno(c"link")))
-        .state("target", errno(lstat_errno(c"b")));
+    obs("symlink", r).state("gone", errno(lstat_errno(c"link"))).state("target", errno(lstat_errno(c"b")));
     let r = sys!(unlinkat, AT_FDCWD, c"b", 0x4000);
-    obs("flags", r)
-        .arg("flags", hex(0x4000))
-        .state("kept", errno(lstat_errno(c"b")));
+    obs("flags", r).arg("flags", hex(0x4000)).state("kept", errno(lstat_errno(c"b")));
 }
 
 fn rename() {
@@ -175,18 +91,14 @@ fn rename() {
         .state("old_nlink", uint(fstat(old).st_nlink));
     sys!(link, c"b", c"hard").must();
     let r = sys!(rename, c"b", c"hard");
-    obs("same_inode", r)
-        .state("first", errno(lstat_errno(c"b")))
-        .state("second", errno(lstat_errno(c"hard")));
+    obs("same_inode", r).state("first", errno(lstat_errno(c"b"))).state("second", errno(lstat_errno(c"hard")));
     for d in [c"d", c"e", c"full"] {
         sys!(mkdir, d, 0o755).must();
     }
     put(c"d/in", b"in");
     put(c"full/x", b"x");
     let r = sys!(renameat, AT_FDCWD, c"d", AT_FDCWD, c"e");
-    obs("directory", r)
-        .state("data", bytes(get(c"e/in")))
-        .state("gone", errno(lstat_errno(c"d")));
+    obs("directory", r).state("data", bytes(get(c"e/in"))).state("gone", errno(lstat_errno(c"d")));
     let r = sys!(rename, c"e", c"full");
     obs("over_full", r).state("kept", errno(lstat_errno(c"full/x")));
     obs("into_itself", sys!(rename, c"e", c"e/below")).state("kept", errno(lstat_errno(c"e/in")));
@@ -199,35 +111,15 @@ fn renameat2() {
     put(c"a", b"a");
     put(c"b", b"b");
     let r = sys!(renameat2, AT_FDCWD, c"a", AT_FDCWD, c"b", noreplace);
-    obs("noreplace", r)
-        .arg("flags", hex(noreplace))
-        .state("a", bytes(get(c"a")))
-        .state("b", bytes(get(c"b")));
+    obs("noreplace", r).arg("flags", hex(noreplace)).state("a", bytes(get(c"a"))).state("b", bytes(get(c"b")));
     let r = sys!(renameat2, AT_FDCWD, c"a", AT_FDCWD, c"c", noreplace);
-    obs("noreplace_free", r)
-        .arg("flags", hex(noreplace))
-        .state("c", bytes(get(c"c")))
-        .state("gone", errno(lstat_errno(c"a")));
+    obs("noreplace_free", r).arg("flags", hex(noreplace)).state("c", bytes(get(c"c"))).state("gone", errno(lstat_errno(c"a")));
     let r = sys!(renameat2, AT_FDCWD, c"b", AT_FDCWD, c"c", exchange);
-    obs("exchange", r)
-        .arg("flags", hex(exchange))
-        .state("b", bytes(get(c"b")))
-        .state("c", bytes(get(c"c")));
+    obs("exchange", r).arg("flags", hex(exchange)).state("b", bytes(get(c"b"))).state("c", bytes(get(c"c")));
     let r = sys!(renameat2, AT_FDCWD, c"b", AT_FDCWD, c"nothing", exchange);
-    obs("exchange_missing", r)
-        .arg("flags", hex(exchange))
-        .state("b", bytes(get(c"b")));
-    let r = sys!(
-        renameat2,
-        AT_FDCWD,
-        c"b",
-        AT_FDCWD,
-        c"c",
-        noreplace | exchange
-    );
-    obs("both", r)
-        .arg("flags", hex(noreplace | exchange))
-        .state("b", bytes(get(c"b")));
+    obs("exchange_missing", r).arg("flags", hex(exchange)).state("b", bytes(get(c"b")));
+    let r = sys!(renameat2, AT_FDCWD, c"b", AT_FDCWD, c"c", noreplace | exchange);
+    obs("both", r).arg("flags", hex(noreplace | exchange)).state("b", bytes(get(c"b")));
 }
 
 fn link() {
@@ -236,43 +128,26 @@ fn link() {
     sys!(symlink, c"f", c"s").must();
     let r = sys!(link, c"f", c"g");
     let (f, g) = (lstat(c"f"), lstat(c"g"));
-    obs("link", r)
-        .state("nlink", uint(f.st_nlink))
-        .state("same", yes(f.st_ino == g.st_ino));
+    obs("link", r).state("nlink", uint(f.st_nlink)).state("same", yes(f.st_ino == g.st_ino));
     obs("exists", sys!(link, c"f", c"g")).state("nlink", uint(lstat(c"f").st_nlink));
     obs("directory", sys!(link, c"d", c"d2")).state("made", errno(lstat_errno(c"d2")));
     let r = sys!(linkat, AT_FDCWD, c"s", AT_FDCWD, c"s2", 0);
-    obs("symlink", r)
-        .arg("flags", hex(0))
-        .state("type", hex(lstat(c"s2").st_mode & libc::S_IFMT));
-    let r = sys!(
-        linkat,
-        AT_FDCWD,
-        c"s",
-        AT_FDCWD,
-        c"s3",
-        libc::AT_SYMLINK_FOLLOW
-    );
-    obs("follow", r)
-        .arg("flags", hex(libc::AT_SYMLINK_FOLLOW))
-        .state("same", yes(lstat(c"s3").st_ino == f.st_ino));
+    obs("symlink", r).arg("flags", hex(0)).state("type", hex(lstat(c"s2").st_mode & libc::S_IFMT));
+    let r = sys!(linkat, AT_FDCWD, c"s", AT_FDCWD, c"s3", libc::AT_SYMLINK_FOLLOW);
+    obs("follow", r).arg("flags", hex(libc::AT_SYMLINK_FOLLOW)).state("same", yes(lstat(c"s3").st_ino == f.st_ino));
     obs("missing", sys!(link, c"nothing", c"x")).state("made", errno(lstat_errno(c"x")));
 }
 
 fn symlink() {
     let r = sys!(symlink, c"some/where", c"l");
     let st = lstat(c"l");
-    obs("create", r)
-        .state("mode", hex(st.st_mode))
-        .state("size", int(st.st_size));
+    obs("create", r).state("mode", hex(st.st_mode)).state("size", int(st.st_size));
     let mut buffer = [b'.'; 16];
     let r = sys!(readlink, c"l", &mut buffer, 16);
     obs("read", r).state("buffer", text(buffer));
     let mut buffer = [b'.'; 16];
     let r = sys!(readlinkat, AT_FDCWD, c"l", &mut buffer, 4);
-    obs("short", r)
-        .arg("size", int(4))
-        .state("buffer", text(buffer));
+    obs("short", r).arg("size", int(4)).state("buffer", text(buffer));
     put(c"f", b"");
     obs("not_link", sys!(readlink, c"f", &mut buffer, 16));
     obs("zero", sys!(readlink, c"l", &mut buffer, 0)).arg("size", int(0));
@@ -299,9 +174,7 @@ fn entries(buffer: &[u8]) -> Vec<(String, u8)> {
 }
 
 fn names(buffer: &[u8]) -> Value {
-    set(entries(buffer)
-        .into_iter()
-        .map(|(name, kind)| list([text(name), uint(kind)])))
+    set(entries(buffer).into_iter().map(|(name, kind)| list([text(name), uint(kind)])))
 }
 
 fn getdents() {
@@ -312,9 +185,7 @@ fn getdents() {
     let d = open(c"d", O_RDONLY | O_DIRECTORY);
     let mut buffer = vec![0_u8; 4096];
     let r = sys!(getdents64, d, buffer.as_mut_slice(), 4096);
-    obs("entries", r)
-        .ret(yes(r.raw > 0))
-        .state("names", names(&buffer[..r.count()]));
+    obs("entries", r).ret(yes(r.raw > 0)).state("names", names(&buffer[..r.count()]));
     obs("end", sys!(getdents64, d, buffer.as_mut_slice(), 4096));
     put(c"d/late", b"");
     let r = sys!(lseek, d, 0, libc::SEEK_SET);
@@ -329,11 +200,7 @@ fn getdents() {
     }
     sys!(rmdir, c"d/sub").must();
     sys!(rmdir, c"d").must();
-    obs(
-        "unlinked_seen",
-        sys!(getdents64, d, buffer.as_mut_slice(), 4096),
-    )
-    .state("nlink", uint(fstat(d).st_nlink));
+    obs("unlinked_seen", sys!(getdents64, d, buffer.as_mut_slice(), 4096)).state("nlink", uint(fstat(d).st_nlink));
 }
 
 /// The last component of the working directory, or the error.
@@ -353,20 +220,15 @@ fn chdir() {
     put(c"f", b"");
     let home = open(c".", O_RDONLY | O_DIRECTORY);
     let r = sys!(chdir, c"one/two");
-    obs("chdir", r)
-        .state("cwd", cwd_tail())
-        .state("up", errno(lstat_errno(c"../two")));
+    obs("chdir", r).state("cwd", cwd_tail()).state("up", errno(lstat_errno(c"../two")));
     let r = sys!(fchdir, home);
-    obs("fchdir", r)
-        .arg("fd", fd(home))
-        .state("file", errno(lstat_errno(c"f")));
+    obs("fchdir", r).arg("fd", fd(home)).state("file", errno(lstat_errno(c"f")));
     obs("file", sys!(chdir, c"f")).state("file", errno(lstat_errno(c"f")));
     let mut tiny = [0_u8; 2];
     obs("range", sys!(getcwd, &mut tiny, 2)).arg("size", int(2));
     sys!(chdir, c"one/two").must();
     sys!(rmdir, c"../two").must();
     let mut path = [0_u8; 4096];
-    obs("removed", sys!(getcwd, &mut path, 4096))
-        .state("create", errno(sys!(mkdir, c"x", 0o755).errno()));
+    obs("removed", sys!(getcwd, &mut path, 4096)).state("create", errno(sys!(mkdir, c"x", 0o755).errno()));
     obs("efault", sys!(chdir, NOWHERE));
 }

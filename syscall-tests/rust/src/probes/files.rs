@@ -6,38 +6,14 @@ use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
     probe("dev/null", &["read", "write", "seek", "stat"], null),
-    probe(
-        "dev/zero",
-        &["read", "write", "mmap_shared", "mmap_private"],
-        zero,
-    ),
+    probe("dev/zero", &["read", "write", "mmap_shared", "mmap_private"], zero),
     probe("dev/full", &["read", "write", "nothing"], full),
     probe("dev/random", &["urandom", "random", "write"], random),
-    probe(
-        "procfs/links",
-        &["exe", "cwd", "root", "fd", "fd_deleted", "not_link"],
-        links,
-    ),
-    probe(
-        "procfs/fd",
-        &["entries", "after_close", "open_again", "missing"],
-        fd_dir,
-    ),
-    probe(
-        "procfs/maps",
-        &["mapping", "file", "stack", "unmapped"],
-        maps,
-    ),
-    probe(
-        "procfs/text",
-        &["cmdline", "comm", "stat", "status", "statm", "missing"],
-        texts,
-    ),
-    probe(
-        "procfs/other",
-        &["child", "gone", "self_is_pid", "thread_self", "task"],
-        other,
-    ),
+    probe("procfs/links", &["exe", "cwd", "root", "fd", "fd_deleted", "not_link"], links),
+    probe("procfs/fd", &["entries", "after_close", "open_again", "missing"], fd_dir),
+    probe("procfs/maps", &["mapping", "file", "stack", "unmapped"], maps),
+    probe("procfs/text", &["cmdline", "comm", "stat", "status", "statm", "missing"], texts),
+    probe("procfs/other", &["child", "gone", "self_is_pid", "thread_self", "task"], other),
 ];
 
 fn null() {
@@ -58,9 +34,7 @@ fn zero() {
     let f = open(c"/dev/zero", O_RDWR);
     let mut d = [7_u8; 8];
     let r = sys!(read, f, &mut d, 5);
-    obs("read", r)
-        .arg("count", int(5))
-        .state("buffer", bytes(d));
+    obs("read", r).arg("count", int(5)).state("buffer", bytes(d));
     obs("write", sys!(write, f, b"gone", 4)).arg("count", int(4));
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let r = sys!(mmap, 0, 4096, prot, libc::MAP_SHARED, f, 0);
@@ -80,10 +54,7 @@ fn zero() {
         poke(at, 9);
         0
     });
-    obs("mmap_private", r)
-        .addr()
-        .arg("flags", hex(libc::MAP_PRIVATE))
-        .state("from_child", uint(peek(at)));
+    obs("mmap_private", r).addr().arg("flags", hex(libc::MAP_PRIVATE)).state("from_child", uint(peek(at)));
 }
 
 fn full() {
@@ -101,9 +72,7 @@ fn random() {
         let (mut a, mut b) = ([0_u8; 64], [0_u8; 64]);
         let r = sys!(read, f, &mut a, 64);
         sys!(read, f, &mut b, 64).must();
-        obs(id, r)
-            .state("differ", yes(a != b))
-            .state("zeroes", yes(a.iter().filter(|x| **x == 0).count() < 20));
+        obs(id, r).state("differ", yes(a != b)).state("zeroes", yes(a.iter().filter(|x| **x == 0).count() < 20));
     }
     let f = open(c"/dev/urandom", O_WRONLY);
     obs("write", sys!(write, f, b"seed", 4));
@@ -121,29 +90,21 @@ fn cstring(text: String) -> std::ffi::CString {
 
 fn links() {
     let (r, exe) = link(c"/proc/self/exe");
-    obs("exe", r)
-        .ret(yes(r.raw > 0))
-        .state("program", yes(exe.ends_with("/probes-rust")));
+    obs("exe", r).ret(yes(r.raw > 0)).state("program", yes(exe.ends_with("/probes-rust")));
     let mut cwd = [0_u8; 4096];
     let n = sys!(getcwd, &mut cwd, 4096).must_usize();
     let (r, to) = link(c"/proc/self/cwd");
-    obs("cwd", r)
-        .ret(yes(r.raw > 0))
-        .state("same", yes(to.as_bytes() == &cwd[..n - 1]));
+    obs("cwd", r).ret(yes(r.raw > 0)).state("same", yes(to.as_bytes() == &cwd[..n - 1]));
     let (r, to) = link(c"/proc/self/root");
     obs("root", r).state("to", text(to));
     put(c"f", b"x");
     let f = open(c"f", O_RDONLY);
     let (r, to) = link(&cstring(format!("/proc/self/fd/{f}")));
     let tail = |s: &str| s.rsplit('/').next().unwrap_or_default().to_owned();
-    obs("fd", r)
-        .ret(yes(r.raw > 0))
-        .state("tail", text(tail(&to)));
+    obs("fd", r).ret(yes(r.raw > 0)).state("tail", text(tail(&to)));
     sys!(unlink, c"f").must();
     let (r, to) = link(&cstring(format!("/proc/self/fd/{f}")));
-    obs("fd_deleted", r)
-        .ret(yes(r.raw > 0))
-        .state("tail", text(tail(&to)));
+    obs("fd_deleted", r).ret(yes(r.raw > 0)).state("tail", text(tail(&to)));
     obs("not_link", link(c"/proc/self/status").0);
 }
 
@@ -176,24 +137,14 @@ fn fd_dir() {
     let before = fd_names();
     let f = open(c"f", O_RDONLY);
     let after = fd_names();
-    let new: Vec<i32> = after
-        .iter()
-        .copied()
-        .filter(|n| !before.contains(n))
-        .collect();
+    let new: Vec<i32> = after.iter().copied().filter(|n| !before.contains(n)).collect();
     obs("entries", answer("getdents64", 0))
-        .state(
-            "standard",
-            yes([0, 1, 2].iter().all(|n| before.contains(n))),
-        )
+        .state("standard", yes([0, 1, 2].iter().all(|n| before.contains(n))))
         .state("new", yes(new == [f]));
     let path = cstring(format!("/proc/self/fd/{f}"));
     sys!(lseek, f, 3, libc::SEEK_SET).must();
     let r = sys!(openat, AT_FDCWD, path.as_c_str(), O_RDWR);
-    obs("open_again", r)
-        .fd()
-        .state("own_offset", int(tell(r.as_i32())))
-        .state("status", hex(status_flags(r.as_i32())));
+    obs("open_again", r).fd().state("own_offset", int(tell(r.as_i32()))).state("status", hex(status_flags(r.as_i32())));
     let r = sys!(close, f);
     obs("after_close", r).state("listed", yes(fd_names().contains(&f)));
     obs("missing", sys!(openat, AT_FDCWD, path.as_c_str(), O_RDONLY)).fd();
@@ -208,9 +159,7 @@ fn map_line(at: usize) -> Option<(String, String, String)> {
         let range = usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?;
         let perms = parts.next()?.to_owned();
         let offset = parts.next()?.to_owned();
-        range
-            .contains(&at)
-            .then(|| (perms, offset, parts.nth(2).unwrap_or_default().to_owned()))
+        range.contains(&at).then(|| (perms, offset, parts.nth(2).unwrap_or_default().to_owned()))
     })
 }
 
@@ -219,102 +168,45 @@ fn maps() {
     sys!(mprotect, at, 4096, libc::PROT_READ).must();
     let show = |line: Option<(String, String, String)>| match line {
         None => text("none"),
-        Some((perms, offset, path)) => list([
-            text(perms),
-            text(offset),
-            text(path.rsplit('/').next().unwrap_or_default()),
-        ]),
+        Some((perms, offset, path)) => list([text(perms), text(offset), text(path.rsplit('/').next().unwrap_or_default())]),
     };
     let r = sys!(openat, AT_FDCWD, c"/proc/self/maps", O_RDONLY);
-    obs("mapping", r)
-        .fd()
-        .state("first", show(map_line(at)))
-        .state("second", show(map_line(at + 4096)));
+    obs("mapping", r).fd().state("first", show(map_line(at))).state("second", show(map_line(at + 4096)));
     let page = vec![b'm'; 8192];
     put(c"mapped", &page);
     let f = open(c"mapped", O_RDWR);
-    let r = sys!(
-        mmap,
-        0,
-        4096,
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_SHARED,
-        f,
-        4096
-    );
-    obs("file", r)
-        .addr()
-        .arg("offset", int(4096))
-        .state("line", show(map_line(r.must_usize())));
+    let r = sys!(mmap, 0, 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, f, 4096);
+    obs("file", r).addr().arg("offset", int(4096)).state("line", show(map_line(r.must_usize())));
     let here = 0_u8;
     let stack = map_line(std::ptr::from_ref(&here).addr());
-    obs("stack", answer("read", 0)).state(
-        "line",
-        show(stack.map(|(perms, _, path)| (perms, String::new(), path))),
-    );
+    obs("stack", answer("read", 0)).state("line", show(stack.map(|(perms, _, path)| (perms, String::new(), path))));
     let r = sys!(munmap, at, 8192);
     obs("unmapped", r).state("line", show(map_line(at)));
 }
 
 fn texts() {
-    let parts = |data: &[u8]| {
-        list(
-            data.split(|b| *b == 0)
-                .filter(|p| !p.is_empty())
-                .skip(1)
-                .map(text)
-                .collect::<Vec<_>>(),
-        )
-    };
+    let parts = |data: &[u8]| list(data.split(|b| *b == 0).filter(|p| !p.is_empty()).skip(1).map(text).collect::<Vec<_>>());
     obs("cmdline", answer("read", 0)).state("arguments", parts(&get(c"/proc/self/cmdline")));
     obs("comm", answer("read", 0)).state("comm", text(get(c"/proc/self/comm")));
     let stat = String::from_utf8_lossy(&get(c"/proc/self/stat")).into_owned();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
     obs("stat", answer("read", 0))
-        .state(
-            "pid",
-            yes(stat.starts_with(&format!("{} (probes-rust)", getpid()))),
-        )
+        .state("pid", yes(stat.starts_with(&format!("{} (probes-rust)", getpid()))))
         .state("state", text(fields.first().copied().unwrap_or_default()))
-        .state(
-            "ppid",
-            yes(fields
-                .get(1)
-                .is_some_and(|f| *f == sys!(getppid).raw.to_string())),
-        )
+        .state("ppid", yes(fields.get(1).is_some_and(|f| *f == sys!(getppid).raw.to_string())))
         .state("threads", text(fields.get(17).copied().unwrap_or_default()))
         .state("fields", int(fields.len() + 2));
-    let keys = [
-        "Name", "State", "Threads", "SigPnd", "SigBlk", "SigIgn", "SigCgt", "Umask",
-    ];
+    let keys = ["Name", "State", "Threads", "SigPnd", "SigBlk", "SigIgn", "SigCgt", "Umask"];
     obs("status", answer("read", 0))
         .state("values", map(keys.map(|k| (k, text(status_of_self(k))))))
         .state("tgid", yes(status_of_self("Tgid") == getpid().to_string()))
-        .state(
-            "ppid",
-            yes(status_of_self("PPid") == sys!(getppid).raw.to_string()),
-        );
+        .state("ppid", yes(status_of_self("PPid") == sys!(getppid).raw.to_string()));
     let statm = String::from_utf8_lossy(&get(c"/proc/self/statm")).into_owned();
-    let pages: Vec<i64> = statm
-        .split_ascii_whitespace()
-        .filter_map(|f| f.parse().ok())
-        .collect();
+    let pages: Vec<i64> = statm.split_ascii_whitespace().filter_map(|f| f.parse().ok()).collect();
     obs("statm", answer("read", 0))
         .state("fields", int(pages.len()))
-        .state(
-            "resident",
-            yes(pages.get(1).is_some_and(|r| *r > 0 && *r <= pages[0])),
-        );
-    obs(
-        "missing",
-        sys!(openat, AT_FDCWD, c"/proc/self/nothing", O_RDONLY),
-    )
-    .fd();
+        .state("resident", yes(pages.get(1).is_some_and(|r| *r > 0 && *r <= pages[0])));
+    obs("missing", sys!(openat, AT_FDCWD, c"/proc/self/nothing", O_RDONLY)).fd();
 }
 
 fn other() {
@@ -326,12 +218,7 @@ fn other() {
     await_sleep(child, child);
     let status = cstring(format!("/proc/{child}/status"));
     let read = || String::from_utf8_lossy(&get(&status)).into_owned();
-    let line = |key: &str| {
-        read()
-            .lines()
-            .find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()))
-            .unwrap_or_default()
-    };
+    let line = |key: &str| read().lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned())).unwrap_or_default();
     obs("child", answer("read", 0))
         .state("ppid", yes(line("PPid:") == getpid().to_string()))
         .state("state", text(line("State:")));
@@ -339,18 +226,8 @@ fn other() {
     reap(child);
     obs("gone", sys!(openat, AT_FDCWD, status.as_c_str(), O_RDONLY)).fd();
     let (r, to) = link(c"/proc/self");
-    obs("self_is_pid", r)
-        .ret(yes(r.raw > 0))
-        .state("same", yes(to == getpid().to_string()));
+    obs("self_is_pid", r).ret(yes(r.raw > 0)).state("same", yes(to == getpid().to_string()));
     let (r, to) = link(c"/proc/thread-self");
-    obs("thread_self", r)
-        .ret(yes(r.raw > 0))
-        .state("same", yes(to == format!("{0}/task/{0}", getpid())));
-    obs(
-        "task",
-        answer(
-            "newfstatat",
-            -lstat_errno(&cstring(format!("/proc/self/task/{}", getpid()))),
-        ),
-    );
+    obs("thread_self", r).ret(yes(r.raw > 0)).state("same", yes(to == format!("{0}/task/{0}", getpid())));
+    obs("task", answer("newfstatat", -lstat_errno(&cstring(format!("/proc/self/task/{}", getpid())))));
 }

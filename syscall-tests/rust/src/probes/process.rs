@@ -5,76 +5,17 @@ use libc::{SIGCONT, SIGKILL, SIGSTOP, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WST
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe(
-        "process/fork",
-        &["ids", "memory", "offset", "descriptors", "pending_alarm"],
-        fork_call,
-    ),
-    probe(
-        "wait/wait4",
-        &[
-            "exit",
-            "truncated",
-            "signal",
-            "nohang",
-            "nohang_done",
-            "echild",
-            "bad_options",
-            "rusage",
-        ],
-        wait4,
-    ),
-    probe(
-        "wait/stopped",
-        &["stopped", "continued", "not_stopped", "killed"],
-        stopped,
-    ),
-    probe(
-        "wait/waitid",
-        &[
-            "nowait",
-            "again",
-            "gone",
-            "nohang",
-            "pgid",
-            "no_options",
-            "bad_type",
-        ],
-        waitid,
-    ),
+    probe("process/fork", &["ids", "memory", "offset", "descriptors", "pending_alarm"], fork_call),
+    probe("wait/wait4", &["exit", "truncated", "signal", "nohang", "nohang_done", "echild", "bad_options", "rusage"], wait4),
+    probe("wait/stopped", &["stopped", "continued", "not_stopped", "killed"], stopped),
+    probe("wait/waitid", &["nowait", "again", "gone", "nohang", "pgid", "no_options", "bad_type"], waitid),
     probe("wait/any", &["any", "by_group", "order"], any),
     probe("wait/autoreap", &["ignored", "nocldwait"], autoreap),
     probe("wait/orphan", &["adopted"], orphan),
-    probe(
-        "wait/pidfd",
-        &[
-            "open",
-            "not_ready",
-            "ready",
-            "wait",
-            "send_signal",
-            "missing",
-        ],
-        pidfd,
-    ),
+    probe("wait/pidfd", &["open", "not_ready", "ready", "wait", "send_signal", "missing"], pidfd),
     probe("session/setsid", &["leader", "again", "child"], setsid),
-    probe(
-        "session/setpgid",
-        &[
-            "own",
-            "child",
-            "foreign_group",
-            "after_exec",
-            "missing",
-            "negative",
-        ],
-        setpgid,
-    ),
-    probe(
-        "session/getters",
-        &["getpgrp", "getpgid", "getsid", "getsid_missing", "getppid"],
-        getters,
-    ),
+    probe("session/setpgid", &["own", "child", "foreign_group", "after_exec", "missing", "negative"], setpgid),
+    probe("session/getters", &["getpgrp", "getpgid", "getsid", "getsid_missing", "getppid"], getters),
     probe("session/stop_group", &["stopped"], stop_group),
 ];
 
@@ -121,43 +62,22 @@ fn fork_call() {
     obs("descriptors", r)
         .pid()
         .state("cloexec", hex(load(page, 3)))
-        .state(
-            "childs_own",
-            errno(
-                sys!(
-                    fcntl,
-                    i32::try_from(load(page, 4)).unwrap_or(0),
-                    libc::F_GETFD
-                )
-                .errno(),
-            ),
-        );
-    obs("pending_alarm", r)
-        .pid()
-        .state("child", int(load(page, 5)))
-        .state("parent", dur(sys!(alarm, 0).raw, 90, 100));
+        .state("childs_own", errno(sys!(fcntl, i32::try_from(load(page, 4)).unwrap_or(0), libc::F_GETFD).errno()));
+    obs("pending_alarm", r).pid().state("child", int(load(page, 5))).state("parent", dur(sys!(alarm, 0).raw, 90, 100));
 }
 
 fn wait4() {
     let mut status = -1_i32;
     let child = fork(|| 42);
     let r = sys!(wait4, child, &mut status, 0, 0);
-    obs("exit", r)
-        .pid()
-        .arg("pid", pid(child))
-        .state("status", hex(status));
+    obs("exit", r).pid().arg("pid", pid(child)).state("status", hex(status));
     let child = fork(|| 0x1ff);
     let r = sys!(wait4, child, &mut status, 0, 0);
-    obs("truncated", r)
-        .pid()
-        .arg("status", hex(0x1ff))
-        .state("status", hex(status));
+    obs("truncated", r).pid().arg("status", hex(0x1ff)).state("status", hex(status));
     let child = sleeper();
     status = 77;
     let r = sys!(wait4, child, &mut status, WNOHANG, 0);
-    obs("nohang", r)
-        .arg("options", hex(WNOHANG))
-        .state("status", int(status));
+    obs("nohang", r).arg("options", hex(WNOHANG)).state("status", int(status));
     sys!(kill, child, SIGKILL).must();
     let r = sys!(wait4, child, &mut status, 0, 0);
     obs("signal", r).pid().state("status", hex(status));
@@ -165,10 +85,7 @@ fn wait4() {
     let mut info = libc::siginfo_t::zero();
     sys!(waitid, libc::P_PID, child, &mut info, WEXITED | WNOWAIT, 0).must();
     let r = sys!(wait4, child, &mut status, WNOHANG, 0);
-    obs("nohang_done", r)
-        .pid()
-        .arg("options", hex(WNOHANG))
-        .state("status", hex(status));
+    obs("nohang_done", r).pid().arg("options", hex(WNOHANG)).state("status", hex(status));
     obs("echild", sys!(wait4, child, &mut status, 0, 0)).arg("pid", pid(child));
     obs("bad_options", sys!(wait4, -1, &mut status, 0x100, 0)).arg("options", hex(0x100));
     let child = fork(|| {
@@ -181,10 +98,7 @@ fn wait4() {
     let mut usage = libc::rusage::zero();
     let r = sys!(wait4, child, &mut status, 0, &mut usage);
     let us = usage.ru_utime.tv_sec * 1_000_000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-    obs("rusage", r)
-        .pid()
-        .state("used_cpu", yes(us > 0))
-        .state("maxrss", yes(usage.ru_maxrss > 0));
+    obs("rusage", r).pid().state("used_cpu", yes(us > 0)).state("maxrss", yes(usage.ru_maxrss > 0));
 }
 
 fn stopped() {
@@ -192,26 +106,11 @@ fn stopped() {
     let mut status = 0_i32;
     sys!(kill, child, SIGSTOP).must();
     let r = sys!(wait4, child, &mut status, WUNTRACED, 0);
-    obs("stopped", r)
-        .pid()
-        .arg("options", hex(WUNTRACED))
-        .state("status", hex(status));
+    obs("stopped", r).pid().arg("options", hex(WUNTRACED)).state("status", hex(status));
     sys!(kill, child, SIGCONT).must();
     let r = sys!(wait4, child, &mut status, WCONTINUED, 0);
-    obs("continued", r)
-        .pid()
-        .arg("options", hex(WCONTINUED))
-        .state("status", hex(status));
-    obs(
-        "not_stopped",
-        sys!(
-            wait4,
-            child,
-            &mut status,
-            WNOHANG | WUNTRACED | WCONTINUED,
-            0
-        ),
-    );
+    obs("continued", r).pid().arg("options", hex(WCONTINUED)).state("status", hex(status));
+    obs("not_stopped", sys!(wait4, child, &mut status, WNOHANG | WUNTRACED | WCONTINUED, 0));
     sys!(kill, child, SIGSTOP).must();
     sys!(kill, child, SIGKILL).must();
     let mut last = 0_i32;
@@ -234,32 +133,18 @@ fn waitid() {
     let mut usage = libc::rusage::zero();
     let r = sys!(waitid, libc::P_PID, child, 0, WEXITED, &mut usage);
     obs("again", r).arg("options", hex(WEXITED));
-    obs(
-        "gone",
-        sys!(waitid, libc::P_PID, child, &mut info, WEXITED, 0),
-    );
+    obs("gone", sys!(waitid, libc::P_PID, child, &mut info, WEXITED, 0));
     let child = sleeper();
     let mut info = libc::siginfo_t::zero();
     info.si_signo = 99;
     let r = sys!(waitid, libc::P_PID, child, &mut info, WEXITED | WNOHANG, 0);
-    obs("nohang", r)
-        .arg("options", hex(WEXITED | WNOHANG))
-        .state("signal", int(info.si_signo));
+    obs("nohang", r).arg("options", hex(WEXITED | WNOHANG)).state("signal", int(info.si_signo));
     sys!(setpgid, child, child).must();
     sys!(kill, -child, SIGKILL).must();
-    let r = sys!(
-        waitid,
-        libc::P_PGID,
-        child,
-        &mut info,
-        WEXITED | WSTOPPED,
-        0
-    );
+    let r = sys!(waitid, libc::P_PGID, child, &mut info, WEXITED | WSTOPPED, 0);
     // SAFETY: as above.
     let what = unsafe { info.si_status() };
-    obs("pgid", r)
-        .state("status", int(what))
-        .state("code", int(info.si_code));
+    obs("pgid", r).state("status", int(what)).state("code", int(info.si_code));
     obs("no_options", sys!(waitid, libc::P_ALL, 0, &mut info, 0, 0)).arg("options", hex(0));
     obs("bad_type", sys!(waitid, 77, 0, &mut info, WEXITED, 0)).arg("type", int(77));
 }
@@ -274,14 +159,9 @@ fn any() {
         if i == 0 {
             first = r;
         }
-        seen.push(list([
-            yes(children.contains(&r.as_i32())),
-            int(libc::WEXITSTATUS(status)),
-        ]));
+        seen.push(list([yes(children.contains(&r.as_i32())), int(libc::WEXITSTATUS(status))]));
     }
-    obs("any", answer("wait4", first.errno()))
-        .arg("pid", int(-1))
-        .state("seen", set(seen));
+    obs("any", answer("wait4", first.errno())).arg("pid", int(-1)).state("seen", set(seen));
     let child = sleeper();
     sys!(setpgid, child, child).must();
     let other = fork(|| 7);
@@ -294,33 +174,21 @@ fn any() {
         .state("status", hex(status));
     sys!(kill, child, SIGKILL).must();
     let r = sys!(wait4, -child, &mut status, 0, 0);
-    obs("order", r)
-        .pid()
-        .state("is_child", yes(r.as_i32() == child))
-        .state("status", hex(status));
+    obs("order", r).pid().state("is_child", yes(r.as_i32() == child)).state("status", hex(status));
 }
 
 fn autoreap() {
-    let ignore = Sigaction {
-        handler: 1,
-        ..Sigaction::zero()
-    };
+    let ignore = Sigaction { handler: 1, ..Sigaction::zero() };
     sys!(rt_sigaction, libc::SIGCHLD, &ignore, 0, 8).must();
     let child = fork(|| 1);
     let mut status = 55_i32;
     let r = sys!(wait4, child, &mut status, 0, 0);
     obs("ignored", r).state("status", int(status));
-    let action = Sigaction {
-        handler: 0,
-        flags: libc::SA_NOCLDWAIT.bits(),
-        ..Sigaction::zero()
-    };
+    let action = Sigaction { handler: 0, flags: libc::SA_NOCLDWAIT.bits(), ..Sigaction::zero() };
     sys!(rt_sigaction, libc::SIGCHLD, &action, 0, 8).must();
     let child = fork(|| 1);
     let r = sys!(wait4, child, &mut status, 0, 0);
-    obs("nocldwait", r)
-        .arg("flags", hex(libc::SA_NOCLDWAIT))
-        .state("status", int(status));
+    obs("nocldwait", r).arg("flags", hex(libc::SA_NOCLDWAIT)).state("status", int(status));
 }
 
 fn orphan() {
@@ -342,28 +210,17 @@ fn orphan() {
     let inner = i32::try_from(load(page, 0)).unwrap_or(0);
     let mut status = 0_i32;
     let r = sys!(wait4, inner, &mut status, 0, 0);
-    obs("adopted", r)
-        .pid()
-        .state("status", hex(status))
-        .state("parent", yes(load(page, 1) == i64::from(getpid())));
+    obs("adopted", r).pid().state("status", hex(status)).state("parent", yes(load(page, 1) == i64::from(getpid())));
 }
 
 fn pidfd() {
     let child = sleeper();
     let r = sys!(pidfd_open, child, 0);
     let f = r.must_i32();
-    obs("open", r)
-        .fd()
-        .state("cloexec", hex(sys!(fcntl, f, libc::F_GETFD).raw));
-    obs("not_ready", sys!(fcntl, f, libc::F_GETFL))
-        .hex()
-        .state("ready", hex(ready(f, libc::POLLIN)));
+    obs("open", r).fd().state("cloexec", hex(sys!(fcntl, f, libc::F_GETFD).raw));
+    obs("not_ready", sys!(fcntl, f, libc::F_GETFL)).hex().state("ready", hex(ready(f, libc::POLLIN)));
     let r = sys!(pidfd_send_signal, f, SIGKILL, 0, 0);
-    let mut p = libc::pollfd {
-        fd: f,
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut p = libc::pollfd { fd: f, events: libc::POLLIN, revents: 0 };
     sys!(poll, &mut p, 1, 5000).must();
     obs("send_signal", r).arg("sig", int(SIGKILL));
     obs("ready", answer("poll", 1)).state("revents", hex(p.revents & libc::POLLIN));
@@ -371,9 +228,7 @@ fn pidfd() {
     let r = sys!(waitid, libc::P_PIDFD, f, &mut info, WEXITED, 0);
     // SAFETY: waitid fills the fields of SIGCHLD.
     let (who, what) = unsafe { (info.si_pid(), info.si_status()) };
-    obs("wait", r)
-        .state("pid", yes(who == child))
-        .state("status", int(what));
+    obs("wait", r).state("pid", yes(who == child)).state("status", int(what));
     obs("missing", sys!(pidfd_open, child, 0)).fd();
 }
 
@@ -386,16 +241,8 @@ fn setsid() {
         store(page, 2, sys!(getpgid, 0).raw - sys!(getpid).raw);
         store(page, 3, sys!(setsid).raw);
         let session = sys!(getsid, 0).raw;
-        store(
-            page,
-            4,
-            i64::from(in_child(|| i32::from(sys!(getsid, 0).raw == session))),
-        );
-        store(
-            page,
-            5,
-            sys!(openat, libc::AT_FDCWD, c"/dev/tty", libc::O_RDWR).raw,
-        );
+        store(page, 4, i64::from(in_child(|| i32::from(sys!(getsid, 0).raw == session))));
+        store(page, 5, sys!(openat, libc::AT_FDCWD, c"/dev/tty", libc::O_RDWR).raw);
         0
     });
     reap(child);
@@ -422,8 +269,7 @@ fn setpgid() {
     obs("own", answer("setpgid", load(page, 0))).state("joined", yes(load(page, 1) == 1));
     let missing = fork(|| 0);
     reap(missing);
-    obs("foreign_group", sys!(setpgid, child, missing))
-        .state("kept", yes(sys!(getpgid, child).as_i32() == child));
+    obs("foreign_group", sys!(setpgid, child, missing)).state("kept", yes(sys!(getpgid, child).as_i32() == child));
     obs("missing", sys!(setpgid, missing, 0));
     obs("negative", sys!(setpgid, 0, -1)).arg("pgid", int(-1));
     sys!(kill, child, SIGKILL).must();
@@ -446,17 +292,11 @@ fn setpgid() {
 
 fn getters() {
     let r = sys!(getpgrp);
-    obs("getpgrp", r)
-        .pid()
-        .state("same", yes(r.raw == sys!(getpgid, 0).raw));
+    obs("getpgrp", r).pid().state("same", yes(r.raw == sys!(getpgid, 0).raw));
     let r = sys!(getpgid, getpid());
-    obs("getpgid", r)
-        .pid()
-        .state("same", yes(r.raw == sys!(getpgrp).raw));
+    obs("getpgid", r).pid().state("same", yes(r.raw == sys!(getpgrp).raw));
     let r = sys!(getsid, getpid());
-    obs("getsid", r)
-        .pid()
-        .state("same", yes(r.raw == sys!(getsid, 0).raw));
+    obs("getsid", r).pid().state("same", yes(r.raw == sys!(getsid, 0).raw));
     let gone = fork(|| 0);
     reap(gone);
     obs("getsid_missing", sys!(getsid, gone));
@@ -479,8 +319,5 @@ fn stop_group() {
     let stopped = status;
     sys!(kill, -leader, SIGCONT).must();
     let r = sys!(wait4, leader, &mut status, 0, 0);
-    obs("stopped", r)
-        .pid()
-        .state("stop", hex(stopped))
-        .state("status", hex(status));
+    obs("stopped", r).pid().state("stop", hex(stopped)).state("status", hex(status));
 }

@@ -1,99 +1,24 @@
 //! Signals: dispositions, masks, delivery, siginfo, restarting, waiting.
 
-use libc::{
-    SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGKILL, SIGRTMIN, SIGTERM, SIGUSR1, SIGUSR2,
-};
+use libc::{SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, SIGKILL, SIGRTMIN, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe(
-        "signal/sigaction",
-        &[
-            "set",
-            "old",
-            "ignored",
-            "sigkill",
-            "bad_signal",
-            "bad_size",
-            "efault",
-        ],
-        sigaction_call,
-    ),
-    probe(
-        "signal/mask",
-        &[
-            "block",
-            "unblock",
-            "setmask",
-            "unblockable",
-            "bad_how",
-            "bad_size",
-        ],
-        mask_call,
-    ),
-    probe(
-        "signal/pending",
-        &["blocked", "merged", "delivered", "ignored_dropped"],
-        pending_call,
-    ),
-    probe(
-        "signal/in_handler",
-        &["masked", "nodefer", "extra_mask", "resethand"],
-        in_handler,
-    ),
-    probe(
-        "signal/siginfo",
-        &["kill", "tgkill", "sigqueue", "forged"],
-        siginfo,
-    ),
+    probe("signal/sigaction", &["set", "old", "ignored", "sigkill", "bad_signal", "bad_size", "efault"], sigaction_call),
+    probe("signal/mask", &["block", "unblock", "setmask", "unblockable", "bad_how", "bad_size"], mask_call),
+    probe("signal/pending", &["blocked", "merged", "delivered", "ignored_dropped"], pending_call),
+    probe("signal/in_handler", &["masked", "nodefer", "extra_mask", "resethand"], in_handler),
+    probe("signal/siginfo", &["kill", "tgkill", "sigqueue", "forged"], siginfo),
     probe("signal/realtime_order", &["count", "order"], realtime_order),
-    probe(
-        "signal/altstack",
-        &[
-            "set",
-            "runs_there",
-            "while_on",
-            "disabled",
-            "too_small",
-            "bad_flags",
-        ],
-        altstack,
-    ),
+    probe("signal/altstack", &["set", "runs_there", "while_on", "disabled", "too_small", "bad_flags"], altstack),
     probe("signal/restart", &["restarts", "eintr"], restart),
-    probe(
-        "signal/suspend",
-        &["sigsuspend", "mask_back", "pause"],
-        suspend,
-    ),
-    probe(
-        "signal/timedwait",
-        &["takes", "timeout", "poll", "bad_time", "not_handled"],
-        timedwait,
-    ),
-    probe(
-        "signal/kill",
-        &[
-            "exists",
-            "missing",
-            "bad_signal",
-            "group",
-            "default_death",
-            "ignored",
-        ],
-        kill,
-    ),
-    probe(
-        "signal/signalfd",
-        &["create", "reads", "empty", "changed", "bad_fd"],
-        signalfd,
-    ),
+    probe("signal/suspend", &["sigsuspend", "mask_back", "pause"], suspend),
+    probe("signal/timedwait", &["takes", "timeout", "poll", "bad_time", "not_handled"], timedwait),
+    probe("signal/kill", &["exists", "missing", "bad_signal", "group", "default_death", "ignored"], kill),
+    probe("signal/signalfd", &["create", "reads", "empty", "changed", "bad_fd"], signalfd),
     probe("signal/child", &["exit_info", "killed_info"], child_info),
-    probe(
-        "signal/across_fork",
-        &["fork_keeps", "fork_pending"],
-        across_fork,
-    ),
+    probe("signal/across_fork", &["fork_keeps", "fork_pending"], across_fork),
     probe("signal/nested", &["order"], nested),
 ];
 
@@ -108,24 +33,11 @@ extern "C" fn note(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::uconte
     COUNT.fetch_add(1, SeqCst);
     let here = 0_u8;
     // SAFETY: the kernel passes a valid siginfo to SA_SIGINFO handlers; the fields read are those of kill and sigqueue.
-    let (code, pid, uid, value) = unsafe {
-        (
-            (*info).si_code,
-            (*info).si_pid(),
-            (*info).si_uid(),
-            (*info).si_value().sival_ptr.addr(),
-        )
-    };
+    let (code, pid, uid, value) =
+        unsafe { ((*info).si_code, (*info).si_pid(), (*info).si_uid(), (*info).si_value().sival_ptr.addr()) };
     let at = std::ptr::from_ref(&here).addr();
-    let values = [
-        i64::from(signal),
-        i64::from(code),
-        i64::from(pid),
-        i64::from(uid),
-        int_of(value),
-        int_of(at),
-        masked().cast_signed(),
-    ];
+    let values =
+        [i64::from(signal), i64::from(code), i64::from(pid), i64::from(uid), int_of(value), int_of(at), masked().cast_signed()];
     for (slot, v) in LAST.iter().zip(values) {
         slot.store(v, SeqCst);
     }
@@ -153,30 +65,21 @@ fn shown(a: &Sigaction) -> Value {
 }
 
 fn ignore(signal: i32) {
-    let action = Sigaction {
-        handler: 1,
-        ..Sigaction::zero()
-    };
+    let action = Sigaction { handler: 1, ..Sigaction::zero() };
     sys!(rt_sigaction, signal, &action, 0, 8).must();
 }
 
 fn sigaction_call() {
     let action = sigaction(note, libc::SA_RESTART, bit(SIGUSR2) | bit(SIGKILL));
     let r = sys!(rt_sigaction, SIGUSR1, &action, 0, 8);
-    obs("set", r)
-        .arg("flags", hex(libc::SA_RESTART))
-        .state("now", shown(&disposition(SIGUSR1)));
+    obs("set", r).arg("flags", hex(libc::SA_RESTART)).state("now", shown(&disposition(SIGUSR1)));
     let mut old = Sigaction::zero();
     let default = Sigaction::zero();
     let r = sys!(rt_sigaction, SIGUSR1, &default, &mut old, 8);
-    obs("old", r)
-        .state("old", shown(&old))
-        .state("now", shown(&disposition(SIGUSR1)));
+    obs("old", r).state("old", shown(&old)).state("now", shown(&disposition(SIGUSR1)));
     ignore(SIGUSR1);
     let r = sys!(kill, getpid(), SIGUSR1);
-    obs("ignored", r)
-        .state("now", shown(&disposition(SIGUSR1)))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("ignored", r).state("now", shown(&disposition(SIGUSR1))).state("count", int(COUNT.load(SeqCst)));
     obs("sigkill", sys!(rt_sigaction, SIGKILL, &action, 0, 8)).arg("signal", int(SIGKILL));
     obs("bad_signal", sys!(rt_sigaction, 65, &action, 0, 8)).arg("signal", int(65));
     obs("bad_size", sys!(rt_sigaction, SIGUSR1, &action, 0, 4)).arg("size", int(4));
@@ -193,14 +96,9 @@ fn mask_call() {
         .state("now", hex(masked()))
         .state("status", text(status_of_self("SigBlk")));
     let r = sys!(rt_sigprocmask, SIG_UNBLOCK, &one, &mut old, 8);
-    obs("unblock", r)
-        .arg("how", int(SIG_UNBLOCK))
-        .state("old", hex(old))
-        .state("now", hex(masked()));
+    obs("unblock", r).arg("how", int(SIG_UNBLOCK)).state("old", hex(old)).state("now", hex(masked()));
     let r = sys!(rt_sigprocmask, SIG_SETMASK, &one, 0, 8);
-    obs("setmask", r)
-        .arg("how", int(SIG_SETMASK))
-        .state("now", hex(masked()));
+    obs("setmask", r).arg("how", int(SIG_SETMASK)).state("now", hex(masked()));
     let r = sys!(rt_sigprocmask, SIG_SETMASK, &u64::MAX, 0, 8);
     obs("unblockable", r).state("now", hex(masked()));
     obs("bad_how", sys!(rt_sigprocmask, 9, &one, 0, 8)).arg("how", int(9));
@@ -213,21 +111,15 @@ fn pending_call() {
     sys!(kill, getpid(), SIGUSR1).must();
     let mut set = 0_u64;
     let r = sys!(rt_sigpending, &mut set, 8);
-    obs("blocked", r)
-        .state("pending", hex(set))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("blocked", r).state("pending", hex(set)).state("count", int(COUNT.load(SeqCst)));
     let r = sys!(kill, getpid(), SIGUSR1);
     obs("merged", r).state("pending", hex(pending()));
     let r = sys!(rt_sigprocmask, SIG_UNBLOCK, &bit(SIGUSR1), 0, 8);
-    obs("delivered", r)
-        .state("count", int(COUNT.load(SeqCst)))
-        .state("pending", hex(pending()));
+    obs("delivered", r).state("count", int(COUNT.load(SeqCst))).state("pending", hex(pending()));
     sys!(kill, getpid(), SIGUSR2).must();
     let before = pending();
     ignore(SIGUSR2);
-    obs("ignored_dropped", answer("rt_sigaction", 0))
-        .state("before", hex(before))
-        .state("after", hex(pending()));
+    obs("ignored_dropped", answer("rt_sigaction", 0)).state("before", hex(before)).state("after", hex(pending()));
 }
 
 fn in_handler() {
@@ -236,19 +128,13 @@ fn in_handler() {
         sys!(tgkill, getpid(), getpid(), SIGUSR1)
     };
     let r = run(0, 0);
-    obs("masked", r)
-        .state("mask", hex(last(6)))
-        .state("after", hex(masked()));
+    obs("masked", r).state("mask", hex(last(6))).state("after", hex(masked()));
     let r = run(libc::SA_NODEFER, 0);
     obs("nodefer", r).state("mask", hex(last(6)));
     let r = run(0, bit(SIGUSR2));
-    obs("extra_mask", r)
-        .state("mask", hex(last(6)))
-        .state("after", hex(masked()));
+    obs("extra_mask", r).state("mask", hex(last(6))).state("after", hex(masked()));
     let r = run(libc::SA_RESETHAND, 0);
-    obs("resethand", r)
-        .state("now", shown(&disposition(SIGUSR1)))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("resethand", r).state("now", shown(&disposition(SIGUSR1))).state("count", int(COUNT.load(SeqCst)));
 }
 
 fn siginfo() {
@@ -309,23 +195,9 @@ fn realtime_order() {
     for (signal, value) in [(low + 1, 1), (low, 2), (low + 1, 3), (low, 4)] {
         send(signal, value);
     }
-    let r = sys!(
-        rt_sigprocmask,
-        SIG_UNBLOCK,
-        &(bit(low) | bit(low + 1)),
-        0,
-        8
-    );
+    let r = sys!(rt_sigprocmask, SIG_UNBLOCK, &(bit(low) | bit(low + 1)), 0, 8);
     obs("count", r).state("count", int(COUNT.load(SeqCst)));
-    obs("order", r).state(
-        "order",
-        list(
-            ORDER
-                .iter()
-                .take(4)
-                .map(|o| int(o.load(SeqCst) - i64::from(low) * 1000)),
-        ),
-    );
+    obs("order", r).state("order", list(ORDER.iter().take(4).map(|o| int(o.load(SeqCst) - i64::from(low) * 1000))));
 }
 
 fn altstack() {
@@ -338,10 +210,7 @@ fn altstack() {
     let r = sys!(sigaltstack, &stack(at, 0, 65536), 0);
     let mut now = libc::stack_t::zero();
     sys!(sigaltstack, 0, &mut now).must();
-    obs("set", r)
-        .state("same", yes(now.ss_sp.addr() == at))
-        .state("size", uint(now.ss_size))
-        .state("flags", hex(now.ss_flags));
+    obs("set", r).state("same", yes(now.ss_sp.addr() == at)).state("size", uint(now.ss_size)).state("flags", hex(now.ss_flags));
     on_signal(SIGUSR1, on_stack, libc::SA_ONSTACK, 0);
     let r = sys!(kill, getpid(), SIGUSR1);
     let here = usize::try_from(last(5)).unwrap_or(0);
@@ -351,9 +220,7 @@ fn altstack() {
     sys!(sigaltstack, 0, &mut now).must();
     let r = sys!(kill, getpid(), SIGUSR1);
     let here = usize::try_from(last(5)).unwrap_or(0);
-    obs("disabled", r)
-        .state("on_it", yes((at..at + 65536).contains(&here)))
-        .state("flags", hex(now.ss_flags));
+    obs("disabled", r).state("on_it", yes((at..at + 65536).contains(&here))).state("flags", hex(now.ss_flags));
     obs("too_small", sys!(sigaltstack, &stack(at, 0, 100), 0)).arg("size", int(100));
     obs("bad_flags", sys!(sigaltstack, &stack(at, 0x40, 65536), 0)).arg("flags", hex(0x40));
 }
@@ -364,11 +231,7 @@ extern "C" fn on_stack(_: i32, _: *mut libc::siginfo_t, _: *mut libc::ucontext_t
     let mut now = libc::stack_t::zero();
     let _ = sys!(sigaltstack, 0, &mut now);
     LAST[7].store(i64::from(now.ss_flags), SeqCst);
-    let other = libc::stack_t {
-        ss_sp: std::ptr::null_mut(),
-        ss_flags: 0,
-        ss_size: 65536,
-    };
+    let other = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 65536 };
     LAST[6].store(sys!(sigaltstack, &other, 0).raw, SeqCst);
 }
 
@@ -394,15 +257,9 @@ fn restart() {
         (r, d[0])
     };
     let (r, byte) = with(libc::SA_RESTART, b"R");
-    obs("restarts", r)
-        .arg("flags", hex(libc::SA_RESTART))
-        .state("byte", int(byte))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("restarts", r).arg("flags", hex(libc::SA_RESTART)).state("byte", int(byte)).state("count", int(COUNT.load(SeqCst)));
     let (r, byte) = with(0, b"");
-    obs("eintr", r)
-        .arg("flags", hex(0))
-        .state("byte", int(byte))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("eintr", r).arg("flags", hex(0)).state("byte", int(byte)).state("count", int(COUNT.load(SeqCst)));
 }
 
 fn suspend() {
@@ -426,9 +283,7 @@ fn suspend() {
         i32::from(sys!(kill, parent, SIGUSR1).raw != 0)
     });
     let r = sys!(pause);
-    obs("pause", r)
-        .state("child", int(reap(child)))
-        .state("count", int(COUNT.load(SeqCst)));
+    obs("pause", r).state("child", int(reap(child))).state("count", int(COUNT.load(SeqCst)));
 }
 
 fn timedwait() {
@@ -440,18 +295,12 @@ fn timedwait() {
     let r = sys!(rt_sigtimedwait, &wanted, &mut info, 0, 8);
     // SAFETY: the signal was sent by kill, whose siginfo holds the sender.
     let sender = unsafe { info.si_pid() };
-    obs("takes", r)
-        .state("code", int(info.si_code))
-        .state("from_me", yes(sender == getpid()))
-        .state("pending", hex(pending()));
+    obs("takes", r).state("code", int(info.si_code)).state("from_me", yes(sender == getpid())).state("pending", hex(pending()));
     let start = now();
     let r = sys!(rt_sigtimedwait, &wanted, 0, &timespec(10 * MS), 8);
     obs("timeout", r).state("waited", dur(now() - start, 10 * MS, 5000 * MS));
     obs("poll", sys!(rt_sigtimedwait, &wanted, 0, &timespec(0), 8));
-    obs(
-        "bad_time",
-        sys!(rt_sigtimedwait, &wanted, 0, &timespec(-1), 8),
-    );
+    obs("bad_time", sys!(rt_sigtimedwait, &wanted, 0, &timespec(-1), 8));
     obs("not_handled", answer("rt_sigtimedwait", 0)).state("handler_runs", int(COUNT.load(SeqCst)));
 }
 
@@ -464,9 +313,7 @@ fn kill() {
     obs("bad_signal", sys!(kill, child, 65)).arg("sig", int(65));
     let r = sys!(kill, child, SIGTERM);
     let status = reap(child);
-    obs("default_death", r)
-        .arg("sig", int(SIGTERM))
-        .state("status", hex(status));
+    obs("default_death", r).arg("sig", int(SIGTERM)).state("status", hex(status));
     obs("missing", sys!(kill, child, 0));
     let group = fork(|| {
         sys!(setpgid, 0, 0).must();
@@ -491,13 +338,7 @@ fn kill() {
 fn signalfd() {
     let set = bit(SIGUSR1) | bit(SIGUSR2);
     mask(SIG_BLOCK, set);
-    let r = sys!(
-        signalfd4,
-        -1,
-        &set,
-        8,
-        libc::SFD_NONBLOCK | libc::SFD_CLOEXEC
-    );
+    let r = sys!(signalfd4, -1, &set, 8, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC);
     let f = r.must_i32();
     obs("create", r)
         .fd()
@@ -517,9 +358,7 @@ fn signalfd() {
     obs("empty", sys!(read, f, &mut record, 256));
     let r = sys!(signalfd4, f, &bit(SIGUSR1), 8, 0);
     sys!(kill, getpid(), SIGUSR2).must();
-    obs("changed", r)
-        .fd()
-        .state("ready", hex(ready(f, libc::POLLIN)));
+    obs("changed", r).fd().state("ready", hex(ready(f, libc::POLLIN)));
     obs("bad_fd", sys!(signalfd4, 4000, &set, 8, 0)).fd();
 }
 
@@ -532,10 +371,7 @@ fn child_info() {
         // SAFETY: SIGCHLD's siginfo holds pid and status.
         let (pid_, status) = unsafe { (info.si_pid(), info.si_status()) };
         reap(child);
-        obs(id, r)
-            .state("code", int(info.si_code))
-            .state("status", int(status))
-            .state("child", yes(pid_ == child));
+        obs(id, r).state("code", int(info.si_code)).state("status", int(status)).state("child", yes(pid_ == child));
     };
     look("exit_info", fork(|| 33));
     let child = fork(|| {
@@ -557,12 +393,8 @@ fn across_fork() {
         store(page, 2, pending().cast_signed());
         0
     });
-    obs("fork_keeps", answer("fork", 0))
-        .state("mask", hex(load(page, 0)))
-        .state("handler", yes(load(page, 1) == 1));
-    obs("fork_pending", answer("fork", 0))
-        .state("child", hex(load(page, 2)))
-        .state("parent", hex(pending()));
+    obs("fork_keeps", answer("fork", 0)).state("mask", hex(load(page, 0))).state("handler", yes(load(page, 1) == 1));
+    obs("fork_pending", answer("fork", 0)).state("child", hex(load(page, 2))).state("parent", hex(pending()));
 }
 
 extern "C" fn outer(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
@@ -576,7 +408,5 @@ fn nested() {
     on_signal(SIGUSR2, order, 0, 0);
     let r = sys!(kill, getpid(), SIGUSR1);
     let seen = ORDER.iter().take(4).map(|o| int(o.load(SeqCst) / 1000));
-    obs("order", r)
-        .state("order", list(seen))
-        .state("mask", hex(masked()));
+    obs("order", r).state("order", list(seen)).state("mask", hex(masked()));
 }
