@@ -113,9 +113,13 @@ pub(crate) fn tgkill(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) }).map(drop)
 }
 
-/// Kills a process.
+/// Kills a process, all of its threads. (tgkill(2) would do nothing to a process whose first thread has exited.)
 pub(crate) fn kill(pid: i32) -> Result<(), Errno> {
-    tgkill(pid, pid, libc::SIGKILL)
+    if pid <= 0 {
+        return Err(Errno::ESRCH);
+    }
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::kill(pid, libc::SIGKILL) })).map(drop)
 }
 
 /// Waits for any child to exit without reaping it; its pid and wait status. ECHILD if there is none.
