@@ -293,7 +293,7 @@ s64 local_call(struct stop *s, u64 nr)
     case 28:
         if (hits_stub(a0, a1))
             return -EINVAL;
-        if (a2 > 25 || !((1u << a2) & 0x03ffcd1fu))
+        if (a2 > 25 || !((1u << a2) & 0x03ffc51fu))
             return NOT_LOCAL;
         return gate3(28, a0, a1, a2);
     case 12: return local_brk(a0);

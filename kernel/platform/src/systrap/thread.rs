@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use bevor_abi::Errno;
 use bevor_hostcall::SharedSlice;
 use bevor_stub::layout as l;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::Inner;
 use super::channel::{Channel, Request, Window};
@@ -193,6 +193,18 @@ impl SysThread {
         // Without an owner it is a spare: it stays stopped until `exec` gives it an image.
     }
 
+    /// The state, if an event is unanswered. Otherwise nothing may be written to the channel: its slot may have a new owner.
+    fn stopped(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        (state.phase == Phase::Stopped).then_some(state)
+    }
+
+    /// The state, unless the thread is gone.
+    fn alive(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        (state.phase != Phase::Dead).then_some(state)
+    }
+
     /// Publishes a reply and wakes the stub if it sleeps.
     fn finish(&self, kind: u32, result: i64) {
         let mut state = self.state.lock();
@@ -242,18 +254,7 @@ impl SysThread {
         state.outs[state.nouts] = Window { addr, len, off };
         state.nouts += 1;
         state.used = (off + len).next_multiple_of(16).min(l::BOUNCE_SIZE);
-        self.note_used(state.used);
         Some(off)
-    }
-
-    fn note_used(&self, used: usize) {
-        // Only large uses are worth remembering: wiping a page is always done.
-        if used > 3072 {
-            let mut tables = self.space.tables.lock();
-            if let Some(slot) = usize::try_from(self.slot).ok().and_then(|s| tables.slots.get_mut(s)) {
-                slot.used = slot.used.max(used);
-            }
-        }
     }
 
     fn reply_signal(&self, frame: &SignalFrame) {
@@ -276,7 +277,7 @@ impl SysThread {
         put(at::OLD_MASK, &frame.old_mask.to_le_bytes());
         put(at::NEW_MASK, &frame.new_mask.to_le_bytes());
         put(at::INFO, &frame.info);
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         // Copy-outs of an interrupted call were made directly or are dropped with it; the frame goes where nothing else is.
         state.nouts = 0;
         state.used = 0;
@@ -309,21 +310,23 @@ impl SysThread {
             Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
             Step::Barrier(window, header) => (l::PATCH_BARRIER, window, header),
         };
+        let Some(mut state) = self.stopped() else { return };
         self.channel.set_op(0, kind);
         self.channel.set_op(1, a);
         self.channel.set_op(2, b);
-        self.finish(l::REP_PATCH, 0);
+        self.finish_locked(&mut state, l::REP_PATCH, 0);
     }
 
     /// To the zygote: fork a stub that claims with `nonce`.
     pub(crate) fn reply_fork(&self, nonce: (u64, u64)) {
+        let Some(mut state) = self.stopped() else { return };
         self.channel.set_op(6, nonce.0);
         self.channel.set_op(7, nonce.1);
-        self.finish(l::REP_FORK, 0);
+        self.finish_locked(&mut state, l::REP_FORK, 0);
     }
 
     fn reply_mmap(&self, op: MmapOp) {
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         let (id, index) = Self::donate(&mut state, op.file);
         let words = [
             op.addr,
@@ -366,7 +369,7 @@ impl SysThread {
 
     fn reply_exec(&self, image: ExecImage) {
         use l::image_op as at;
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         state.nouts = 0;
         state.used = 0;
         let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
@@ -411,7 +414,6 @@ impl SysThread {
             count += 1;
         }
         self.channel.write_data(0, &ops);
-        self.note_used(data_at);
         self.channel.set_out(0, Window { addr: 0, len: ops.len(), off: 0 });
         for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
             self.channel.set_op(i, w);
@@ -520,14 +522,16 @@ impl SysThread {
     }
 
     fn reply_exit(self: &Arc<Self>, clear_tid: u64, robust_list: u64) {
+        let lent;
         {
-            let mut state = self.state.lock();
+            let Some(mut state) = self.stopped() else { return };
+            lent = state.nouts > 0;
             self.channel.set_op(0, clear_tid);
             self.channel.set_op(1, robust_list);
             state.exiting = true;
             self.finish_locked(&mut state, l::REP_EXIT, 0);
         }
-        self.platform.thread_exits(self);
+        self.platform.thread_exits(self, lent);
     }
 
     /// Marks the thread as gone; true if it was not expected to go.
@@ -621,11 +625,15 @@ impl Thread for SysThread {
     }
 
     fn set_sigmask(&self, mask: u64) {
-        self.channel.set_sigmask(mask);
+        if let Some(_state) = self.alive() {
+            self.channel.set_sigmask(mask);
+        }
     }
 
     fn set_pending(&self, pending: u64) {
-        self.channel.set_pending(pending);
+        if let Some(_state) = self.alive() {
+            self.channel.set_pending(pending);
+        }
     }
 
     fn altstack(&self) -> AltStack {
@@ -633,11 +641,15 @@ impl Thread for SysThread {
     }
 
     fn set_identity(&self, identity: Identity) {
-        self.channel.set_identity(identity);
+        if let Some(_state) = self.alive() {
+            self.channel.set_identity(identity);
+        }
     }
 
     fn set_local_calls(&self, on: bool) {
-        self.channel.set_local_calls(on);
+        if let Some(_state) = self.alive() {
+            self.channel.set_local_calls(on);
+        }
     }
 
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {

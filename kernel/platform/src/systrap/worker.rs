@@ -57,6 +57,8 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
         let inner = Arc::clone(inner);
         spawn("spinner".into(), move || inner.spinner())?;
     }
+    let slabs = Arc::clone(&inner.slabs);
+    spawn("slabs".into(), move || slabs.refill())?;
     let inner = Arc::clone(inner);
     spawn("reaper".into(), move || inner.reap_children())
 }
@@ -128,6 +130,16 @@ impl Inner {
         }
     }
 
+    /// Takes a thread that is gone out of the hot set: its channel's words may soon be another's.
+    pub(crate) fn cool(&self, thread: &Arc<SysThread>) {
+        if thread.watched.load(Ordering::Relaxed) {
+            let mut hot = self.hot.set.lock();
+            hot.threads.retain(|t| !Arc::ptr_eq(t, thread));
+            hot.generation += 1;
+            Self::unwatch(thread);
+        }
+    }
+
     fn make_hot(&self, thread: &Arc<SysThread>) {
         let mut hot = self.hot.set.lock();
         if hot.threads.len() >= HOT_MAX || thread.watched.swap(true, Ordering::Relaxed) {
@@ -159,6 +171,7 @@ impl Inner {
         let mut local: Vec<Arc<SysThread>> = Vec::new();
         let mut generation = u64::MAX;
         let mut idle = 0;
+        let mut rounds = 0u32;
         while idle < SPIN_POLLS {
             let mut hit = false;
             let mut cold = false;
@@ -180,7 +193,9 @@ impl Inner {
                     std::hint::spin_loop();
                 }
             }
-            if cold || idle % 16 == 1 || local.is_empty() {
+            // Now and then even if there is always something to do: others may have become hot.
+            rounds = rounds.wrapping_add(1);
+            if cold || idle % 16 == 1 || rounds.is_multiple_of(64) || local.is_empty() {
                 let mut hot = self.hot.set.lock();
                 let dropped = if cold { Self::drop_cold(&mut hot) } else { Vec::new() };
                 if hot.generation != generation {
