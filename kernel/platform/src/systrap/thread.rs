@@ -27,6 +27,10 @@ pub(crate) enum Phase {
     Dead,
 }
 
+/// Ticks of the watchdog (seconds in which the sentry itself ran) after which a thread that does not stop takes its process with it: it
+/// may have blocked the signal.
+const INTERRUPT_TICKS: u32 = 20;
+
 /// A clone under way on the parent's side.
 pub(crate) struct Cloning {
     pub(crate) child: Arc<SysThread>,
@@ -58,6 +62,12 @@ pub(crate) struct State {
     pub(crate) exiting: bool,
     /// The current event's answer takes long.
     parked: bool,
+    /// The current event is the platform's own: the kernel does not know of it.
+    internal: bool,
+    /// Interrupted when it could not be signalled: done with the next reply.
+    kick: bool,
+    /// Sequence of the last request when the thread was first interrupted since, and the watchdog's ticks from then on.
+    pub(crate) interrupted: Option<(u32, u32)>,
 }
 
 pub(crate) struct SysThread {
@@ -127,6 +137,9 @@ impl SysThread {
                 image: None,
                 exiting: false,
                 parked: false,
+                internal: false,
+                kick: false,
+                interrupted: None,
             }),
             zygote,
         })
@@ -148,6 +161,8 @@ impl SysThread {
             let request = self.channel.request();
             state.phase = Phase::Stopped;
             state.parked = false;
+            let starting = request.kind == l::REQ_STARTED && state.image.is_some();
+            state.internal = starting || matches!(request.kind, l::REQ_PATCH | l::REQ_CLONED);
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
             if !state.donations.is_empty() {
@@ -226,6 +241,44 @@ impl SysThread {
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
         if let Some(id) = notif {
             self.platform.wake_notified(id);
+        }
+        if state.kick {
+            self.kick(state);
+        }
+    }
+
+    /// Signals a running thread to stop, or remembers to.
+    fn kick(&self, state: &mut State) {
+        let tid = self.known_tid();
+        let signalled = tid > 0 && sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL).is_ok();
+        state.kick = !signalled;
+        let seq = self.seq.load(Ordering::Relaxed);
+        if signalled && state.interrupted.is_none_or(|(at, _)| at != seq) {
+            let watched = state.interrupted.replace((seq, 0)).is_some();
+            if !watched {
+                self.platform.watch_interrupt(self.me.clone());
+            }
+        }
+    }
+
+    /// A tick of the watchdog: whether the thread must still be watched.
+    pub(crate) fn interrupt_tick(&self) -> bool {
+        let mut state = self.state.lock();
+        let seq = self.seq.load(Ordering::Relaxed);
+        match state.interrupted {
+            Some((at, ticks)) if at == seq && state.phase == Phase::Running => {
+                state.interrupted = Some((at, ticks + 1));
+                if ticks >= INTERRUPT_TICKS {
+                    drop(state);
+                    self.space.kill();
+                    return false;
+                }
+                true
+            }
+            _ => {
+                state.interrupted = None;
+                false
+            }
         }
     }
 
@@ -610,13 +663,12 @@ impl Thread for SysThread {
     }
 
     fn interrupt(&self) {
-        let state = self.state.lock();
-        if state.phase != Phase::Running {
-            return;
-        }
-        let tid = self.known_tid();
-        if tid > 0 {
-            let _ = sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL);
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Running => self.kick(&mut state),
+            // The kernel has no event to answer: it would never hear of the interruption.
+            Phase::Stopped if state.internal => state.kick = true,
+            Phase::Stopped | Phase::Dead => {}
         }
     }
 
