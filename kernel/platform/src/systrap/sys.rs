@@ -143,6 +143,14 @@ pub(crate) fn reap(pid: i32) {
     }
 }
 
+/// Sets the number of libc's heap arenas. Left to itself, libc opens a file to count the host's CPUs once it has eight, which a confined
+/// sentry must not.
+pub(crate) fn limit_arenas() {
+    const M_ARENA_MAX: libc::c_int = -8;
+    // SAFETY: a tuning parameter.
+    unsafe { libc::mallopt(M_ARENA_MAX, 8) };
+}
+
 /// How many CPUs the calling thread may run on.
 pub(crate) fn allowed_cpus() -> usize {
     // SAFETY: zero is an empty cpu_set_t, which the kernel then fills.

@@ -58,6 +58,7 @@ fn now_ns() -> u64 {
 }
 
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
+    sys::limit_arenas();
     for i in 0..inner.cpus.clamp(2, 8) {
         let inner = Arc::clone(inner);
         spawn(format!("listener-{i}"), move || inner.listen())?;
