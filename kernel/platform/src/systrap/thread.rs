@@ -482,7 +482,8 @@ impl SysThread {
             Err(errno) => return self.finish(l::REP_RETURN, errno.to_result()),
         };
         prepared.child.channel.set_sigmask(self.channel.sigmask());
-        if !op.share_vm {
+        // A thread starts without one; a fork's or vfork's child has its parent's.
+        if !op.share_vm || op.hold_parent {
             prepared.child.channel.set_altstack(self.channel.altstack());
         }
         let mut flags = prepared.flags;
