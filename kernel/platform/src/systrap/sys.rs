@@ -216,6 +216,29 @@ pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
     usize::try_from(n).unwrap_or(0)
 }
 
+/// Reads a (proc) file of at most `limit` bytes line by line, until `stop` says so.
+pub(crate) fn read_lines(fd: &HostFd, limit: usize, mut stop: impl FnMut(&[u8]) -> bool) {
+    let mut chunk = vec![0u8; 4 << 10];
+    let mut line = Vec::new();
+    let mut at = 0;
+    while at < limit {
+        let Ok(offset) = libc::off_t::try_from(at) else { return };
+        // SAFETY: the buffer is a live slice.
+        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
+        let Some(n) = usize::try_from(n).ok().filter(|n| *n > 0) else { return };
+        at += n;
+        for byte in &chunk[..n] {
+            if *byte != b'\n' {
+                line.push(*byte);
+            } else if stop(&line) {
+                return;
+            } else {
+                line.clear();
+            }
+        }
+    }
+}
+
 /// Reads a whole (proc) file of at most `limit` bytes.
 pub(crate) fn read_whole(fd: &HostFd, limit: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 << 10);
