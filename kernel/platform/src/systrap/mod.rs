@@ -27,7 +27,7 @@ use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Th
 use channel::Channel;
 pub use patch::ProcFiles;
 use space::{SlabPool, Space};
-use thread::{Prepared, SysThread};
+use thread::{Prepared, SysThread, Unclaimed};
 use worker::Hot;
 pub use zygote::{Zygote, ZygoteOptions};
 
@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     spaces: Mutex<Spaces>,
     threads: Mutex<HashMap<i32, Arc<SysThread>>>,
     claims: Mutex<HashMap<(u64, u64), Claim>>,
+    strangers: Mutex<Strangers>,
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
     hot: Hot,
@@ -69,6 +70,20 @@ pub(crate) struct Inner {
     ready: OnceLock<ReadyHook>,
     files: space::Files,
 }
+
+/// Host processes that have claimed no channel.
+#[derive(Default)]
+struct Strangers {
+    /// Forks that have returned, by process.
+    waiting: HashMap<i32, Unclaimed>,
+    /// Processes that died, the latest last: their forks may not have returned yet.
+    dead: VecDeque<i32>,
+    /// Children whose parents died meanwhile, with the watchdog's ticks since.
+    orphans: Vec<(Arc<SysThread>, u32)>,
+}
+
+/// Dead strangers that are remembered.
+const STRANGERS: usize = 1024;
 
 #[derive(Default)]
 struct Spaces {
@@ -100,6 +115,7 @@ impl Systrap {
             spaces: Mutex::default(),
             threads: Mutex::default(),
             claims: Mutex::default(),
+            strangers: Mutex::default(),
             spares: Mutex::default(),
             slabs,
             hot: Hot::default(),
@@ -183,6 +199,7 @@ impl Inner {
 
     fn add_spare(&self) -> Result<(), Errno> {
         let (child, nonce) = self.new_child(0, &[], None, None)?;
+        child.make_spare();
         self.spares.lock().push_back(child);
         let mut guard = self.zygote.lock();
         if let Some(z) = guard.as_mut() {
@@ -209,20 +226,93 @@ impl Inner {
         {
             let mut guard = self.zygote.lock();
             if let Some(z) = guard.as_mut() {
-                let last = z.current.take();
-                if result < 0 {
-                    failed = last;
+                match z.current.take() {
+                    Some(nonce) if result < 0 => failed = Some(nonce),
+                    Some(nonce) if result > 0 && self.claims.lock().contains_key(&nonce) => {
+                        self.await_claim(i32::try_from(result).unwrap_or(0), Unclaimed::Spare(nonce));
+                    }
+                    _ => {}
                 }
                 z.ready = true;
                 Self::next_fork(z);
             }
         }
         if let Some(nonce) = failed {
-            let claim = self.claims.lock().remove(&nonce);
-            if let Some(claim) = claim {
-                self.clone_failed(&claim.child);
+            self.spare_failed(nonce);
+        }
+    }
+
+    fn spare_failed(&self, nonce: (u64, u64)) {
+        let claim = self.claims.lock().remove(&nonce);
+        if let Some(claim) = claim {
+            self.clone_failed(&claim.child);
+        }
+    }
+
+    /// A fork has returned process `pid`, which has claimed nothing so far.
+    pub(crate) fn await_claim(&self, pid: i32, waiter: Unclaimed) {
+        if pid <= 0 {
+            return;
+        }
+        {
+            let mut strangers = self.strangers.lock();
+            let dead = strangers.dead.iter().position(|p| *p == pid);
+            if let Some(at) = dead {
+                strangers.dead.remove(at);
+            }
+            if dead.is_none() || sys::tgkill(pid, pid, 0).is_ok() {
+                strangers.waiting.insert(pid, waiter);
+                return;
             }
         }
+        self.unclaimed_died(pid, waiter);
+    }
+
+    fn unclaimed_died(&self, pid: i32, waiter: Unclaimed) {
+        match waiter {
+            Unclaimed::Fork(parent) => {
+                if let Some(parent) = parent.upgrade() {
+                    parent.child_died(pid);
+                }
+            }
+            // On another thread: the zygote's state may be locked here.
+            Unclaimed::Spare(nonce) => {
+                if let Some(me) = self.me.upgrade() {
+                    self.pool.spawn(Box::new(move || me.spare_failed(nonce)));
+                }
+            }
+        }
+    }
+
+    /// `child`'s parent died before it was claimed.
+    pub(crate) fn orphan(&self, child: Arc<SysThread>) {
+        self.strangers.lock().orphans.push((child, 0));
+        self.watchdog_wake();
+    }
+
+    fn has_orphans(&self) -> bool {
+        !self.strangers.lock().orphans.is_empty()
+    }
+
+    /// A tick of the watchdog: orphans that have not come are given up. True if some are left.
+    fn orphans_tick(&self) -> bool {
+        let mut late = Vec::new();
+        let left = {
+            let mut strangers = self.strangers.lock();
+            strangers.orphans.retain_mut(|(child, ticks)| {
+                *ticks += 1;
+                let unclaimed = child.space.pid() == 0;
+                if unclaimed && *ticks > 2 {
+                    late.push(Arc::clone(child));
+                }
+                unclaimed && *ticks <= 2
+            });
+            !strangers.orphans.is_empty()
+        };
+        for child in late {
+            self.clone_failed(&child);
+        }
+        left
     }
 
     /// The host process for `child` never came to be.
@@ -240,7 +330,7 @@ impl Inner {
         self.report_gone(child, 0);
     }
 
-    fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
+    pub(crate) fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
         let owner = thread.owner.read().clone();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
@@ -252,6 +342,7 @@ impl Inner {
     fn forget_thread(&self, thread: &Arc<SysThread>, lent: bool) {
         let tid = thread.host_tid();
         self.cool(thread);
+        let failed = tid <= 0;
         self.threads.lock().retain(|_, t| !Arc::ptr_eq(t, thread));
         let mut tables = thread.space.tables.lock();
         tables.threads.retain(|t| !Arc::ptr_eq(t, thread));
@@ -259,6 +350,9 @@ impl Inner {
             slot.taken = false;
             slot.last_tid = tid;
             slot.lent = lent;
+            if failed {
+                slot.mapped = false; // mapped again by the next thread, which does no harm
+            }
         }
     }
 
@@ -279,7 +373,22 @@ impl Inner {
             space
         };
         let Some(space) = space else {
+            let waiter = {
+                let mut strangers = self.strangers.lock();
+                let waiter = strangers.waiting.remove(&pid);
+                if waiter.is_none() {
+                    if strangers.dead.len() == STRANGERS {
+                        strangers.dead.pop_front();
+                    }
+                    strangers.dead.push_back(pid);
+                }
+                waiter
+            };
             sys::reap(pid);
+            if let Some(waiter) = waiter {
+                self.unclaimed_died(pid, waiter);
+                self.run_ready();
+            }
             return;
         };
         let threads = space.tables.lock().threads.clone();
@@ -306,37 +415,83 @@ impl Inner {
         // Only a thread of that very process speaks for it.
         sys::tgkill(space.pid(), pid, 0).ok()?;
         let thread = space.tables.lock().threads.iter().find(|t| u64::from(t.slot) == slot).cloned()?;
-        thread.tid.store(pid, Ordering::Release);
-        self.threads.lock().insert(pid, Arc::clone(&thread));
+        let mut threads = self.threads.lock();
+        // One entry per thread: a process's raw threads must not fill the map with their tids.
+        let old = thread.tid.swap(pid, Ordering::AcqRel);
+        if old != pid && threads.get(&old).is_some_and(|t| Arc::ptr_eq(t, &thread)) {
+            threads.remove(&old);
+        }
+        threads.insert(pid, Arc::clone(&thread));
+        drop(threads);
         Some(thread)
     }
 
-    fn claim(&self, id: u64, pid: i32, nonce: (u64, u64)) {
-        if self.spaces.lock().by_pid.contains_key(&pid) || self.threads.lock().contains_key(&pid) {
-            let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
-            return;
+    /// Whether `pid` is a process of its own that has no channel. Entries of threads that are gone give way.
+    fn may_claim(&self, pid: i32) -> bool {
+        if sys::tgkill(pid, pid, 0).is_err() || self.spaces.lock().by_pid.contains_key(&pid) {
+            return false;
         }
-        let Some(claim) = self.claims.lock().remove(&nonce) else {
+        let mut threads = self.threads.lock();
+        if let Some(t) = threads.get(&pid) {
+            if sys::tgkill(t.space.pid(), pid, 0).is_ok() {
+                return false;
+            }
+            threads.remove(&pid);
+        }
+        true
+    }
+
+    fn claim(&self, id: u64, pid: i32, nonce: (u64, u64)) {
+        let claim = if self.may_claim(pid) { self.claims.lock().remove(&nonce) } else { None };
+        let Some(claim) = claim else {
             let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
             return;
         };
-        let child = claim.child;
+        let child = Arc::clone(&claim.child);
+        let slab = child.space.tables.lock().slabs.iter().flatten().next().map(|s| s.fd.clone());
         child.space.pid.store(pid, Ordering::Release);
         child.tid.store(pid, Ordering::Release);
         child.channel.set_host_tid(pid);
+        // Before the answer, after which the process may do and suffer anything.
         self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
         self.threads.lock().insert(pid, Arc::clone(&child));
-        let slab = child.space.tables.lock().slabs.iter().flatten().next().map(|s| s.fd.clone());
-        match slab {
-            Some(fd) => {
-                let _ = sys::notif_addfd(&self.listener, id, &fd);
+        let answered = match slab {
+            Some(fd) => sys::notif_addfd(&self.listener, id, &fd),
+            None => Err(Errno::EPERM),
+        };
+        if let Err(errno) = answered {
+            // Interrupted, and it asks again; or killed, and the reaper may have missed the entry.
+            self.spaces.lock().by_pid.remove(&pid);
+            self.threads.lock().remove(&pid);
+            child.space.pid.store(0, Ordering::Release);
+            child.tid.store(0, Ordering::Release);
+            let _ = sys::notif_send(&self.listener, id, errno.to_result());
+            if sys::tgkill(pid, pid, 0).is_ok() {
+                self.claims.lock().insert(nonce, claim);
+            } else {
+                self.claim_lost(pid, &claim);
             }
-            None => {
-                let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
-            }
+            return;
+        }
+        {
+            let mut strangers = self.strangers.lock();
+            strangers.waiting.remove(&pid);
+            strangers.dead.retain(|p| *p != pid);
         }
         if let Some(parent) = claim.parent.and_then(|p| p.upgrade()) {
             parent.child_claimed();
+        }
+        if sys::tgkill(pid, pid, 0).is_err() {
+            self.process_gone(pid, libc::SIGKILL);
+        }
+    }
+
+    /// The claiming process died over the answer.
+    fn claim_lost(&self, pid: i32, claim: &Claim) {
+        self.strangers.lock().waiting.remove(&pid);
+        match claim.parent.as_ref().and_then(Weak::upgrade) {
+            Some(parent) => parent.child_lost(&claim.child),
+            None => self.clone_failed(&claim.child),
         }
     }
 
@@ -405,6 +560,9 @@ impl Platform for Systrap {
 
     fn exec(&self, owner: OwnerRef, image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno> {
         let inner = &self.0;
+        if !SysThread::image_fits(&image) {
+            return Err(Errno::ENOEXEC);
+        }
         let spare = inner.spares.lock().pop_front();
         let spare = match spare {
             Some(s) => s,

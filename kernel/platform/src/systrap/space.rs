@@ -84,6 +84,8 @@ impl SlabPool {
 pub(crate) struct Tables {
     /// Slab `i` holds the channels of slots `16 i..16 i + 16`.
     pub(crate) slabs: Vec<Option<Slab>>,
+    /// Slabs from which a thread has called, so that they are mapped. (The first one always is.)
+    confirmed: Vec<bool>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) threads: Vec<Arc<SysThread>>,
 }
@@ -127,7 +129,8 @@ impl Space {
         slots.resize(slots.len().max(at + 1), Slot::default());
         slots[at].taken = true;
         slots[at].mapped = true;
-        let tables = Tables { slabs, slots, threads: Vec::new() };
+        let confirmed = slabs.iter().map(Option::is_some).collect();
+        let tables = Tables { slabs, confirmed, slots, threads: Vec::new() };
         Ok(Arc::new(Self {
             id,
             pid: AtomicI32::new(0),
@@ -147,7 +150,7 @@ impl Space {
             id,
             pid: AtomicI32::new(0),
             alive: AtomicBool::new(true),
-            tables: Mutex::new(Tables { slabs: vec![Some(slab)], slots, threads: Vec::new() }),
+            tables: Mutex::new(Tables { slabs: vec![Some(slab)], confirmed: vec![true], slots, threads: Vec::new() }),
             patches: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
@@ -180,9 +183,11 @@ impl Space {
         let slab_at = at / CHANNELS;
         if tables.slabs.len() <= slab_at {
             tables.slabs.resize(slab_at + 1, None);
+            tables.confirmed.resize(slab_at + 1, false);
         }
-        let map_slab = tables.slabs[slab_at].is_none();
-        if map_slab {
+        // Two clones may both be told to map it: the second mapping replaces the first by the same memory.
+        let map_slab = !tables.confirmed[slab_at];
+        if tables.slabs[slab_at].is_none() {
             tables.slabs[slab_at] = Some(self.pool.take()?);
         }
         let slot = &mut tables.slots[at];
@@ -191,6 +196,16 @@ impl Space {
         slot.mapped = true;
         slot.last_tid = 0;
         Ok((u32::try_from(at).map_err(|_| Errno::EAGAIN)?, map_region, map_slab))
+    }
+
+    /// A thread in `slot` has called: its slab is mapped.
+    pub(crate) fn slab_confirmed(&self, slot: u32) {
+        let at = usize::try_from(slot).unwrap_or(0);
+        if at >= CHANNELS
+            && let Some(confirmed) = self.tables.lock().confirmed.get_mut(at / CHANNELS)
+        {
+            *confirmed = true;
+        }
     }
 
     /// Lets go of everything once the host process is gone.

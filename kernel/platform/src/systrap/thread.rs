@@ -39,10 +39,20 @@ pub(crate) struct Cloning {
     /// A host fork: the parent returns after the child has claimed its channel.
     forked: bool,
     pub(crate) claimed: bool,
-    /// The host call has returned in the parent.
+    /// The host call has returned in the parent, with this process for a fork.
     returned: bool,
+    host_pid: i32,
+    /// The child died before the host call had returned here.
+    lost: bool,
     /// A second reply that came before the parent asked for it.
     deferred: Option<Reply>,
+}
+
+impl Cloning {
+    /// A fork whose child has not come for its channel yet.
+    fn unclaimed(&self) -> bool {
+        self.forked && !self.claimed
+    }
 }
 
 pub(crate) struct State {
@@ -57,7 +67,9 @@ pub(crate) struct State {
     /// Descriptors that the current reply lets the stub ask for.
     pub(crate) donations: Vec<FileMapping>,
     pub(crate) cloning: Option<Cloning>,
-    /// An image for a stub that has not arrived yet.
+    /// A spare: its first request is answered with an image, which has come already or not.
+    needs_image: bool,
+    arrived: bool,
     image: Option<ExecImage>,
     pub(crate) exiting: bool,
     /// The current event's answer takes long.
@@ -134,6 +146,8 @@ impl SysThread {
                 nouts: 0,
                 donations: Vec::new(),
                 cloning: None,
+                needs_image: false,
+                arrived: false,
                 image: None,
                 exiting: false,
                 parked: false,
@@ -161,7 +175,7 @@ impl SysThread {
             let request = self.channel.request();
             state.phase = Phase::Stopped;
             state.parked = false;
-            let starting = request.kind == l::REQ_STARTED && state.image.is_some();
+            let starting = request.kind == l::REQ_STARTED && state.needs_image;
             state.internal = starting || matches!(request.kind, l::REQ_PATCH | l::REQ_CLONED);
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
@@ -185,6 +199,7 @@ impl SysThread {
             }),
             l::REQ_INTERRUPTED => Event::Interrupted,
             l::REQ_STARTED => {
+                self.space.slab_confirmed(self.slot);
                 if self.start_image() {
                     return;
                 }
@@ -396,33 +411,45 @@ impl SysThread {
         self.finish_locked(&mut state, l::REP_MMAP, 0);
     }
 
-    /// The first request of a stub that an image waits for.
+    /// The first request of a spare; its image may have come already.
     fn start_image(self: &Arc<Self>) -> bool {
-        let image = self.state.lock().image.take();
-        match image {
-            Some(image) => {
-                self.reply_exec(image);
-                true
-            }
-            None => false,
+        let Some(mut state) = self.stopped() else { return true };
+        if !state.needs_image {
+            return false;
         }
+        state.arrived = true;
+        if let Some(image) = state.image.take() {
+            self.reply_exec(state, image);
+        }
+        true
     }
 
     /// Gives a spare its image, at once or when it arrives.
     pub(crate) fn give_image(self: &Arc<Self>, image: ExecImage) {
-        {
-            let mut state = self.state.lock();
-            if state.phase == Phase::Running {
-                state.image = Some(image);
-                return;
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Stopped if state.arrived => self.reply_exec(state, image),
+            Phase::Stopped | Phase::Running => state.image = Some(image),
+            Phase::Dead => {
+                drop(state);
+                self.platform.report_gone(self, 0);
             }
         }
-        self.reply_exec(image);
     }
 
-    fn reply_exec(&self, image: ExecImage) {
+    /// A thread of a spare, which asks for an image first.
+    pub(crate) fn make_spare(&self) {
+        self.state.lock().needs_image = true;
+    }
+
+    /// Whether an image's steps find room in a channel.
+    pub(crate) fn image_fits(image: &ExecImage) -> bool {
+        image.ops.len() <= l::BOUNCE_SIZE / l::image_op::SIZE
+    }
+
+    fn reply_exec(&self, mut state: MutexGuard<'_, State>, image: ExecImage) {
         use l::image_op as at;
-        let Some(mut state) = self.stopped() else { return };
+        state.needs_image = false;
         state.nouts = 0;
         state.used = 0;
         let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
@@ -452,7 +479,10 @@ impl SysThread {
                 ImageOp::Write { addr, data } => {
                     if data_at + data.len() > l::BOUNCE_SIZE {
                         // Too large for the channel: the spare's stack is already there and can be written from here.
-                        sys::vm_write(self.space.pid(), addr, &data);
+                        if sys::vm_write(self.space.pid(), addr, &data) != data.len() {
+                            drop(state);
+                            return self.space.kill();
+                        }
                         continue;
                     }
                     self.channel.write_data(data_at, &data);
@@ -505,11 +535,17 @@ impl SysThread {
             prepared.words[1],
         ];
         let child = prepared.child;
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else {
+            return self.platform.clone_failed(&child);
+        };
         for (i, w) in words.into_iter().enumerate() {
             self.channel.set_op(i, w);
         }
+        // A stub that asks for a clone in the middle of one is not ours any more.
+        let forgotten = state.cloning.take().filter(Cloning::unclaimed);
         state.cloning = Some(Cloning {
+            host_pid: 0,
+            lost: false,
             child,
             tid: op.tid,
             hold: op.hold_parent,
@@ -519,6 +555,10 @@ impl SysThread {
             deferred: None,
         });
         self.finish_locked(&mut state, l::REP_CLONE, 0);
+        drop(state);
+        if let Some(forgotten) = forgotten {
+            self.platform.clone_failed(&forgotten.child);
+        }
     }
 
     fn prepare_thread(self: &Arc<Self>, owner: OwnerRef) -> Result<Prepared, Errno> {
@@ -543,6 +583,9 @@ impl SysThread {
             self.platform.clone_failed(&cloning.child);
             return;
         }
+        if cloning.lost {
+            return self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
+        }
         cloning.returned = true;
         if cloning.hold {
             match cloning.deferred.take() {
@@ -550,17 +593,53 @@ impl SysThread {
                     drop(state);
                     self.reply(reply);
                 }
-                None => {
-                    // The reply comes from the kernel; keep the record so that `reply` knows.
-                }
+                // The reply comes from the kernel.
+                None if cloning.unclaimed() => self.keep_waiting(state, cloning, result),
+                None => {}
             }
             return;
         }
-        if cloning.claimed || !cloning.forked {
+        if !cloning.unclaimed() {
             self.finish_locked(&mut state, l::REP_RETURN, i64::from(cloning.tid));
-        } else {
-            state.cloning = Some(cloning);
+            return;
         }
+        self.keep_waiting(state, cloning, result);
+    }
+
+    /// The forked process `pid` has not claimed its channel yet.
+    fn keep_waiting(&self, mut state: MutexGuard<'_, State>, mut cloning: Cloning, pid: i64) {
+        let host_pid = i32::try_from(pid).unwrap_or(0);
+        cloning.host_pid = host_pid;
+        state.cloning = Some(cloning);
+        drop(state);
+        self.platform.await_claim(host_pid, Unclaimed::Fork(self.me.clone()));
+    }
+
+    /// The host process of this thread's fork died before it claimed its channel.
+    pub(crate) fn child_died(&self, pid: i32) {
+        let mut state = self.state.lock();
+        if let Some(cloning) = state.cloning.take_if(|c| c.unclaimed() && c.returned && c.host_pid == pid) {
+            self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
+            drop(state);
+            self.platform.clone_failed(&cloning.child);
+        }
+    }
+
+    /// As `child_died`, when the process died while it claimed.
+    pub(crate) fn child_lost(&self, child: &Arc<SysThread>) {
+        let mut state = self.state.lock();
+        let Some(cloning) = state.cloning.as_mut().filter(|c| Arc::ptr_eq(&c.child, child)) else {
+            drop(state);
+            return self.platform.clone_failed(child);
+        };
+        if cloning.returned {
+            state.cloning = None;
+            self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
+        } else {
+            cloning.lost = true;
+        }
+        drop(state);
+        self.platform.clone_failed(child);
     }
 
     /// The child of this thread's fork has claimed its channel.
@@ -568,9 +647,12 @@ impl SysThread {
         let mut state = self.state.lock();
         let Some(cloning) = state.cloning.as_mut() else { return };
         cloning.claimed = true;
-        if cloning.returned && !cloning.hold {
-            let tid = cloning.tid;
+        if cloning.returned {
+            let (tid, hold) = (cloning.tid, cloning.hold);
             state.cloning = None;
+            if hold {
+                return;
+            }
             self.finish_locked(&mut state, l::REP_RETURN, i64::from(tid));
         }
     }
@@ -594,7 +676,10 @@ impl SysThread {
         let unexpected = state.phase != Phase::Dead && !state.exiting;
         state.phase = Phase::Dead;
         state.notif = None;
-        state.cloning = None;
+        if let Some(cloning) = state.cloning.take().filter(Cloning::unclaimed) {
+            // The child may exist and be about to claim: it outlives its parent.
+            self.platform.orphan(cloning.child);
+        }
         unexpected
     }
 
@@ -604,6 +689,14 @@ impl SysThread {
             tid => tid,
         }
     }
+}
+
+/// Who waits for a forked host process to claim its channel.
+pub(crate) enum Unclaimed {
+    /// An application's fork: the parent.
+    Fork(Weak<SysThread>),
+    /// The zygote's.
+    Spare((u64, u64)),
 }
 
 /// A child's side, ready before the host clone.

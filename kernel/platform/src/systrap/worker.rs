@@ -100,14 +100,17 @@ impl Inner {
     fn watch(&self) {
         let none = Mutex::new(());
         let pause = Condvar::new();
+        let mut orphans = false;
         loop {
             {
                 let mut interrupted = self.watchdog.interrupted.lock();
-                while interrupted.is_empty() {
+                while interrupted.is_empty() && !orphans {
                     self.watchdog.wake.wait(&mut interrupted);
+                    orphans = self.has_orphans();
                 }
             }
             pause.wait_for(&mut none.lock(), TICK);
+            orphans = self.orphans_tick();
             let threads = std::mem::take(&mut *self.watchdog.interrupted.lock());
             let late = threads.into_iter().filter(|t| t.upgrade().is_some_and(|t| t.interrupt_tick()));
             let late: Vec<_> = late.collect();
@@ -118,6 +121,11 @@ impl Inner {
     /// `thread` has been told to stop.
     pub(crate) fn watch_interrupt(&self, thread: Weak<SysThread>) {
         self.watchdog.interrupted.lock().push(thread);
+        self.watchdog.wake.notify_one();
+    }
+
+    pub(crate) fn watchdog_wake(&self) {
+        let _order = self.watchdog.interrupted.lock();
         self.watchdog.wake.notify_one();
     }
 
