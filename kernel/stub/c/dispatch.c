@@ -83,43 +83,86 @@ static s64 copy_out(struct tcb *t, s64 result)
     return result;
 }
 
-/* A donated descriptor for the file `id`: from the cache, or asked for by notification. */
-s64 donated_fd(struct tcb *t, u64 id, s32 index)
+static void lock_fds(void)
 {
-    for (u32 i = 0; id && i < 8; i++)
-        if (proc.fds[i].used && proc.fds[i].id == id)
-            return proc.fds[i].fd;
+    while (__atomic_exchange_n(&proc.fds_lock, 1, __ATOMIC_ACQUIRE))
+        pause_cpu();
+}
+static void unlock_fds(void) { __atomic_store_n(&proc.fds_lock, 0, __ATOMIC_RELEASE); }
+
+/* A donated descriptor for the file `id`: from the cache, or asked for by notification. `*at` is for release_fd. */
+s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at)
+{
+    *at = -1;
+    lock_fds();
+    for (u32 i = 0; id && i < 8; i++) {
+        if (proc.fds[i].used && proc.fds[i].id == id) {
+            s32 fd = proc.fds[i].fd;
+            proc.fds[i].users++;
+            *at = (s32)i;
+            unlock_fds();
+            return fd;
+        }
+    }
+    unlock_fds();
     s64 fd = notify(NOTIF_FD, t->ch->slot, (u64)(s64)index, t->ch->space);
-    if (fd < 0)
+    if (fd < 0 || !id)
         return fd;
-    u32 at = __atomic_fetch_add(&proc.next_fd, 1, __ATOMIC_RELAXED) % 8;
-    s32 old = proc.fds[at].used ? proc.fds[at].fd : -1;
-    proc.fds[at].used = 0;
-    proc.fds[at].id = id;
-    proc.fds[at].fd = (s32)fd;
-    proc.fds[at].used = 1;
+    s32 old = -1;
+    lock_fds();
+    for (u32 tries = 0; tries < 8; tries++) {
+        u32 i = proc.next_fd++ % 8;
+        if (proc.fds[i].users)
+            continue;
+        if (proc.fds[i].used)
+            old = proc.fds[i].fd;
+        proc.fds[i].used = 0;
+        proc.fds[i].id = id;
+        proc.fds[i].fd = (s32)fd;
+        proc.fds[i].users = 1;
+        proc.fds[i].used = 1;
+        *at = (s32)i;
+        break;
+    }
+    unlock_fds();
     if (old >= 0)
         gate1(3, old);
     return fd;
+}
+
+/* The descriptor is no longer needed: it stays in the cache, if it is there. */
+void release_fd(s64 fd, s32 at)
+{
+    if (at < 0) {
+        if (fd >= 0)
+            gate1(3, fd);
+        return;
+    }
+    lock_fds();
+    proc.fds[at].users--;
+    unlock_fds();
 }
 
 s64 do_mmap_reply(struct tcb *t)
 {
     struct channel *ch = t->ch;
     u64 addr = ch->op[0], len = ch->op[1], prot = ch->op[2], flags = ch->op[3], off = ch->op[4], id = ch->op[5];
-    s32 index = (s32)ch->op[6];
-    s64 fd = -1;
+    s32 index = (s32)ch->op[6], at = -1;
+    s64 fd = -1, result;
     if (addr < STUB_END && addr + len > STUB_BASE) {
         if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
             return -ENOMEM;
         addr = 0; /* a hint */
     }
     if (index >= 0) {
-        fd = donated_fd(t, id, index);
+        fd = donated_fd(t, id, index, &at);
         if (fd < 0)
             return fd;
     }
-    return gate6(9, addr, len, prot, flags, fd, off);
+    result = gate6(9, addr, len, prot, flags, fd, off);
+    if (fd >= 0)
+        release_fd(fd, at);
+    return result;
 }
 
 static inline void store_args(struct channel *ch, const struct regs *r)

@@ -3,6 +3,7 @@
 
 #define SIG_UNBLOCKABLE ((1UL << 8) | (1UL << 18)) /* SIGKILL, SIGSTOP */
 /* CLOCK_MONOTONIC_RAW (4) included: the vDSO reads it on every kernel since 5.3. */
+#define MEMBARRIER_ALLOWED 0x1f8u
 #define USER_TOP 0x7ffffffff000UL
 
 static s64 local_sigprocmask(struct tcb *t, u64 how, const void *set, void *old, u64 size)
@@ -322,7 +323,13 @@ s64 local_call(struct stop *s, u64 nr)
         if (hits_stub(a0, a1))
             return -ENOMEM;
         return gate3(nr, a0, a1, a2);
-    case 324: return gate3(324, a0, a1, a2);
+    case 324: { /* only the commands that keep to this process */
+        u32 command = (u32)a0;
+        if ((command & ~MEMBARRIER_ALLOWED) || (command & (command - 1)))
+            return -EINVAL;
+        s64 e = gate3(324, command, a1, a2);
+        return command == 0 && e > 0 ? e & (s64)MEMBARRIER_ALLOWED : e;
+    }
     case 334: return gate6(334, a0, a1, a2, a3, 0, 0);
     case 158: return local_arch_prctl(s, a0, a1);
     }

@@ -107,6 +107,8 @@ static s64 clone_thread(struct stop *s, u64 *op)
  * stands at the same address as its parent's. */
 static void claim(struct tcb *t, u64 lo, u64 hi)
 {
+    /* Nothing of the parent's channels is here (the sentry keeps forks and new slabs apart); make sure. */
+    gate2(11, CHANNEL_BASE, STACK_BASE - CHANNEL_BASE);
     s64 fd = notify(NOTIF_CLAIM, lo, hi, 0);
     if (fd < 0 || map_slab(fd, t->region / SLAB_CHANNELS))
         gate1(60, 127);
@@ -114,6 +116,10 @@ static void claim(struct tcb *t, u64 lo, u64 hi)
     t->kicked = 0;
     proc.brk_lock = 0;
     proc.patch_busy = 0;
+    proc.patch_window = 0;
+    proc.fds_lock = 0;
+    for (u32 i = 0; i < 8; i++)
+        proc.fds[i].users = 0;
     proc.sync_core = 0;
 }
 
@@ -212,20 +218,23 @@ static s64 image_step(struct tcb *t, const struct image_op *o)
 {
     struct channel *ch = t->ch;
     s64 e, fd = -1;
+    s32 at = -1;
     switch (o->kind) {
     case OP_MMAP:
-        if (o->fd >= 0 && (fd = donated_fd(t, o->id, o->fd)) < 0)
+        if (o->fd >= 0 && (fd = donated_fd(t, o->id, o->fd, &at)) < 0)
             return fd;
         e = gate6(9, o->addr, o->len, o->prot, o->flags, fd, o->offset);
+        if (fd >= 0)
+            release_fd(fd, at);
         if (is_error(e))
             return e;
         return (o->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && (u64)e != o->addr ? -ENOMEM : 0;
     case OP_ZERO:
-        for (u64 at = o->addr, left = o->len; left;) {
+        for (u64 to = o->addr, left = o->len; left;) {
             u64 n = left < sizeof zeros ? left : sizeof zeros;
-            if (copy_user((void *)at, zeros, n))
+            if (copy_user((void *)to, zeros, n))
                 return -EFAULT;
-            at += n;
+            to += n;
             left -= n;
         }
         return 0;

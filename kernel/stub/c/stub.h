@@ -113,9 +113,9 @@ struct process {
     struct {
         u64 id;
         s32 fd;
-        u32 used;
+        u32 used, users; /* users: threads that are about to map it */
     } fds[8];
-    u32 next_fd;
+    u32 next_fd, fds_lock;
     /* Call site patching. A patch under way: a forked child keeps the record of a half-written window for good. */
     u64 patch_window, patch_trampoline;
     u32 patch_busy, sync_core;
@@ -190,7 +190,8 @@ int patched_boundary(struct tcb *t, struct ucontext *uc); /* 1: the address lies
 void count_trap(struct stop *s, u64 site);
 void setup_signals(struct tcb *t);
 struct tcb *init_region(u32 region, u32 slot);
-s64 donated_fd(struct tcb *t, u64 id, s32 index);
+s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at);
+void release_fd(s64 fd, s32 at);
 void zygote_loop(struct tcb *t) __attribute__((noreturn));
 void zero_bytes(void *p, u64 n);
 void copy_bytes(void *d, const void *s, u64 n);

@@ -37,6 +37,9 @@ pub const MADVISE_ADVICE: u32 = 0x03ff_c51f;
 /// futex(2) operations: WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET.
 pub const FUTEX_OPS: u32 = 0x063b;
 
+/// membarrier(2) commands: QUERY, (REGISTER_)PRIVATE_EXPEDITED, its SYNC_CORE and RSEQ kinds; none that stops every CPU of the host.
+pub const MEMBARRIER_COMMANDS: [u32; 7] = [0, 8, 16, 32, 64, 128, 256];
+
 /// A classic BPF instruction, `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insn {
@@ -95,9 +98,13 @@ fn body(nr: u32) -> Vec<Insn> {
         libc::SYS_mmap => {
             out.extend(within(2, 7));
             out.extend(within(3, MMAP_FLAGS));
+            // Both type bits are MAP_SHARED_VALIDATE. (The low word of the flags is loaded.)
+            out.extend([stmt(ALU_AND, 3), jump(JEQ, 3, 0, 1), trap]);
         }
         libc::SYS_mremap => {
             let (low, high) = arg(1);
+            // Zero duplicates shared pages; so would what wraps to zero when it is rounded up to pages.
+            out.extend([stmt(LD_ABS, high), jump(JGE, 0x8000, 0, 1), trap]);
             out.extend([stmt(LD_ABS, low), jump(JEQ, 0, 0, 3), stmt(LD_ABS, high), jump(JEQ, 0, 0, 1), trap]);
             out.extend(within(3, 7));
         }
@@ -106,6 +113,16 @@ fn body(nr: u32) -> Vec<Insn> {
             out.extend(one_of(2, u32::MAX, MADVISE_ADVICE));
         }
         libc::SYS_futex => out.extend(one_of(1, 127, FUTEX_OPS)),
+        libc::SYS_membarrier => {
+            let (low, _) = arg(0);
+            out.push(stmt(LD_ABS, low));
+            let last = MEMBARRIER_COMMANDS.len() - 1;
+            for (i, command) in MEMBARRIER_COMMANDS.into_iter().enumerate() {
+                let to_allow = u8::try_from(last - i + 1).unwrap_or(0);
+                out.push(jump(JEQ, command, to_allow, 0));
+            }
+            out.push(trap);
+        }
         libc::SYS_clone => {
             let (low, high) = arg(0);
             out.extend([
@@ -125,7 +142,7 @@ fn body(nr: u32) -> Vec<Insn> {
 }
 
 /// The calls that the filter lets through from the gate, the frequent ones first.
-pub const ALLOWED: [i64; 20] = [
+pub const ALLOWED: [i64; 19] = [
     libc::SYS_futex,
     libc::SYS_rt_sigreturn,
     libc::SYS_mmap,
@@ -145,7 +162,6 @@ pub const ALLOWED: [i64; 20] = [
     libc::SYS_mlock,
     libc::SYS_munlock,
     libc::SYS_mlock2,
-    libc::SYS_exit,
 ];
 
 /// Assembles the filter.

@@ -6,6 +6,7 @@
 
 mod channel;
 pub mod filter;
+mod gate;
 mod patch;
 mod pool;
 mod space;
@@ -15,6 +16,7 @@ mod worker;
 pub mod zygote;
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -161,7 +163,8 @@ impl Systrap {
 impl Inner {
     fn run_ready(&self) {
         if let Some(hook) = self.ready.get() {
-            hook();
+            // The hook runs many programs' work: whose panic it was is its business.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook()));
         }
     }
 
@@ -321,6 +324,7 @@ impl Inner {
         self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
         let whole_space = child.space.pid() == 0;
         child.mark_dead();
+        child.leave_gate();
         if whole_space {
             self.spaces.lock().by_id.remove(&child.space.id);
             child.space.retire();
@@ -334,7 +338,7 @@ impl Inner {
         let owner = thread.owner.read().clone();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
-            owner.0.handle(&t, Event::Gone { status });
+            let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, Event::Gone { status })));
         }
     }
 
@@ -395,10 +399,15 @@ impl Inner {
         let unexpected: Vec<_> = threads.iter().filter(|t| t.mark_dead()).cloned().collect();
         self.threads.lock().retain(|_, t| !Arc::ptr_eq(&t.space, &space));
         self.spares.lock().retain(|t| !Arc::ptr_eq(&t.space, &space));
+        self.strangers.lock().waiting.remove(&pid);
         space.retire();
         sys::reap(pid);
+        let waiting = space.gate.lock().close();
         for thread in unexpected {
             self.report_gone(&thread, status);
+        }
+        for clone in waiting {
+            clone.refuse();
         }
         self.run_ready();
     }
@@ -478,6 +487,7 @@ impl Inner {
             strangers.waiting.remove(&pid);
             strangers.dead.retain(|p| *p != pid);
         }
+        child.leave_gate();
         if let Some(parent) = claim.parent.and_then(|p| p.upgrade()) {
             parent.child_claimed();
         }

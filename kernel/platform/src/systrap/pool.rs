@@ -1,6 +1,7 @@
 //! Helper threads for host calls that may block.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ impl Pool {
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
-                job();
+                // A panicking job must not take the thread, which is counted, with it.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 queue = lock.lock();
                 continue;
             }

@@ -9,6 +9,7 @@ use bevor_stub::layout::{SLAB_CHANNELS, SLAB_SIZE};
 use parking_lot::{Condvar, Mutex};
 
 use super::channel::Channel;
+use super::gate::Gate;
 use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
@@ -112,6 +113,7 @@ pub(crate) struct Space {
     pub(crate) alive: AtomicBool,
     pub(crate) tables: Mutex<Tables>,
     pub(crate) patches: Mutex<Patches>,
+    pub(crate) gate: Mutex<Gate>,
     pub(crate) brk: AtomicU64,
     pool: Arc<SlabPool>,
     pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
@@ -137,6 +139,7 @@ impl Space {
             alive: AtomicBool::new(true),
             tables: Mutex::new(tables),
             patches: Mutex::default(),
+            gate: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
@@ -152,6 +155,7 @@ impl Space {
             alive: AtomicBool::new(true),
             tables: Mutex::new(Tables { slabs: vec![Some(slab)], confirmed: vec![true], slots, threads: Vec::new() }),
             patches: Mutex::default(),
+            gate: Mutex::default(),
             brk: AtomicU64::new(0),
             pool: Arc::clone(pool),
             files: Arc::clone(files),

@@ -1,5 +1,6 @@
 //! One host thread: its events, its replies, and how it is woken.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -10,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::Inner;
 use super::channel::{Channel, Request, Window};
+use super::gate::Waiting;
 use super::space::Space;
 use super::sys;
 use crate::api::{
@@ -103,6 +105,8 @@ pub(crate) struct SysThread {
     /// Host tid as the host kernel told it (0: not yet known; the channel's word is only the stub's claim).
     pub(crate) tid: AtomicI32,
     pub(crate) owner: RwLock<Option<OwnerRef>>,
+    /// Held until the clone that makes this thread is through: the parent's space, and whether it is shared.
+    token: Mutex<Option<(Arc<Space>, bool)>>,
     pub(crate) state: Mutex<State>,
     /// A kind of its own: the zygote's main thread.
     pub(crate) zygote: bool,
@@ -137,6 +141,7 @@ impl SysThread {
             streak: AtomicI32::new(0),
             tid: AtomicI32::new(0),
             owner: RwLock::new(owner),
+            token: Mutex::new(None),
             state: Mutex::new(State {
                 phase: Phase::Running,
                 request: None,
@@ -200,6 +205,7 @@ impl SysThread {
             l::REQ_INTERRUPTED => Event::Interrupted,
             l::REQ_STARTED => {
                 self.space.slab_confirmed(self.slot);
+                self.leave_gate();
                 if self.start_image() {
                     return;
                 }
@@ -218,7 +224,10 @@ impl SysThread {
         let owner = self.owner.read().clone();
         if let Some(owner) = owner {
             let me: Arc<dyn Thread> = Arc::<Self>::clone(self) as Arc<dyn Thread>;
-            owner.0.handle(&me, event);
+            // A panic over one program's event ends that program.
+            if catch_unwind(AssertUnwindSafe(|| owner.0.handle(&me, event))).is_err() {
+                self.space.kill();
+            }
         }
         // Without an owner it is a spare: it stays stopped until `exec` gives it an image.
     }
@@ -372,7 +381,16 @@ impl SysThread {
     fn patch(&self, args: &[u64; 6]) {
         use super::patch::Step;
         let [site, nr, result, ..] = *args;
-        let step = self.platform.patch_step(self, site, nr, result.cast_signed());
+        let step = if self.space.gate.lock().enter_patch(self.slot) {
+            let step = self.platform.patch_step(self, site, nr, result.cast_signed());
+            if matches!(step, Step::Done) {
+                self.space.gate.lock().leave_patch();
+                Self::begin_waiting(&self.space);
+            }
+            step
+        } else {
+            Step::Done
+        };
         let (kind, a, b) = match step {
             Step::Done => (l::PATCH_DONE, 0, 0),
             Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
@@ -505,12 +523,45 @@ impl SysThread {
         self.finish_locked(&mut state, l::REP_EXEC, 0);
     }
 
-    fn reply_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
+    /// A clone: begun at once, or when the address space's other clones and patches are through.
+    fn reply_clone(self: &Arc<Self>, op: CloneOp, owner: OwnerRef) {
+        let clone = Waiting { parent: Arc::clone(self), op, owner };
+        let turn = self.space.gate.lock().enter(clone);
+        match turn {
+            Ok(Some(clone)) => self.begin_clone(&clone.op, clone.owner),
+            Ok(None) => self.park(),
+            Err(clone) => clone.refuse(),
+        }
+    }
+
+    /// The clone that made this thread is through or has failed: the next ones in the parent's address space begin.
+    pub(crate) fn leave_gate(&self) {
+        let token = self.token.lock().take();
+        if let Some((space, share_vm)) = token {
+            space.gate.lock().leave(share_vm);
+            Self::begin_waiting(&space);
+        }
+    }
+
+    fn begin_waiting(space: &Arc<Space>) {
+        loop {
+            let next = space.gate.lock().next();
+            let Some(clone) = next else { return };
+            clone.parent.begin_clone(&clone.op, clone.owner);
+        }
+    }
+
+    fn begin_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
         let prepared = if op.share_vm { self.prepare_thread(owner) } else { self.platform.prepare_fork(self, owner) };
         let prepared = match prepared {
             Ok(p) => p,
-            Err(errno) => return self.finish(l::REP_RETURN, errno.to_result()),
+            Err(errno) => {
+                self.space.gate.lock().leave(op.share_vm);
+                self.finish(l::REP_RETURN, errno.to_result());
+                return Self::begin_waiting(&self.space);
+            }
         };
+        *prepared.child.token.lock() = Some((Arc::clone(&self.space), op.share_vm));
         prepared.child.channel.set_sigmask(self.channel.sigmask());
         // A thread starts without one; a fork's or vfork's child has its parent's.
         if !op.share_vm || op.hold_parent {
@@ -699,6 +750,14 @@ pub(crate) enum Unclaimed {
     Spare((u64, u64)),
 }
 
+impl Waiting {
+    /// The process is gone before its clone could begin: the child's owner hears so.
+    pub(crate) fn refuse(self) {
+        let parent: Arc<dyn Thread> = self.parent;
+        self.owner.0.handle(&parent, Event::Gone { status: 0 });
+    }
+}
+
 /// A child's side, ready before the host clone.
 pub(crate) struct Prepared {
     pub(crate) child: Arc<SysThread>,
@@ -737,7 +796,7 @@ impl Thread for SysThread {
             Reply::Mmap(op) => self.reply_mmap(*op),
             Reply::Clone(op, owner) => {
                 if let Some(me) = self.me.upgrade() {
-                    me.reply_clone(&op, owner);
+                    me.reply_clone(op, owner);
                 }
             }
             Reply::Exit { clear_tid, robust_list } => {

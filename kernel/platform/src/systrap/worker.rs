@@ -6,6 +6,7 @@
 //! clears the word, and looks once more, before it goes. Spinning is for threads whose calls are answered at once: one whose call parks, or
 //! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -86,7 +87,10 @@ impl Inner {
         loop {
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
-                    self.notification(&n);
+                    let served = catch_unwind(AssertUnwindSafe(|| self.notification(&n)));
+                    if served.is_err() {
+                        let _ = sys::notif_send(&self.listener, n.id, Errno::EPERM.to_result());
+                    }
                     self.run_ready();
                 }
                 Ok(None) => {}
