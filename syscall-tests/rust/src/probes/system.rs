@@ -10,7 +10,9 @@ use super::prelude::*;
 pub(super) const PROBES: &[Probe] = &[
     probe(
         "ids/get",
-        &["uid", "gid", "pid", "tid", "resuid", "resgid"],
+        &[
+            "uid", "euid", "gid", "egid", "pid", "tid", "resuid", "resgid",
+        ],
         get_ids,
     ),
     probe(
@@ -21,13 +23,23 @@ pub(super) const PROBES: &[Probe] = &[
             "keep",
             "denied",
             "dropped",
+            "getuid",
+            "geteuid",
             "capabilities",
         ],
         setresuid,
     ),
     probe(
         "ids/setuid",
-        &["root_drops_all", "setreuid", "setgid", "fsuid", "back"],
+        &[
+            "root_drops_all",
+            "setreuid",
+            "setgid",
+            "getgid",
+            "getegid",
+            "fsuid",
+            "back",
+        ],
         setuid,
     ),
     probe(
@@ -86,7 +98,15 @@ pub(super) const PROBES: &[Probe] = &[
     ),
     probe(
         "misc/priority",
-        &["nice", "get", "bad_which", "scheduler"],
+        &[
+            "nice",
+            "get",
+            "bad_which",
+            "scheduler",
+            "batch",
+            "max",
+            "fifo_max",
+        ],
         priority,
     ),
     probe(
@@ -119,6 +139,8 @@ fn get_ids() {
     obs("gid", g)
         .state("real", matches(&gids, 0, g.raw))
         .state("effective", matches(&gids, 1, e.raw));
+    obs("euid", sys!(geteuid)).state("real", yes(sys!(geteuid).raw == u.raw));
+    obs("egid", sys!(getegid)).state("real", yes(sys!(getegid).raw == g.raw));
     let p = sys!(getpid);
     obs("pid", p)
         .pid()
@@ -129,6 +151,7 @@ fn get_ids() {
     let [a, b, c] = &mut ids;
     let r = sys!(getresuid, a, b, c);
     obs("resuid", r).state("ids", list(ids.map(|i| yes(i64::from(i) == u.raw))));
+    ids = [9; 3];
     let [a, b, c] = &mut ids;
     let r = sys!(getresgid, a, b, c);
     obs("resgid", r).state("ids", list(ids.map(|i| yes(i64::from(i) == g.raw))));
@@ -155,6 +178,8 @@ fn setresuid() {
     obs("dropped", r)
         .state("ids", resuid())
         .state("capabilities", text(status_of_self("CapEff")));
+    obs("getuid", sys!(getuid));
+    obs("geteuid", sys!(geteuid));
     obs("denied", sys!(setresuid, 0, 0, 0)).state("ids", resuid());
     obs("capabilities", sys!(setgid, 5)).state("group", int(sys!(getgid).raw));
 }
@@ -174,6 +199,8 @@ fn setuid() {
     obs("setgid", r)
         .arg("gid", int(2000))
         .state("ids", list(ids.map(uint)));
+    obs("getgid", sys!(getgid));
+    obs("getegid", sys!(getegid));
     let r = sys!(setreuid, 1500, -1);
     obs("setreuid", r)
         .arg("ruid", int(1500))
@@ -182,7 +209,9 @@ fn setuid() {
     obs("root_drops_all", r)
         .arg("uid", int(1000))
         .state("ids", resuid());
-    obs("back", sys!(setuid, 0)).arg("uid", int(0)).state("ids", resuid());
+    obs("back", sys!(setuid, 0))
+        .arg("uid", int(0))
+        .state("ids", resuid());
 }
 
 fn groups() {
@@ -311,6 +340,7 @@ fn nofile() {
             yes(replaced.rlim_cur == old.rlim_cur && replaced.rlim_max == old.rlim_max),
         )
         .state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
+    now = libc::rlimit64::zero();
     let r = sys!(getrlimit, libc::RLIMIT_NOFILE, &mut now);
     obs("getrlimit", r).state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
     let wrong = libc::rlimit64 {
@@ -514,9 +544,14 @@ fn priority() {
     obs("nice", r).arg("nice", int(7)).state("stat", text(nice));
     obs("get", sys!(getpriority, 0, 0));
     obs("bad_which", sys!(getpriority, 9, 0)).arg("which", int(9));
-    obs("scheduler", sys!(sched_getscheduler, 0))
-        .state("max", int(sys!(sched_get_priority_max, 0).raw))
-        .state("fifo_max", int(sys!(sched_get_priority_max, 1).raw));
+    let normal = sys!(sched_getscheduler, 0).raw;
+    let r = sys!(sched_setscheduler, 0, libc::SCHED_BATCH, &0_i32);
+    obs("batch", r)
+        .arg("policy", int(libc::SCHED_BATCH))
+        .state("before", int(normal));
+    obs("scheduler", sys!(sched_getscheduler, 0));
+    obs("max", sys!(sched_get_priority_max, libc::SCHED_OTHER));
+    obs("fifo_max", sys!(sched_get_priority_max, libc::SCHED_FIFO));
 }
 
 fn membarrier() {
