@@ -165,7 +165,9 @@ bool proc_status(long pid, const char *key, char *buf, size_t cap)
 {
 	char path[32], text[4096];
 	snprintf(path, sizeof path, pid ? "/proc/%ld/status" : "/proc/self/status", pid);
-	long n = must(get_file(path, text, sizeof text - 1));
+	long n = get_file(path, text, sizeof text - 1);
+	if (n < 0)
+		return false;
 	text[n] = 0;
 	size_t len = strlen(key);
 	for (char *at = text; at != NULL; at = strchr(at, '\n')) {

@@ -41,8 +41,6 @@ PROBE("thread/many", "counted")
 		thread_start(&threads[i], body, NULL);
 	for (size_t i = 0; i < countof(threads); i++)
 		thread_join(&threads[i]);
-	char text[16] = "";
-	proc_status(0, "Threads", text, sizeof text);
 	observe("counted", "clone", ret_int(0), ARGS(f_uint("threads", countof(threads))),
 		STATE(f_int("counter", counter), f_int("broken", order_broken), f_int("lock", lock)));
 }
