@@ -30,13 +30,13 @@ static long interrupt(unsigned long flags, struct timespec *timeout)
 	limit = timeout;
 	on_signal(SIGUSR1, handler, flags, 0);
 	thread_start(&t, waiter, NULL);
-	await_sleep(sys(getpid), t.tid);
+	await_waiters(&word, FUTEX_PRIVATE_FLAG, 0, 1);
 	must(sys(tgkill, sys(getpid), t.tid, SIGUSR1));
 	while (runs == 0)
 		sys(sched_yield);
 	long woken = 0;
 	if (flags & SA_RESTART) {
-		await_sleep(sys(getpid), t.tid);
+		await_waiters(&word, FUTEX_PRIVATE_FLAG, 0, 1);
 		woken = sys(futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
 	}
 	thread_join(&t);
@@ -58,7 +58,7 @@ PROBE("futex/interrupted", "no_restart", "restart", "timed", "timed_restart", "s
 	runs = 0;
 	on_signal(SIGUSR1, handler, SA_RESTART, 0);
 	thread_start(&t, waiter, NULL);
-	await_sleep(sys(getpid), t.tid);
+	await_waiters(&word, FUTEX_PRIVATE_FLAG, 0, 1);
 	must(sys(tgkill, sys(getpid), t.tid, SIGUSR1));
 	thread_join(&t);
 	observe("timed_restart", "futex", ret_int(result), ARGS(f_hex("sa_flags", SA_RESTART)), STATE(f_int("handler_ran", runs)));
