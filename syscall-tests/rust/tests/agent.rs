@@ -10,12 +10,7 @@ fn hello_tells_the_kernel() {
     let mut agent = Agent::start();
     agent.order(&json!({"hello": true}));
     let hello = &agent.event()["hello"];
-    assert!(
-        hello["uname"]
-            .as_str()
-            .is_some_and(|u| u.starts_with("Linux ")),
-        "{hello}"
-    );
+    assert!(hello["uname"].as_str().is_some_and(|u| u.starts_with("Linux ")), "{hello}");
     assert!(hello["dmesg"].is_string(), "{hello}");
     agent.quit();
 }
@@ -63,11 +58,6 @@ fn a_work_folder_is_fresh_and_removed_afterwards() {
         assert_eq!(done["exit"], 0);
         assert!(lines[1].contains("\"errno\":null"), "{lines:?}");
     }
-    assert_eq!(
-        std::fs::read_dir(agent.work())
-            .expect("the work folder")
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(agent.work()).expect("the work folder").count(), 0);
     agent.quit();
 }

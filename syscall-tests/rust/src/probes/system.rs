@@ -1,150 +1,49 @@
 //! Identities, limits, prctl, and what the system says about itself.
 
 use libc::{
-    PR_GET_DUMPABLE, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_SET_DUMPABLE,
-    PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
+    PR_GET_DUMPABLE, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
 };
 
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe(
-        "ids/get",
-        &[
-            "uid", "euid", "gid", "egid", "pid", "tid", "resuid", "resgid",
-        ],
-        get_ids,
-    ),
-    probe(
-        "ids/setresuid",
-        &[
-            "effective",
-            "back",
-            "keep",
-            "denied",
-            "dropped",
-            "getuid",
-            "geteuid",
-            "capabilities",
-        ],
-        setresuid,
-    ),
-    probe(
-        "ids/setuid",
-        &[
-            "root_drops_all",
-            "setreuid",
-            "setgid",
-            "getgid",
-            "getegid",
-            "fsuid",
-            "back",
-        ],
-        setuid,
-    ),
-    probe(
-        "ids/groups",
-        &["set", "count", "small", "too_many", "file_access", "denied"],
-        groups,
-    ),
+    probe("ids/get", &["uid", "euid", "gid", "egid", "pid", "tid", "resuid", "resgid"], get_ids),
+    probe("ids/setresuid", &["effective", "back", "keep", "denied", "dropped", "getuid", "geteuid", "capabilities"], setresuid),
+    probe("ids/setuid", &["root_drops_all", "setreuid", "setgid", "getgid", "getegid", "fsuid", "back"], setuid),
+    probe("ids/groups", &["set", "count", "small", "too_many", "file_access", "denied"], groups),
     probe("prctl/name", &["set", "comm", "truncated", "thread"], name),
-    probe(
-        "prctl/flags",
-        &[
-            "no_new_privs",
-            "no_new_privs_off",
-            "dumpable",
-            "bad_dumpable",
-            "unknown",
-        ],
-        prctl_flags,
-    ),
-    probe(
-        "prctl/pdeathsig",
-        &["set", "forked", "delivered", "bad"],
-        pdeathsig,
-    ),
+    probe("prctl/flags", &["no_new_privs", "no_new_privs_off", "dumpable", "bad_dumpable", "unknown"], prctl_flags),
+    probe("prctl/pdeathsig", &["set", "forked", "delivered", "bad"], pdeathsig),
     probe(
         "rlimit/nofile",
-        &[
-            "get",
-            "lower",
-            "getrlimit",
-            "soft_over_hard",
-            "bad_resource",
-            "inherited",
-            "other_process",
-        ],
+        &["get", "lower", "getrlimit", "soft_over_hard", "bad_resource", "inherited", "other_process"],
         nofile,
     ),
     probe("rlimit/fsize", &["partial", "efbig", "signal"], fsize),
     probe("rlimit/address_space", &["mmap", "brk"], address_space),
     probe("misc/uname", &["uname", "efault"], uname),
     probe("misc/sysinfo", &["sysinfo"], sysinfo),
-    probe(
-        "misc/getrandom",
-        &["fills", "nonblock", "zero", "bad_flags", "efault"],
-        getrandom,
-    ),
-    probe(
-        "misc/usage",
-        &["times", "self", "children", "bad_who"],
-        usage,
-    ),
-    probe(
-        "misc/affinity",
-        &["get", "set", "empty", "small", "getcpu", "yield"],
-        affinity,
-    ),
-    probe(
-        "misc/priority",
-        &[
-            "nice",
-            "get",
-            "bad_which",
-            "scheduler",
-            "batch",
-            "max",
-            "fifo_max",
-        ],
-        priority,
-    ),
-    probe(
-        "misc/membarrier",
-        &["query", "register", "barrier", "bad"],
-        membarrier,
-    ),
-    probe(
-        "misc/sync",
-        &["fsync", "fdatasync", "fsync_pipe", "ebadf"],
-        sync,
-    ),
+    probe("misc/getrandom", &["fills", "nonblock", "zero", "bad_flags", "efault"], getrandom),
+    probe("misc/usage", &["times", "self", "children", "bad_who"], usage),
+    probe("misc/affinity", &["get", "set", "empty", "small", "getcpu", "yield"], affinity),
+    probe("misc/priority", &["nice", "get", "bad_which", "scheduler", "batch", "max", "fifo_max"], priority),
+    probe("misc/membarrier", &["query", "register", "barrier", "bad"], membarrier),
+    probe("misc/sync", &["fsync", "fdatasync", "fsync_pipe", "ebadf"], sync),
 ];
 
 fn get_ids() {
-    let status = |key| {
-        status_of_self(key)
-            .split_ascii_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let status = |key| status_of_self(key).split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let (uids, gids) = (status("Uid"), status("Gid"));
-    let matches =
-        |v: &[String], i: usize, raw: i64| yes(v.get(i).is_some_and(|t| *t == raw.to_string()));
+    let matches = |v: &[String], i: usize, raw: i64| yes(v.get(i).is_some_and(|t| *t == raw.to_string()));
     let (u, e) = (sys!(getuid), sys!(geteuid));
-    obs("uid", u)
-        .state("real", matches(&uids, 0, u.raw))
-        .state("effective", matches(&uids, 1, e.raw));
+    obs("uid", u).state("real", matches(&uids, 0, u.raw)).state("effective", matches(&uids, 1, e.raw));
     let (g, e) = (sys!(getgid), sys!(getegid));
-    obs("gid", g)
-        .state("real", matches(&gids, 0, g.raw))
-        .state("effective", matches(&gids, 1, e.raw));
+    obs("gid", g).state("real", matches(&gids, 0, g.raw)).state("effective", matches(&gids, 1, e.raw));
     obs("euid", sys!(geteuid)).state("real", yes(sys!(geteuid).raw == u.raw));
     obs("egid", sys!(getegid)).state("real", yes(sys!(getegid).raw == g.raw));
     let p = sys!(getpid);
-    obs("pid", p)
-        .pid()
-        .state("status", yes(status_of_self("Pid") == p.raw.to_string()));
+    obs("pid", p).pid().state("status", yes(status_of_self("Pid") == p.raw.to_string()));
     let t = sys!(gettid);
     obs("tid", t).pid().state("main", yes(t.raw == p.raw));
     let mut ids = [9_u32; 3];
@@ -166,18 +65,13 @@ fn resuid() -> Value {
 
 fn setresuid() {
     let r = sys!(setresuid, -1, 1000, -1);
-    obs("effective", r)
-        .arg("euid", int(1000))
-        .state("ids", resuid())
-        .state("fs_uid", text(status_of_self("Uid")));
+    obs("effective", r).arg("euid", int(1000)).state("ids", resuid()).state("fs_uid", text(status_of_self("Uid")));
     let r = sys!(setresuid, -1, 0, -1);
     obs("back", r).arg("euid", int(0)).state("ids", resuid());
     let r = sys!(setresuid, -1, -1, -1);
     obs("keep", r).state("ids", resuid());
     let r = sys!(setresuid, 1000, 1000, 1000);
-    obs("dropped", r)
-        .state("ids", resuid())
-        .state("capabilities", text(status_of_self("CapEff")));
+    obs("dropped", r).state("ids", resuid()).state("capabilities", text(status_of_self("CapEff")));
     obs("getuid", sys!(getuid));
     obs("geteuid", sys!(geteuid));
     obs("denied", sys!(setresuid, 0, 0, 0)).state("ids", resuid());
@@ -189,29 +83,19 @@ fn setuid() {
     let r = sys!(setfsuid, 1234);
     put(c"owned", b"");
     sys!(setfsuid, 0).must();
-    obs("fsuid", r)
-        .arg("uid", int(1234))
-        .state("owner", uint(lstat(c"owned").st_uid));
+    obs("fsuid", r).arg("uid", int(1234)).state("owner", uint(lstat(c"owned").st_uid));
     let r = sys!(setgid, 2000);
     let mut ids = [9_u32; 3];
     let [a, b, c] = &mut ids;
     sys!(getresgid, a, b, c).must();
-    obs("setgid", r)
-        .arg("gid", int(2000))
-        .state("ids", list(ids.map(uint)));
+    obs("setgid", r).arg("gid", int(2000)).state("ids", list(ids.map(uint)));
     obs("getgid", sys!(getgid));
     obs("getegid", sys!(getegid));
     let r = sys!(setreuid, 1500, -1);
-    obs("setreuid", r)
-        .arg("ruid", int(1500))
-        .state("ids", resuid());
+    obs("setreuid", r).arg("ruid", int(1500)).state("ids", resuid());
     let r = sys!(setuid, 1000);
-    obs("root_drops_all", r)
-        .arg("uid", int(1000))
-        .state("ids", resuid());
-    obs("back", sys!(setuid, 0))
-        .arg("uid", int(0))
-        .state("ids", resuid());
+    obs("root_drops_all", r).arg("uid", int(1000)).state("ids", resuid());
+    obs("back", sys!(setuid, 0)).arg("uid", int(0)).state("ids", resuid());
 }
 
 fn groups() {
@@ -219,9 +103,7 @@ fn groups() {
     let r = sys!(setgroups, 3, &wanted);
     let mut got = [0_u32; 8];
     let n = sys!(getgroups, 8, &mut got).count();
-    obs("set", r)
-        .state("groups", set(got[..n].iter().map(|g| uint(*g))))
-        .state("status", text(status_of_self("Groups")));
+    obs("set", r).state("groups", set(got[..n].iter().map(|g| uint(*g)))).state("status", text(status_of_self("Groups")));
     obs("count", sys!(getgroups, 0, 0));
     obs("small", sys!(getgroups, 2, &mut got)).arg("size", int(2));
     obs("too_many", sys!(setgroups, 70000, &wanted)).arg("size", int(70000));
@@ -232,11 +114,7 @@ fn groups() {
     let page = shared();
     in_child(|| {
         sys!(setresuid, 1000, 1000, 1000).must();
-        store(
-            page,
-            0,
-            i64::from(sys!(openat, libc::AT_FDCWD, c"f", libc::O_RDONLY).errno() == 0),
-        );
+        store(page, 0, i64::from(sys!(openat, libc::AT_FDCWD, c"f", libc::O_RDONLY).errno() == 0));
         store(page, 1, sys!(setgroups, 0, 0).raw);
         0
     });
@@ -248,9 +126,7 @@ fn name() {
     let r = sys!(prctl, PR_SET_NAME, c"my name", 0, 0, 0);
     let mut got = [b'.'; 17];
     sys!(prctl, PR_GET_NAME, &mut got, 0, 0, 0).must();
-    obs("set", r)
-        .state("name", text(got))
-        .state("status", text(status_of_self("Name")));
+    obs("set", r).state("name", text(got)).state("status", text(status_of_self("Name")));
     obs("comm", answer("read", 0)).state("comm", text(get(c"/proc/self/comm")));
     let r = sys!(prctl, PR_SET_NAME, c"0123456789abcdefXYZ", 0, 0, 0);
     obs("truncated", r).state("comm", text(get(c"/proc/self/comm")));
@@ -270,8 +146,7 @@ fn prctl_flags() {
     obs("no_new_privs_off", r).state("kept", int(get(PR_GET_NO_NEW_PRIVS)));
     let r = sys!(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     obs("dumpable", r).state("now", int(get(PR_GET_DUMPABLE)));
-    obs("bad_dumpable", sys!(prctl, PR_SET_DUMPABLE, 2, 0, 0, 0))
-        .state("now", int(get(PR_GET_DUMPABLE)));
+    obs("bad_dumpable", sys!(prctl, PR_SET_DUMPABLE, 2, 0, 0, 0)).state("now", int(get(PR_GET_DUMPABLE)));
     obs("unknown", sys!(prctl, 9999, 0, 0, 0, 0)).arg("op", int(9999));
 }
 
@@ -294,11 +169,7 @@ fn pdeathsig() {
             sys!(prctl, PR_SET_PDEATHSIG, libc::SIGUSR2, 0, 0, 0).must();
             sys!(write, p[1], b"r", 1).must();
             let wanted = bit(libc::SIGUSR2);
-            store(
-                page,
-                1,
-                sys!(rt_sigtimedwait, &wanted, 0, &timespec(5000 * MS), 8).raw,
-            );
+            store(page, 1, sys!(rt_sigtimedwait, &wanted, 0, &timespec(5000 * MS), 8).raw);
             0
         });
         store(page, 0, i64::from(inner));
@@ -316,41 +187,23 @@ fn nofile() {
     let mut old = libc::rlimit64::zero();
     let r = sys!(prlimit64, 0, libc::RLIMIT_NOFILE, 0, &mut old);
     let limits = String::from_utf8_lossy(&get(c"/proc/self/limits")).into_owned();
-    let line = limits
-        .lines()
-        .find(|l| l.starts_with("Max open files"))
-        .unwrap_or_default();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap_or_default();
     obs("get", r)
         .state("ordered", yes(old.rlim_cur <= old.rlim_max))
-        .state(
-            "proc",
-            yes(line.split_ascii_whitespace().nth(3) == Some(old.rlim_cur.to_string().as_str())),
-        );
-    let new = libc::rlimit64 {
-        rlim_cur: 600,
-        rlim_max: 700,
-    };
+        .state("proc", yes(line.split_ascii_whitespace().nth(3) == Some(old.rlim_cur.to_string().as_str())));
+    let new = libc::rlimit64 { rlim_cur: 600, rlim_max: 700 };
     let mut replaced = libc::rlimit64::zero();
     let r = sys!(prlimit64, 0, libc::RLIMIT_NOFILE, &new, &mut replaced);
     let mut now = libc::rlimit64::zero();
     sys!(prlimit64, 0, libc::RLIMIT_NOFILE, 0, &mut now).must();
     obs("lower", r)
-        .state(
-            "old",
-            yes(replaced.rlim_cur == old.rlim_cur && replaced.rlim_max == old.rlim_max),
-        )
+        .state("old", yes(replaced.rlim_cur == old.rlim_cur && replaced.rlim_max == old.rlim_max))
         .state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
     now = libc::rlimit64::zero();
     let r = sys!(getrlimit, libc::RLIMIT_NOFILE, &mut now);
     obs("getrlimit", r).state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
-    let wrong = libc::rlimit64 {
-        rlim_cur: 701,
-        rlim_max: 700,
-    };
-    obs(
-        "soft_over_hard",
-        sys!(setrlimit, libc::RLIMIT_NOFILE, &wrong),
-    );
+    let wrong = libc::rlimit64 { rlim_cur: 701, rlim_max: 700 };
+    obs("soft_over_hard", sys!(setrlimit, libc::RLIMIT_NOFILE, &wrong));
     obs("bad_resource", sys!(prlimit64, 0, 99, 0, &mut now)).arg("resource", int(99));
     let child = in_child(|| {
         let mut l = libc::rlimit64::zero();
@@ -366,20 +219,14 @@ fn nofile() {
         sys!(prlimit64, 0, libc::RLIMIT_NOFILE, 0, &mut l).must();
         i32::from(l.rlim_cur == 555)
     });
-    let new = libc::rlimit64 {
-        rlim_cur: 555,
-        rlim_max: 700,
-    };
+    let new = libc::rlimit64 { rlim_cur: 555, rlim_max: 700 };
     let r = sys!(prlimit64, other, libc::RLIMIT_NOFILE, &new, 0);
     sys!(write, p[1], b"x", 1).must();
     obs("other_process", r).state("seen_there", int(libc::WEXITSTATUS(reap(other))));
 }
 
 fn fsize() {
-    let limit = libc::rlimit64 {
-        rlim_cur: 10,
-        rlim_max: 10,
-    };
+    let limit = libc::rlimit64 { rlim_cur: 10, rlim_max: 10 };
     let page = shared();
     let status = in_child(|| {
         sys!(prlimit64, 0, libc::RLIMIT_FSIZE, &limit, 0).must();
@@ -391,9 +238,7 @@ fn fsize() {
         mask(libc::SIG_UNBLOCK, bit(libc::SIGXFSZ));
         0
     });
-    obs("partial", answer("write", load(page, 0)))
-        .arg("count", int(16))
-        .state("data", bytes(get(c"f")));
+    obs("partial", answer("write", load(page, 0))).arg("count", int(16)).state("data", bytes(get(c"f")));
     obs("efbig", answer("write", load(page, 1))).state("pending", hex(load(page, 2)));
     obs("signal", answer("rt_sigprocmask", 0)).state("death", int(status));
 }
@@ -401,18 +246,11 @@ fn fsize() {
 fn address_space() {
     let page = shared();
     in_child(|| {
-        let limit = libc::rlimit64 {
-            rlim_cur: 1 << 20,
-            rlim_max: 1 << 20,
-        };
+        let limit = libc::rlimit64 { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
         let top = sys!(brk, 0).raw;
         sys!(prlimit64, 0, libc::RLIMIT_AS, &limit, 0).must();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        store(
-            page,
-            0,
-            sys!(mmap, 0, 1 << 26, libc::PROT_READ, flags, -1, 0).raw,
-        );
+        store(page, 0, sys!(mmap, 0, 1 << 26, libc::PROT_READ, flags, -1, 0).raw);
         store(page, 1, sys!(brk, top + (1 << 26)).raw - top);
         0
     });
@@ -423,25 +261,12 @@ fn address_space() {
 fn uname() {
     let mut u = libc::utsname::zero();
     let r = sys!(uname, &mut u);
-    let part = |f: &[libc::c_char]| {
-        text(
-            f.iter()
-                .take_while(|c| **c != 0)
-                .map(|c| c.cast_unsigned())
-                .collect::<Vec<_>>(),
-        )
-    };
+    let part = |f: &[libc::c_char]| text(f.iter().take_while(|c| **c != 0).map(|c| c.cast_unsigned()).collect::<Vec<_>>());
     obs("uname", r)
         .state("sysname", part(&u.sysname))
         .state("machine", part(&u.machine))
         .state("nodename", part(&u.nodename))
-        .state(
-            "release",
-            yes(u
-                .release
-                .first()
-                .is_some_and(|c| c.cast_unsigned().is_ascii_digit())),
-        );
+        .state("release", yes(u.release.first().is_some_and(|c| c.cast_unsigned().is_ascii_digit())));
     obs("efault", sys!(uname, NOWHERE));
 }
 
@@ -464,12 +289,8 @@ fn getrandom() {
     obs("fills", r)
         .state("differ", yes(a != b))
         .state("beyond", bytes(&a[60..]))
-        .state(
-            "zeroes",
-            yes(a[..60].iter().filter(|x| **x == 0).count() < 20),
-        );
-    obs("nonblock", sys!(getrandom, &mut a, 16, libc::GRND_NONBLOCK))
-        .arg("flags", hex(libc::GRND_NONBLOCK));
+        .state("zeroes", yes(a[..60].iter().filter(|x| **x == 0).count() < 20));
+    obs("nonblock", sys!(getrandom, &mut a, 16, libc::GRND_NONBLOCK)).arg("flags", hex(libc::GRND_NONBLOCK));
     obs("zero", sys!(getrandom, &mut a, 0, 0));
     obs("bad_flags", sys!(getrandom, &mut a, 16, 0x100)).arg("flags", hex(0x100));
     obs("efault", sys!(getrandom, NOWHERE, 16, 0));
@@ -495,11 +316,7 @@ fn usage() {
         .state("children", yes(t.tms_cutime + t.tms_cstime >= 2));
     let mut u = libc::rusage::zero();
     let r = sys!(getrusage, libc::RUSAGE_SELF, &mut u);
-    let us = |u: &libc::rusage| {
-        (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1_000_000
-            + u.ru_utime.tv_usec
-            + u.ru_stime.tv_usec
-    };
+    let us = |u: &libc::rusage| (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1_000_000 + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
     obs("self", r)
         .state("cpu_us", dur(us(&u), 20_000, 9_000_000))
         .state("maxrss", yes(u.ru_maxrss > 0))
@@ -513,17 +330,14 @@ fn affinity() {
     let mut set = [0_u64; 16];
     let r = sys!(sched_getaffinity, 0, 128, &mut set);
     let first = set[0].trailing_zeros();
-    obs("get", r)
-        .ret(yes(r.raw >= 8 && r.raw % 8 == 0))
-        .state("cpus", yes(set[0] != 0));
+    obs("get", r).ret(yes(r.raw >= 8 && r.raw % 8 == 0)).state("cpus", yes(set[0] != 0));
     let one = [1_u64 << first, 0];
     let r = sys!(sched_setaffinity, 0, 16, &one);
     let mut now = [0_u64; 16];
     sys!(sched_getaffinity, 0, 128, &mut now).must();
-    obs("set", r).state("only_it", yes(now[0] == one[0])).state(
-        "status",
-        yes(status_of_self("Cpus_allowed_list") == first.to_string()),
-    );
+    obs("set", r)
+        .state("only_it", yes(now[0] == one[0]))
+        .state("status", yes(status_of_self("Cpus_allowed_list") == first.to_string()));
     obs("empty", sys!(sched_setaffinity, 0, 8, &0_u64));
     obs("small", sys!(sched_getaffinity, 0, 4, &mut now)).arg("len", int(4));
     let (mut cpu, mut node) = (99_u32, 99_u32);
@@ -535,20 +349,13 @@ fn affinity() {
 fn priority() {
     let r = sys!(setpriority, 0, 0, 7);
     let stat = String::from_utf8_lossy(&get(c"/proc/self/stat")).into_owned();
-    let nice = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.split_ascii_whitespace().nth(16))
-        .unwrap_or_default()
-        .to_owned();
+    let nice = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(16)).unwrap_or_default().to_owned();
     obs("nice", r).arg("nice", int(7)).state("stat", text(nice));
     obs("get", sys!(getpriority, 0, 0));
     obs("bad_which", sys!(getpriority, 9, 0)).arg("which", int(9));
     let normal = sys!(sched_getscheduler, 0).raw;
     let r = sys!(sched_setscheduler, 0, libc::SCHED_BATCH, &0_i32);
-    obs("batch", r)
-        .arg("policy", int(libc::SCHED_BATCH))
-        .state("before", int(normal));
+    obs("batch", r).arg("policy", int(libc::SCHED_BATCH)).state("before", int(normal));
     obs("scheduler", sys!(sched_getscheduler, 0));
     obs("max", sys!(sched_get_priority_max, libc::SCHED_OTHER));
     obs("fifo_max", sys!(sched_get_priority_max, libc::SCHED_FIFO));
