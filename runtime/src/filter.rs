@@ -59,8 +59,8 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             // Stub processes.
             libc::SYS_process_vm_readv,
             libc::SYS_process_vm_writev,
-            libc::SYS_pidfd_open,
-            libc::SYS_pidfd_send_signal,
+            libc::SYS_sched_setaffinity,
+            libc::SYS_sysinfo,
             libc::SYS_tgkill,
             libc::SYS_waitid,
             // Its own threads.

@@ -5,6 +5,7 @@ mod boot;
 mod cli;
 mod control;
 mod failure;
+mod filesystem;
 mod filter;
 mod sandbox;
 #[cfg(feature = "test-faults")]

@@ -84,10 +84,7 @@ impl FileOps for MemoryDevice {
         // Anonymous memory by another name: a sparse file of its own for each mapping.
         let fd = bevor_hostcall::fd::memfd(c"zero")?;
         file::ftruncate(&fd, 1 << 46)?;
-        Ok(FileMapping {
-            fd,
-            id: self.mapping_id,
-        })
+        Ok(FileMapping { fd, id: self.mapping_id })
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -101,12 +98,7 @@ pub fn register(vfs: &Arc<Vfs>, terminal: Option<Arc<dyn FileOps>>) {
         vfs.register_device(
             FileKind::CharDevice,
             makedev(1, minor),
-            Box::new(move |_flags| {
-                Ok(Arc::new(MemoryDevice {
-                    kind,
-                    mapping_id: id.next_ino() * 2,
-                }))
-            }),
+            Box::new(move |_flags| Ok(Arc::new(MemoryDevice { kind, mapping_id: id.next_ino() * 2 }))),
         );
     }
     let open_terminal = move |_flags| terminal.clone().ok_or(Errno::ENXIO);
@@ -119,24 +111,11 @@ pub fn register(vfs: &Arc<Vfs>, terminal: Option<Arc<dyn FileOps>>) {
 /// None in practice: those of tmpfs.
 pub fn tree(vfs: &Arc<Vfs>) -> Result<Arc<Inode>, Errno> {
     let root = TmpFs::new(vfs, 0o755);
-    let node = |kind, mode, rdev| NewNode {
-        kind,
-        mode,
-        uid: 0,
-        gid: 0,
-        rdev,
-    };
-    let devices: [(&[u8], u32, u32); 6] = [
-        (b"null", 1, 3),
-        (b"zero", 1, 5),
-        (b"full", 1, 7),
-        (b"random", 1, 8),
-        (b"urandom", 1, 9),
-        (b"tty", 5, 0),
-    ];
+    let node = |kind, mode, rdev| NewNode { kind, mode, uid: 0, gid: 0, rdev };
+    let devices: [(&[u8], u32, u32); 6] =
+        [(b"null", 1, 3), (b"zero", 1, 5), (b"full", 1, 7), (b"random", 1, 8), (b"urandom", 1, 9), (b"tty", 5, 0)];
     for (name, major, minor) in devices {
-        root.ops()
-            .create(&root, name, &node(FileKind::CharDevice, 0o666, makedev(major, minor)))?;
+        root.ops().create(&root, name, &node(FileKind::CharDevice, 0o666, makedev(major, minor)))?;
     }
     let links: [(&[u8], &[u8]); 4] = [
         (b"fd", b"/proc/self/fd"),

@@ -61,11 +61,7 @@ impl HostFile {
         let sb = Arc::new(SuperBlock::new(vfs.next_dev(), "stdio", 0x0904_1934));
         let inode = Inode::new(sb, vfs.next_ino(), st.mode, st.uid, st.gid, Box::new(HostInode(fd.clone())));
         let ops = Arc::new(Self {
-            shared: Arc::new(Shared {
-                fd,
-                queue: WaitQueue::new(),
-                waiting: AtomicU32::new(0),
-            }),
+            shared: Arc::new(Shared { fd, queue: WaitQueue::new(), waiting: AtomicU32::new(0) }),
             kind,
             terminal,
             spawn,
@@ -124,9 +120,7 @@ impl HostFile {
         }
         match file::write_nowait(&self.shared.fd, data) {
             Err(Errno::EAGAIN) => Err(self.would_block(POLLOUT)),
-            Err(Errno::EOPNOTSUPP) if self.is_ready(POLLOUT)? => {
-                file::write(&self.shared.fd, &data[..data.len().min(STEP)])
-            }
+            Err(Errno::EOPNOTSUPP) if self.is_ready(POLLOUT)? => file::write(&self.shared.fd, &data[..data.len().min(STEP)]),
             Err(Errno::EOPNOTSUPP) => Err(self.would_block(POLLOUT)),
             other => other,
         }

@@ -109,9 +109,10 @@ impl ThreadOwner for Task {
             60 | 231 => {
                 world.exits.insert(self.pid, i32::try_from(call.args[0]).unwrap());
                 if world.waiting.as_ref().is_some_and(|(_, pid)| *pid == self.pid)
-                    && let Some((parent, pid)) = world.waiting.take() {
-                        parent.reply(Reply::Return(pid.into()));
-                    }
+                    && let Some((parent, pid)) = world.waiting.take()
+                {
+                    parent.reply(Reply::Return(pid.into()));
+                }
                 thread.reply(Reply::Exit { clear_tid: 0, robust_list: 0 });
                 self.kernel.done.notify_all();
             }

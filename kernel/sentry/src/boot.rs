@@ -15,7 +15,6 @@ use bevor_core::task::clone::{MainTask, make_main};
 use bevor_core::task::{Task, WaitStatus};
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, FsContext, WalkFlags};
-use bevor_hostcall::host;
 use bevor_platform::Platform;
 
 use crate::dispatch::{Dispatcher, Fault};
@@ -57,6 +56,8 @@ pub struct BootConfig {
     pub signal_mask: u64,
     /// Ignored signals at the start.
     pub ignored_signals: u64,
+    /// Resource limits at the start (soft, hard), by number. The confined sentry cannot ask the host any more.
+    pub rlimits: [(u64, u64); RLIM_NLIMITS],
     /// Trace system calls to the log.
     pub strace: bool,
     /// Where traces go.
@@ -103,9 +104,9 @@ pub fn run(config: BootConfig, platform: Arc<dyn Platform>) -> Result<WaitStatus
     Ok(start(config, platform)?.wait())
 }
 
-/// The sentry's own limits, which it hands on; no core dumps.
-fn rlimits() -> [Rlimit; RLIM_NLIMITS] {
-    let mut limits = host::rlimits().map(|(cur, max)| Rlimit { cur, max });
+/// The limits that the command starts with; no core dumps.
+fn rlimits(given: [(u64, u64); RLIM_NLIMITS]) -> [Rlimit; RLIM_NLIMITS] {
+    let mut limits = given.map(|(cur, max)| Rlimit { cur, max });
     limits[RLIMIT_CORE].cur = 0;
     limits
 }
@@ -144,7 +145,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
     let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(internal("make the file system"))?;
     enter_cwd(&fs, &config.cwd, config.cwd_required, &config.creds)?;
     let creds = Arc::new(config.creds);
-    let rlimits = rlimits();
+    let rlimits = rlimits(config.rlimits);
     let (path, loaded) = load_command(&kernel, &fs, &creds, config.argv, config.env, rlimits[RLIMIT_STACK].cur)?;
     let main = make_main(
         &kernel,
@@ -225,13 +226,28 @@ fn load_command(
     Err(failure)
 }
 
-impl Sandbox {
-    /// Sends a signal to the main process, as if from outside of the sandbox.
-    pub fn signal(&self, signo: i32) {
+/// Sends signals to a sandbox's main process from outside.
+#[derive(Clone)]
+pub struct Signaller {
+    kernel: Arc<Kernel>,
+    main: Arc<Task>,
+}
+
+impl Signaller {
+    /// Sends signal `signo`, as if from outside of the sandbox.
+    pub fn send(&self, signo: i32) {
         self.kernel.enter(|| {
             // The main process may be gone already.
             let _ = self.main.group.send_signal(SigInfo::user(signo, bevor_abi::signal::SI_USER, 0, 0));
         });
+    }
+}
+
+impl Sandbox {
+    /// A handle that sends signals, for another thread.
+    #[must_use]
+    pub fn signaller(&self) -> Signaller {
+        Signaller { kernel: Arc::clone(&self.kernel), main: Arc::clone(&self.main) }
     }
 
     /// Waits for the end of the main process, then for that of all others, which are killed.

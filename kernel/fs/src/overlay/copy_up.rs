@@ -60,25 +60,14 @@ impl Node {
         let new = new_node(lower.kind(), attr);
         let made = if lower.is_symlink() {
             let creds = Credentials::default();
-            let nobody = Caller {
-                creds: &creds,
-                pid: 0,
-                tid: 0,
-            };
+            let nobody = Caller { creds: &creds, pid: 0, tid: 0 };
             let target = lower.ops().readlink(lower, &nobody)?;
             parent.ops().symlink(parent, name, &target, &new)?
         } else {
             parent.ops().create(parent, name, &new)?
         };
         // The directory has not changed for those who see the overlay.
-        parent.ops().setattr(
-            parent,
-            &SetAttr {
-                mtime: Some(times.mtime),
-                ctime: Some(times.ctime),
-                ..SetAttr::default()
-            },
-        )?;
+        parent.ops().setattr(parent, &SetAttr { mtime: Some(times.mtime), ctime: Some(times.ctime), ..SetAttr::default() })?;
         Ok(made)
     }
 
@@ -93,14 +82,7 @@ impl Node {
         let mut at = 0;
         while at < size {
             let mut data = Vec::new();
-            let n = from.ops().read_at(
-                &from,
-                at,
-                &mut VecSink {
-                    data: &mut data,
-                    room: STEP,
-                },
-            )?;
+            let n = from.ops().read_at(&from, at, &mut VecSink { data: &mut data, room: STEP })?;
             if n == 0 {
                 break;
             }
@@ -130,13 +112,7 @@ impl Node {
 }
 
 fn new_node(kind: FileKind, attr: &Attr) -> NewNode {
-    NewNode {
-        kind,
-        mode: attr.mode & 0o7777,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: attr.rdev,
-    }
+    NewNode { kind, mode: attr.mode & 0o7777, uid: attr.uid, gid: attr.gid, rdev: attr.rdev }
 }
 
 /// Extended attributes that can be read come along; a layer without any is no error.

@@ -27,10 +27,7 @@ struct MergedDir {
 
 /// Opens a directory of the overlay.
 pub(super) fn open(inode: &Arc<Inode>) -> Result<Arc<dyn FileOps>, Errno> {
-    Ok(Arc::new(MergedDir {
-        inode: Arc::clone(inode),
-        entries: Mutex::default(),
-    }))
+    Ok(Arc::new(MergedDir { inode: Arc::clone(inode), entries: Mutex::default() }))
 }
 
 /// All entries of one layer's directory.
@@ -38,11 +35,7 @@ fn layer(dir: &Arc<Inode>, file: &File) -> Result<Vec<Entry>, Errno> {
     let ops = dir.ops().open(dir, o::RDONLY | o::DIRECTORY)?;
     let mut all = Vec::new();
     ops.readdir(file, 2, &mut |e| {
-        all.push(Entry {
-            name: e.name.to_vec(),
-            ino: e.ino,
-            kind: e.kind,
-        });
+        all.push(Entry { name: e.name.to_vec(), ino: e.ino, kind: e.kind });
         true
     })?;
     all.retain(|e| e.name != b"." && e.name != b"..");
@@ -127,12 +120,7 @@ impl FileOps for MergedDir {
             }
         };
         for (at, e) in (2u64..).zip(list.iter()).skip_while(|(at, _)| *at < pos) {
-            let entry = DirEntry {
-                name: &e.name,
-                ino: e.ino,
-                kind: e.kind,
-                next: at + 1,
-            };
+            let entry = DirEntry { name: &e.name, ino: e.ino, kind: e.kind, next: at + 1 };
             if !emit(&entry) {
                 break;
             }

@@ -83,13 +83,7 @@ impl OverlayFs {
         if let Some(u) = upper {
             cell.set(u).ok();
         }
-        let node = Node {
-            fs: Arc::clone(self),
-            upper: cell,
-            lower,
-            place: Mutex::new(place),
-            copying: Mutex::new(()),
-        };
+        let node = Node { fs: Arc::clone(self), upper: cell, lower, place: Mutex::new(place), copying: Mutex::new(()) };
         let inode = Inode::new(Arc::clone(&self.sb), ino, mode, uid, gid, Box::new(node));
         if let Some(at) = upper_ino {
             self.by_upper.lock().insert(at, Arc::downgrade(&inode));
@@ -145,13 +139,7 @@ impl Node {
 
     fn make_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
         let upper = self.upper.get().ok_or(Errno::EIO)?;
-        let node = NewNode {
-            kind: FileKind::CharDevice,
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-        };
+        let node = NewNode { kind: FileKind::CharDevice, mode: 0, uid: 0, gid: 0, rdev: 0 };
         upper.ops().create(upper, name, &node).map(|_| ())
     }
 
@@ -178,11 +166,7 @@ fn is_whiteout(inode: &Arc<Inode>) -> Result<bool, Errno> {
 
 fn found(dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
     let creds = Credentials::default();
-    let nobody = Caller {
-        creds: &creds,
-        pid: 0,
-        tid: 0,
-    };
+    let nobody = Caller { creds: &creds, pid: 0, tid: 0 };
     match dir.ops().lookup(dir, name, &nobody) {
         Ok(inode) => Ok(Some(inode)),
         Err(Errno::ENOENT) => Ok(None),
