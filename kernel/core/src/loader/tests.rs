@@ -90,7 +90,7 @@ fn a_segment_with_bss_is_mapped_cleared_and_extended() {
     assert!(matches!(ops[1], ImageOp::Zero { addr: 0x40_1100, len: 0xf00 }));
     assert!(matches!(&ops[2], ImageOp::Mmap(m) if m.addr == 0x40_2000 && m.len == 0x2000 && m.file.is_none()));
     assert_eq!(loaded.image.entry, 0x40_0080);
-    assert!(loaded.image.brk >= 0x40_4000 && loaded.image.brk % 4096 == 0);
+    assert!(loaded.image.brk >= 0x40_4000 && loaded.image.brk.is_multiple_of(4096));
     assert_eq!(loaded.name, b"program");
 }
 
