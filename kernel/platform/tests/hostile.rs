@@ -1,0 +1,189 @@
+//! Hostile guests on systrap: what the filter refuses, forks that go wrong half-way, processes that hide. One platform serves all of it,
+//! since a platform reaps every child of its process.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+
+use bevor_abi::Errno;
+use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
+use bevor_platform::{
+    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner,
+};
+
+const TEXT: u64 = 0x40_0000;
+
+fn guest() -> Vec<u8> {
+    let elf = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hostile.bin");
+    let status = Command::new("cc")
+        .args([
+            "-O1",
+            "-nostdlib",
+            "-static",
+            "-ffreestanding",
+            "-fno-stack-protector",
+            "-fcf-protection=none",
+            "-fno-pie",
+            "-no-pie",
+        ])
+        .args(["-fno-asynchronous-unwind-tables", "-fno-jump-tables", "-fno-tree-switch-conversion"])
+        .args(["-mgeneral-regs-only", "-Wl,-Ttext=0x400000", "-Wl,--oformat=binary", "-Wl,--build-id=none", "-o"])
+        .arg(&elf)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile.c"))
+        .status()
+        .expect("the C compiler starts");
+    assert!(status.success());
+    std::fs::read(elf).expect("the guest was linked")
+}
+
+/// What has happened to each guest, by the process id that it was given.
+#[derive(Default)]
+struct World {
+    started: HashMap<i32, usize>,
+    exits: HashMap<i32, u64>,
+    gone: HashMap<i32, usize>,
+    threads: HashMap<i32, Arc<dyn Thread>>,
+}
+
+#[derive(Default)]
+struct Kernel {
+    world: Mutex<World>,
+    changed: Condvar,
+}
+
+impl Kernel {
+    /// Waits until `wanted` finds something.
+    fn wait<T>(&self, wanted: impl Fn(&World) -> Option<T>) -> T {
+        let mut world = self.world.lock().unwrap();
+        loop {
+            if let Some(found) = wanted(&world) {
+                return found;
+            }
+            let (next, timeout) = self.changed.wait_timeout(world, std::time::Duration::from_secs(20)).unwrap();
+            assert!(!timeout.timed_out(), "it never happens");
+            world = next;
+        }
+    }
+}
+
+/// Children of guest `n` are all called `n + CHILD`.
+const CHILD: i32 = 1000;
+
+struct Task {
+    kernel: Arc<Kernel>,
+    pid: i32,
+}
+
+impl ThreadOwner for Task {
+    fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
+        let mut world = self.kernel.world.lock().unwrap();
+        let reply = match event {
+            Event::Started => {
+                *world.started.entry(self.pid).or_default() += 1;
+                world.threads.insert(self.pid, Arc::clone(thread));
+                Some(Reply::Continue)
+            }
+            Event::Gone { .. } => {
+                *world.gone.entry(self.pid).or_default() += 1;
+                None
+            }
+            Event::Syscall(call) => match call.nr {
+                231 => {
+                    world.exits.insert(self.pid, call.args[0]);
+                    Some(Reply::Exit { clear_tid: 0, robust_list: 0 })
+                }
+                57 | 58 => {
+                    let share_vm = call.nr == 58;
+                    let (stack, tid) = (if share_vm { TEXT + 0x1_0000 } else { 0 }, self.pid + CHILD);
+                    let op = CloneOp { share_vm, stack, tls: None, parent_tid: None, child_tid: None, tid, hold_parent: false };
+                    Some(Reply::Clone(op, OwnerRef(Arc::new(Task { kernel: Arc::clone(&self.kernel), pid: tid }))))
+                }
+                9 => {
+                    let (len, prot, flags) = (call.args[1], 3, 0x22);
+                    Some(Reply::Mmap(Box::new(MmapOp { addr: 0, len, prot, flags, file: None, offset: 0 })))
+                }
+                // The second thread of the guest without a first one stays here.
+                60 => None,
+                nr => panic!("unexpected call {nr}"),
+            },
+            other => panic!("unexpected {other:?}"),
+        };
+        drop(world);
+        self.kernel.changed.notify_all();
+        if let Some(reply) = reply {
+            thread.reply(reply);
+        }
+    }
+}
+
+struct Bench {
+    platform: Systrap,
+    kernel: Arc<Kernel>,
+    program: FileMapping,
+    len: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let image = guest();
+        let zygote = Zygote::spawn(ZygoteOptions::default()).expect("the zygote starts");
+        let platform = Systrap::start(zygote).expect("the workers start");
+        let fd = bevor_hostcall::fd::memfd(c"hostile").expect("a memory file");
+        std::fs::File::from(fd.as_fd().try_clone_to_owned().unwrap()).write_all(&image).unwrap();
+        let len = u64::try_from(image.len()).unwrap().next_multiple_of(4096);
+        Self { platform, kernel: Arc::default(), program: FileMapping { fd, id: 1 }, len }
+    }
+
+    fn image(&self) -> ExecImage {
+        let file = Some(self.program.clone());
+        let text = MmapOp { addr: TEXT, len: self.len, prot: 5, flags: 0x12, file, offset: 0 };
+        let stack = self.platform.layout().stack_top - 4096;
+        ExecImage { ops: vec![ImageOp::Mmap(text)], entry: TEXT, stack, brk: 0x50_0000 }
+    }
+
+    fn run(&self, pid: i32, image: ExecImage) -> Result<Arc<dyn Thread>, Errno> {
+        let task = Arc::new(Task { kernel: Arc::clone(&self.kernel), pid });
+        self.platform.exec(OwnerRef(task), image, Identity { pid, tid: pid, ..Identity::default() })
+    }
+
+    /// The status of guest `pid`.
+    fn status(&self, pid: i32) -> u64 {
+        self.run(pid, self.image()).expect("a spare");
+        self.kernel.wait(|w| w.exits.get(&pid).copied())
+    }
+}
+
+#[test]
+fn hostile_guests_gain_nothing_and_hold_nobody_up() {
+    let bench = Bench::new();
+    assert_eq!(bench.status(100), 0, "which host call got through, see hostile.c");
+
+    assert_eq!(bench.status(101), 0, "a fork whose child died unclaimed returns");
+    bench.kernel.wait(|w| w.gone.get(&(101 + CHILD)).filter(|n| **n == 50).copied());
+
+    assert_eq!(bench.status(102), 0, "a fork that the host refused returns its error");
+    bench.kernel.wait(|w| w.gone.get(&(102 + CHILD)).filter(|n| **n == 1).copied());
+
+    // A process goes on in its second thread when the first has ended; it can be killed all the same.
+    bench.run(103, bench.image()).expect("a spare");
+    let second = bench.kernel.wait(|w| w.threads.get(&(103 + CHILD)).cloned());
+    second.space().kill();
+    bench.kernel.wait(|w| w.gone.get(&(103 + CHILD)).copied());
+
+    // An image beyond what a channel holds is refused, and nothing breaks.
+    let mut large = bench.image();
+    large.ops.extend((0..3000).map(|_| ImageOp::Zero { addr: TEXT, len: 0 }));
+    assert_eq!(bench.run(104, large).err(), Some(Errno::ENOEXEC));
+
+    // Programs started faster than spares arrive start once each.
+    for pid in 200..230 {
+        bench.run(pid, bench.image()).expect("a spare");
+    }
+    for pid in 200..230 {
+        assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
+        assert_eq!(bench.kernel.wait(|w| w.started.get(&pid).copied()), 1);
+    }
+    bench.platform.shutdown();
+}
