@@ -232,23 +232,26 @@ impl SyscallContext<'_> {
     /// # Errors
     /// EFAULT; `too_long` if there is no NUL among the first `limit` bytes (ENAMETOOLONG for paths with limit 4096).
     pub fn copy_in_string(&self, addr: UserAddr, limit: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
+        // Most strings are short: little is copied in beyond their end at first.
+        let mut chunk: SmallVec<[u8; 256]> = SmallVec::from_elem(0, 256);
         let mut out = Vec::new();
         let mut at = addr;
         while out.len() < limit {
-            // Up to the end of the page first, so that a string at the end of a mapping costs one copy.
+            // Not beyond the end of a page, so that a string at the end of a mapping costs one copy.
             let in_page = 4096 - usize::try_from(at.0 & 4095).map_err(|_| Errno::EFAULT)?;
-            let want = in_page.min(limit - out.len());
-            let start = out.len();
-            out.resize(start + want, 0);
-            let got = self.thread.read_memory(at.0, &mut out[start..]);
-            if let Some(nul) = out[start..start + got].iter().position(|b| *b == 0) {
-                out.truncate(start + nul);
+            let want = in_page.min(limit - out.len()).min(chunk.len());
+            let got = self.thread.read_memory(at.0, &mut chunk[..want]);
+            let part = &chunk[..got];
+            if let Some(nul) = part.iter().position(|b| *b == 0) {
+                out.extend_from_slice(&part[..nul]);
                 return Ok(out);
             }
+            out.extend_from_slice(part);
             if got < want {
                 return Err(Errno::EFAULT);
             }
             at = at.add(u64::try_from(want).map_err(|_| Errno::EFAULT)?)?;
+            chunk.resize(4096, 0);
         }
         Err(too_long)
     }

@@ -1,5 +1,6 @@
 //! The kernel's root object: everything that the sentry keeps hangs off one [`Kernel`].
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,6 +49,20 @@ pub struct KernelOptions {
     pub boot_nonce: Option<String>,
 }
 
+thread_local! {
+    /// The kernel that the thread is inside of, by address: it looks at the ready list before it leaves.
+    static INSIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A stay inside the kernel; holds what the thread was inside of before.
+struct Entry(usize);
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
 /// The root of all kernel state.
 pub struct Kernel {
     /// Runs application code.
@@ -67,8 +82,7 @@ pub struct Kernel {
     /// When the kernel started.
     pub boot_time: Instant,
     ready: Mutex<VecDeque<Arc<dyn Runnable>>>,
-    ready_len: AtomicUsize,
-    active: AtomicUsize,
+    ready_len: Arc<AtomicUsize>,
     kick: Condvar,
     halted: AtomicBool,
     exit: Mutex<Option<WaitStatus>>,
@@ -101,8 +115,7 @@ impl Kernel {
             options,
             boot_time,
             ready: Mutex::new(VecDeque::new()),
-            ready_len: AtomicUsize::new(0),
-            active: AtomicUsize::new(0),
+            ready_len: Arc::default(),
             kick: Condvar::new(),
             halted: AtomicBool::new(false),
             exit: Mutex::new(None),
@@ -129,19 +142,43 @@ impl Kernel {
 
     /// Puts work on the ready list. Takes no lock but the list's, so that a waiter may call it from anywhere.
     pub fn push_ready(&self, work: Arc<dyn Runnable>) {
-        self.ready.lock().push_back(work);
-        self.ready_len.fetch_add(1, Ordering::SeqCst);
-        if self.active.load(Ordering::SeqCst) == 0 {
+        {
+            let mut list = self.ready.lock();
+            list.push_back(work);
+            self.ready_len.store(list.len(), Ordering::SeqCst);
+        }
+        // A thread inside the kernel runs what it has made ready itself.
+        if INSIDE.get() != self.address() {
             self.kick.notify_one();
         }
     }
 
-    /// Runs `f` and then whatever it has made ready. Every thread that enters the kernel does so through here.
+    fn pop_ready(&self) -> Option<Arc<dyn Runnable>> {
+        let mut list = self.ready.lock();
+        let work = list.pop_front();
+        self.ready_len.store(list.len(), Ordering::SeqCst);
+        work
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Runs `f` and then whatever is ready. Every thread that enters the kernel does so through here.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.active.fetch_add(1, Ordering::SeqCst);
+        let _entry = Entry(INSIDE.replace(self.address()));
         let result = f();
-        self.leave();
+        while self.ready_len.load(Ordering::SeqCst) != 0 {
+            let Some(work) = self.pop_ready() else { break };
+            work.run();
+        }
         result
+    }
+
+    /// How much is ready to be run, for who wants to know without holding the kernel.
+    #[must_use]
+    pub fn ready_len(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.ready_len)
     }
 
     /// Runs what is ready, on any kernel thread.
@@ -151,29 +188,12 @@ impl Kernel {
         }
     }
 
-    fn leave(&self) {
-        loop {
-            while self.ready_len.load(Ordering::SeqCst) != 0 {
-                let Some(work) = self.ready.lock().pop_front() else { break };
-                self.ready_len.fetch_sub(1, Ordering::SeqCst);
-                work.run();
-            }
-            // Work pushed while this thread counted as active kicked nobody: look again after it no longer counts.
-            self.active.fetch_sub(1, Ordering::SeqCst);
-            if self.ready_len.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            self.active.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// The executor thread: runs work that no other kernel thread is there for. Returns after [`Kernel::halt`].
+    /// The executor thread: runs work that was made ready outside of the kernel. Returns after [`Kernel::halt`].
     pub fn executor(&self) {
         let mut list = self.ready.lock();
         while !self.halted.load(Ordering::SeqCst) {
-            if list.is_empty() || self.active.load(Ordering::SeqCst) != 0 {
-                // A wake-up between the look and the wait is not lost: pushing takes the list's lock before it kicks. With
-                // another thread active that thread looks again after it has stopped being so.
+            if list.is_empty() {
+                // A wake-up between the look and the wait is not lost: pushing takes the list's lock before it kicks.
                 self.kick.wait(&mut list);
                 continue;
             }

@@ -284,6 +284,8 @@ pub trait Thread: Send + Sync {
     /// Room in the reply for `len` bytes that the stub will copy to `addr` when it takes the reply (`None`: no room; write
     /// directly). A fault there turns the call's result into EFAULT. Valid until the reply.
     fn reply_buffer(&self, addr: u64, len: usize) -> Option<SharedSlice>;
+    /// Only the first `len` bytes of the latest `reply_buffer` are to be copied (0: none).
+    fn shrink_reply(&self, len: usize);
     /// Host thread id, for sched_setaffinity(2) and diagnosis.
     fn host_tid(&self) -> i32;
     /// CPU time used by the thread, in nanoseconds (user, system).

@@ -137,8 +137,12 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);
     host_timers.attach(&kernel);
     let ready = Arc::downgrade(&kernel);
+    let ready_len = kernel.ready_len();
     kernel.platform.set_ready_hook(Arc::new(move || {
-        if let Some(kernel) = ready.upgrade() {
+        // After every event: mostly there is nothing.
+        if ready_len.load(std::sync::atomic::Ordering::SeqCst) != 0
+            && let Some(kernel) = ready.upgrade()
+        {
             kernel.run_ready();
         }
     }));

@@ -2,6 +2,8 @@
 //!
 //! A source copies everything in before the file is asked; a sink collects and copies out after the file has let go of its locks.
 
+use std::cell::Cell;
+
 use bevor_abi::fs::IoVec;
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
@@ -88,13 +90,48 @@ fn parts(iov: &[IoVec], mut skip: u64, mut len: usize, mut f: impl FnMut(u64, us
     }
 }
 
+/// The largest buffer that a worker keeps for its next transfer.
+const KEEP: usize = CHUNK;
+
+thread_local! {
+    /// A transfer's buffer between two transfers: it spares the allocation and the zeros. Nothing in it is ever read again.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A worker's transfer buffer. Its bytes are whatever earlier transfers left, except those that this one has stored.
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn take() -> Self {
+        Self(SPARE.take())
+    }
+
+    /// Room for `len` bytes from `at` on.
+    fn room(&mut self, at: usize, len: usize) -> &mut [u8] {
+        if self.0.len() < at + len {
+            self.0.resize((at + len).next_power_of_two().max(4096), 0);
+        }
+        &mut self.0[at..at + len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.0.len() <= KEEP {
+            SPARE.set(std::mem::take(&mut self.0));
+        }
+    }
+}
+
 /// Collects data for application memory.
 pub struct UserSink<'a> {
     thread: &'a dyn Thread,
     iov: &'a [IoVec],
     skip: usize,
     room: usize,
-    buffer: SmallVec<[u8; 512]>,
+    /// Bytes collected so far.
+    len: usize,
+    buffer: Option<Buffer>,
     /// Bytes that stand in the reply already.
     direct: usize,
 }
@@ -103,7 +140,7 @@ impl<'a> UserSink<'a> {
     /// A sink for up to `len` bytes from byte `skip` of `iov` on.
     #[must_use]
     pub fn new(thread: &'a dyn Thread, iov: &'a [IoVec], skip: usize, len: usize) -> Self {
-        Self { thread, iov, skip, room: len.min(total(iov).saturating_sub(skip)), buffer: SmallVec::new(), direct: 0 }
+        Self { thread, iov, skip, room: len.min(total(iov).saturating_sub(skip)), len: 0, buffer: None, direct: 0 }
     }
 
     /// Copies out what was collected; returns how much arrived. Call it with no lock held.
@@ -111,22 +148,40 @@ impl<'a> UserSink<'a> {
     /// # Errors
     /// EFAULT if there was data and none of it arrived.
     pub fn finish(self) -> Result<usize, Errno> {
-        let len = self.buffer.len();
-        if len == 0 {
+        let Some(buffer) = self.buffer.as_ref().filter(|_| self.len > 0) else {
             return Ok(self.direct);
+        };
+        let data = &buffer.0[..self.len];
+        let single = self.skip == 0 && self.iov.len() == 1;
+        if single && let Some(reply) = self.thread.reply_buffer(self.iov[0].base, data.len()) {
+            reply.write(0, data);
+            return Ok(data.len());
         }
         let mut at = 0;
-        let single = self.skip == 0 && self.iov.len() == 1;
-        if single && let Some(reply) = self.thread.reply_buffer(self.iov[0].base, len) {
-            reply.write(0, &self.buffer);
-            return Ok(len);
-        }
-        parts(self.iov, to_u64(self.skip), len, |addr, n| {
-            let done = self.thread.write_memory(addr, &self.buffer[at..at + n]);
+        parts(self.iov, to_u64(self.skip), data.len(), |addr, n| {
+            let done = self.thread.write_memory(addr, &data[at..at + n]);
             at += done;
             done == n
         });
         if at == 0 { Err(Errno::EFAULT) } else { Ok(at) }
+    }
+
+    /// The place in the reply for all that is wanted, if it is wanted in one piece and nothing was collected yet.
+    fn whole(&self, len: usize) -> Option<SharedSlice> {
+        if len != self.room || len == 0 || self.len > 0 || self.direct > 0 || self.skip > 0 || self.iov.len() != 1 {
+            return None;
+        }
+        self.thread.reply_buffer(self.iov[0].base, len)
+    }
+
+    /// Room for the next `len` bytes.
+    fn next(&mut self, len: usize) -> &mut [u8] {
+        self.buffer.get_or_insert_with(Buffer::take).room(self.len, len)
+    }
+
+    fn stored(&mut self, len: usize) {
+        self.len += len;
+        self.room -= len;
     }
 }
 
@@ -136,50 +191,59 @@ impl DataSink for UserSink<'_> {
     }
     fn put(&mut self, src: &[u8]) -> Result<usize, Errno> {
         let n = src.len().min(self.room);
-        self.buffer.extend_from_slice(&src[..n]);
-        self.room -= n;
+        if let Some(reply) = self.whole(n) {
+            reply.write(0, &src[..n]);
+            (self.direct, self.room) = (n, 0);
+            return Ok(n);
+        }
+        self.next(n).copy_from_slice(&src[..n]);
+        self.stored(n);
         Ok(n)
     }
     fn put_zeros(&mut self, len: usize) -> Result<usize, Errno> {
         let n = len.min(self.room);
-        self.buffer.resize(self.buffer.len() + n, 0);
-        self.room -= n;
+        if let Some(reply) = self.whole(n) {
+            reply.zero(0, n);
+            (self.direct, self.room) = (n, 0);
+            return Ok(n);
+        }
+        self.next(n).fill(0);
+        self.stored(n);
         Ok(n)
     }
     fn put_shared(&mut self, src: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno> {
         let n = len.min(self.room);
-        // Everything at once: straight into the reply.
-        if n == self.room
-            && self.buffer.is_empty()
-            && self.skip == 0
-            && self.iov.len() == 1
-            && let Some(reply) = self.thread.reply_buffer(self.iov[0].base, n)
-        {
+        if let Some(reply) = self.whole(n) {
             reply.copy_from(0, src, offset, n);
-            self.direct = n;
-            self.room = 0;
+            (self.direct, self.room) = (n, 0);
             return Ok(n);
         }
-        let at = self.buffer.len();
-        self.buffer.resize(at + n, 0);
-        src.read(offset, &mut self.buffer[at..]);
-        self.room -= n;
+        src.read(offset, self.next(n));
+        self.stored(n);
         Ok(n)
     }
     fn put_from_host(&mut self, fd: &HostFd, offset: u64, len: usize) -> Option<Result<usize, Errno>> {
         let n = len.min(self.room);
-        let at = self.buffer.len();
-        self.buffer.resize(at + n, 0);
-        let got = file::pread(fd, &mut self.buffer[at..], offset);
-        self.buffer.truncate(at + *got.as_ref().unwrap_or(&0));
-        self.room -= got.as_ref().unwrap_or(&0);
+        if let Some(reply) = self.whole(n) {
+            let got = file::pread_shared(fd, &reply, 0, n, offset);
+            let done = *got.as_ref().unwrap_or(&0);
+            if done < n {
+                self.thread.shrink_reply(done);
+            }
+            // A short read ends the transfer: nothing can follow what stands in the reply.
+            (self.direct, self.room) = (done, 0);
+            return Some(got);
+        }
+        let got = file::pread(fd, self.next(n), offset);
+        self.stored(*got.as_ref().unwrap_or(&0));
         Some(got)
     }
 }
 
 /// Data from application memory, copied in completely.
 pub struct UserSource {
-    data: SmallVec<[u8; 512]>,
+    buffer: Buffer,
+    len: usize,
     at: usize,
 }
 
@@ -189,9 +253,9 @@ impl UserSource {
     /// # Errors
     /// EFAULT if nothing could be read.
     pub fn gather(thread: &dyn Thread, iov: &[IoVec], skip: usize, len: usize) -> Result<Self, Errno> {
-        let mut data: SmallVec<[u8; 512]> = SmallVec::new();
         let want = len.min(total(iov).saturating_sub(skip));
-        data.resize(want, 0);
+        let mut buffer = Buffer::take();
+        let data = buffer.room(0, want);
         let mut got = 0;
         parts(iov, to_u64(skip), want, |addr, n| {
             let read = thread.read_memory(addr, &mut data[got..got + n]);
@@ -201,24 +265,23 @@ impl UserSource {
         if got == 0 && want > 0 {
             return Err(Errno::EFAULT);
         }
-        data.truncate(got);
-        Ok(Self { data, at: 0 })
+        Ok(Self { buffer, len: got, at: 0 })
     }
 }
 
 impl DataSource for UserSource {
     fn remaining(&self) -> usize {
-        self.data.len() - self.at
+        self.len - self.at
     }
     fn get(&mut self, dst: &mut [u8]) -> Result<usize, Errno> {
         let n = dst.len().min(self.remaining());
-        dst[..n].copy_from_slice(&self.data[self.at..self.at + n]);
+        dst[..n].copy_from_slice(&self.buffer.0[self.at..self.at + n]);
         self.at += n;
         Ok(n)
     }
     fn get_shared(&mut self, dst: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno> {
         let n = len.min(self.remaining());
-        dst.write(offset, &self.data[self.at..self.at + n]);
+        dst.write(offset, &self.buffer.0[self.at..self.at + n]);
         self.at += n;
         Ok(n)
     }

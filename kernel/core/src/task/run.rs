@@ -372,10 +372,8 @@ impl Task {
 
     /// Answers the event, by way of pending signals.
     pub(crate) fn finish(self: &Arc<Self>, thread: &Arc<dyn Thread>, finish: Finish) {
+        // A temporary mask to be taken back counts as work: whoever puts one in force says so.
         if self.work.load(SeqCst) != 0 || matches!(finish, Finish::Restart(..)) {
-            return self.exit_to_user(thread, finish);
-        }
-        if self.saved_mask.lock().is_some() {
             return self.exit_to_user(thread, finish);
         }
         match finish {

@@ -60,6 +60,19 @@ impl FsContext {
         (places.root.clone(), places.cwd.clone())
     }
 
+    /// The root directory, and the working directory unless the caller has another place to start from.
+    pub(super) fn root_and_start(&self, start: Option<&Path>, absolute: bool) -> (Path, Path) {
+        let places = self.places.read();
+        let root = places.root.clone();
+        let start = match start {
+            Some(start) => start.clone(),
+            // An absolute path never asks for the working directory.
+            None if absolute => root.clone(),
+            None => places.cwd.clone(),
+        };
+        (root, start)
+    }
+
     /// chroot(2), checks done.
     pub fn set_root(&self, root: Path) {
         let old = std::mem::replace(&mut self.places.write().root, root);

@@ -90,15 +90,14 @@ impl<'a> Walker<'a> {
     pub fn new(
         ns: &'a MountNamespace,
         caller: Caller<'a>,
-        root: &Path,
-        start: &Path,
+        root: Path,
+        start: Path,
         path: &[u8],
         flags: WalkFlags,
     ) -> Result<Self, Errno> {
         let scoped = flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT);
-        let root = if scoped { start } else { root };
-        let mut walker =
-            Self { ns, caller, flags, root: root.clone(), at: start.clone(), buf: SmallVec::from_slice(path), pos: 0, links: 0 };
+        let root = if scoped { start.clone() } else { root };
+        let mut walker = Self { ns, caller, flags, root, at: start, buf: SmallVec::from_slice(path), pos: 0, links: 0 };
         match path.first() {
             None => return Err(Errno::ENOENT),
             Some(b'/') => walker.go_to_root()?,
@@ -114,7 +113,9 @@ impl<'a> Walker<'a> {
         if self.flags.contains(WalkFlags::NO_XDEV) && !Arc::ptr_eq(&self.at.mount, &self.root.mount) {
             return Err(Errno::EXDEV);
         }
-        self.at = self.root.clone();
+        if self.at != self.root {
+            self.at = self.root.clone();
+        }
         Ok(())
     }
 

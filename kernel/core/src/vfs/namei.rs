@@ -55,8 +55,10 @@ impl FsContext {
         caller: Caller<'a>,
         flags: WalkFlags,
     ) -> Result<Walker<'a>, Errno> {
-        let (root, cwd) = self.root_and_cwd();
-        Walker::new(&self.ns, caller, &root, start.unwrap_or(&cwd), path, flags)
+        let scoped = flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT | WalkFlags::NO_XDEV);
+        let absolute = path.first() == Some(&b'/') && !scoped;
+        let (root, start) = self.root_and_start(if absolute { None } else { start }, absolute);
+        Walker::new(&self.ns, caller, root, start, path, flags)
     }
 
     /// The object that `path` names.

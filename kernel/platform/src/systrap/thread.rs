@@ -910,6 +910,15 @@ impl Thread for SysThread {
         self.channel.data_slice(off, len)
     }
 
+    fn shrink_reply(&self, len: usize) {
+        let mut state = self.state.lock();
+        let Some(last) = state.nouts.checked_sub(1) else { return };
+        state.outs[last].len = state.outs[last].len.min(len);
+        if len == 0 {
+            state.nouts = last;
+        }
+    }
+
     fn host_tid(&self) -> i32 {
         self.known_tid()
     }

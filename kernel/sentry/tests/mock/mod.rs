@@ -161,6 +161,7 @@ impl Thread for MockThread {
         }
         n
     }
+    fn shrink_reply(&self, _len: usize) {}
     fn reply_buffer(&self, _addr: u64, _len: usize) -> Option<bevor_hostcall::SharedSlice> {
         None
     }
