@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bevor_abi::Errno;
 use bevor_platform::{ExecImage, FileMapping, SpaceLayout};
 
-use crate::task::ImageInfo;
+use crate::task::{Executable, ImageInfo};
 
 /// Ownership of a program file as execve(2) needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub trait ExecFile: Send + Sync {
     fn mapping(&self) -> Result<FileMapping, Errno>;
     /// Ownership and mode.
     fn attributes(&self) -> ExecAttributes;
+    /// The file as a running program, for /proc/PID/exe.
+    fn executable(&self) -> Option<Arc<Executable>> {
+        None
+    }
 }
 
 /// Why a program is not started.
@@ -161,7 +165,7 @@ pub fn load(mut file: Arc<dyn ExecFile>, mut request: LoadRequest<'_>) -> Result
     ops.push(built.write);
     Ok(Loaded {
         image: ExecImage { ops, entry: plan.entry, stack: built.sp, brk: plan.brk },
-        info: ImageInfo { exe: script_path, ..built.info },
+        info: ImageInfo { exe: file.executable(), ..built.info },
         attributes,
         name,
     })

@@ -109,7 +109,7 @@ pub fn build(request: &LoadRequest<'_>, plan: &Plan, ids: AuxIds) -> Result<Buil
         write: ImageOp::Write { addr: sp, data },
         sp,
         info: ImageInfo {
-            exe: Vec::new(),
+            exe: None,
             args: (args_start, env_start - args_start),
             env: (env_start, env_end - env_start),
             auxv: auxv_bytes,

@@ -181,6 +181,9 @@ impl Task {
             (orphans, heir, is_main)
         };
         self.group.dead.store(true, SeqCst);
+        // A zombie has no strings, and its program may be written again. What goes is dropped after the lock.
+        let image = std::mem::take(&mut *self.group.image.lock());
+        drop(image);
         for group in orphans {
             let _ = group.send_signal(SigInfo::kernel(SIGHUP));
             let _ = group.send_signal(SigInfo::kernel(SIGCONT));

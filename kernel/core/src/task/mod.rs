@@ -13,6 +13,7 @@ pub mod wait;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use bevor_abi::Errno;
 use bevor_abi::process::{RLIM_INFINITY, RLIM_NLIMITS, Rlimit};
 use bevor_platform::{Identity, Thread};
 use parking_lot::Mutex;
@@ -23,7 +24,7 @@ use crate::lock::{Rank, RankedMutex};
 use crate::signal::action::SignalHandlers;
 use crate::signal::itimer::Itimers;
 use crate::signal::queue::PendingSignals;
-use crate::vfs::{FdTable, FsContext};
+use crate::vfs::{FdTable, FsContext, Path};
 use crate::wait::WaitQueue;
 
 /// A status as wait4(2) reports it.
@@ -105,11 +106,38 @@ impl CpuTime {
     }
 }
 
+/// A program file that is being executed: it cannot be opened for writing meanwhile (ETXTBSY).
+#[derive(Debug)]
+pub struct Executable(Path);
+
+impl Executable {
+    /// Denies writing to the file at `path` from now on.
+    ///
+    /// # Errors
+    /// ETXTBSY while it is open for writing.
+    pub fn new(path: Path) -> Result<Arc<Self>, Errno> {
+        path.dentry.inode().deny_write_access()?;
+        Ok(Arc::new(Self(path)))
+    }
+
+    /// Where the file lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Executable {
+    fn drop(&mut self) {
+        self.0.dentry.inode().allow_write_access();
+    }
+}
+
 /// What /proc shows of the running image.
 #[derive(Clone, Debug, Default)]
 pub struct ImageInfo {
-    /// Path of the program.
-    pub exe: Vec<u8>,
+    /// The program.
+    pub exe: Option<Arc<Executable>>,
     /// First byte and length of the argument strings on the stack.
     pub args: (u64, u64),
     /// First byte and length of the environment strings.

@@ -14,8 +14,8 @@ use bevor_core::kernel::Kernel;
 use bevor_core::loader::stack::{MAX_ARG_STRLEN, check_limits};
 use bevor_core::loader::{AuxIds, ExecAttributes, ExecFile, HostAuxv, LoadError, LoadRequest, Loaded, load};
 use bevor_core::num::to_usize;
-use bevor_core::task::WaitStatus;
 use bevor_core::task::exec::PendingExec;
+use bevor_core::task::{Executable, WaitStatus};
 use bevor_core::vfs::mount::mount_flags;
 use bevor_core::vfs::{Caller, File, FsContext, Opened, Path, WalkFlags};
 use bevor_hostcall::host;
@@ -34,7 +34,7 @@ const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const ADDR_NO_RANDOMIZE: u32 = 0x4_0000;
 
 /// A program in the guest's file system.
-struct Program(Arc<File>);
+struct Program(Arc<File>, Arc<Executable>);
 
 impl ExecFile for Program {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, Errno> {
@@ -66,6 +66,10 @@ impl ExecFile for Program {
             nosuid: self.0.path().mount.flags() & mount_flags::NOSUID != 0,
         }
     }
+
+    fn executable(&self) -> Option<Arc<Executable>> {
+        Some(Arc::clone(&self.1))
+    }
 }
 
 /// Opens the file at `path` for execution.
@@ -80,7 +84,7 @@ fn open_program(fs: &FsContext, path: &Path, caller: Caller<'_>) -> Result<Arc<d
     let root = Credentials::root();
     let kernel = Caller { creds: &root, ..caller };
     match fs.open_path(path, kernel, o::RDONLY)? {
-        Opened::File(file) => Ok(Arc::new(Program(file))),
+        Opened::File(file) => Ok(Arc::new(Program(file, Executable::new(path.clone())?))),
         Opened::Fifo(_) => Err(Errno::EACCES),
     }
 }
