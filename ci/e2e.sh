@@ -5,7 +5,7 @@ ran=0
 for script in ci/e2e/*.sh; do
     [ -e "$script" ] || continue
     echo "e2e: $script"
-    BEVOR=$PWD/target/release/bevor sh "$script"
+    BEVOR=$PWD/target/release/bevor bash "$script"
     ran=$((ran + 1))
 done
 echo "e2e: $ran scripts"

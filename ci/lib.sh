@@ -1,6 +1,6 @@
 # Common to the steps: the place to stand, and what is missing installed.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE:-$0}")/.."
 export CARGO_TERM_COLOR=never
 
 # have PROGRAM PACKAGE...: installs the packages (Debian, as root) unless the program is there.

@@ -108,6 +108,13 @@ static void signals(void)
     handler(SIGSEGV, SA_RESETHAND);
 }
 
+static void *exec_in_thread(void *arg)
+{
+    char *args[] = {"guest", "again", arg, NULL};
+    execve("/guest", args, NULL);
+    return NULL;
+}
+
 static void threads(void)
 {
     pthread_t t[4];
@@ -125,6 +132,13 @@ static void threads(void)
         exit(6);
     }
     check("exit with a sleeping thread", waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 6);
+    pid = fork();
+    if (pid == 0) {
+        pthread_create(&t[0], NULL, exec_in_thread, "21");
+        for (;;)
+            pause();
+    }
+    check("exec in a thread", waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 21);
 }
 
 int main(int argc, char **argv, char **envp)

@@ -55,7 +55,9 @@ void thread_start(struct thread *t, int (*body)(void *), void *arg);
 void thread_join(struct thread *t);
 /* Waits until process or thread `tid` of process `pid` sleeps interruptibly (state S), as /proc shows. */
 void await_sleep(long pid, long tid);
-/* The value of `key` in /proc/PID/status into `buf`; false if absent. `pid` 0 is self. */
+/* Waits until `n` tasks wait on the futex `word`, which holds `value`; `flag` is FUTEX_PRIVATE_FLAG or 0 like theirs. */
+void await_waiters(int32_t *word, int flag, int32_t value, long n);
+/* The value of `key` in /proc/PID/status into `buf`; false if absent or unreadable. `pid` 0 is self. */
 bool proc_status(long pid, const char *key, char *buf, size_t cap);
 /* A pipe; broken on failure. */
 void make_pipe(int fds[2], int flags);

@@ -161,11 +161,30 @@ void await_sleep(long pid, long tid)
 	broken("%s never showed a sleeping thread", path);
 }
 
+void await_waiters(int32_t *word, int flag, int32_t value, long n)
+{
+	/* Moving waiters to the word they are on wakes none and counts them. */
+	for (int i = 0; i < 200000; i++) {
+		long found = sys(futex, word, FUTEX_CMP_REQUEUE | flag, 0, INT_MAX, word, value);
+		if (found >= n)
+			return;
+		if (found < 0) {
+			struct timespec patience = {0, 30000000};
+			must(sys(nanosleep, &patience, NULL));
+			return;
+		}
+		sys(sched_yield);
+	}
+	broken("%ld tasks never waited on the futex", n);
+}
+
 bool proc_status(long pid, const char *key, char *buf, size_t cap)
 {
 	char path[32], text[4096];
 	snprintf(path, sizeof path, pid ? "/proc/%ld/status" : "/proc/self/status", pid);
-	long n = must(get_file(path, text, sizeof text - 1));
+	long n = get_file(path, text, sizeof text - 1);
+	if (n < 0)
+		return false;
 	text[n] = 0;
 	size_t len = strlen(key);
 	for (char *at = text; at != NULL; at = strchr(at, '\n')) {

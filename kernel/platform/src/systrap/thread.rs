@@ -256,11 +256,29 @@ impl SysThread {
         }
     }
 
+    /// Carries out the reply's copy-outs now. False if one faults.
+    fn store_outs(&self) -> bool {
+        let outs = {
+            let mut state = self.state.lock();
+            let count = std::mem::take(&mut state.nouts);
+            state.outs.into_iter().take(count)
+        };
+        outs.into_iter().all(|out| {
+            let mut data = vec![0; out.len];
+            self.channel.read_data(out.off, &mut data);
+            sys::vm_write(self.space.pid(), out.addr, &data) == data.len()
+        })
+    }
+
     fn reply_signal(&self, frame: &SignalFrame) {
         use crate::api::CallOutcome;
         use l::signal_frame as at;
+        // What a finished call has stored in the reply must reach the application before the handler runs; there is no room for it
+        // beside the frame.
+        let stored = matches!(frame.outcome, CallOutcome::None | CallOutcome::Restart) || self.store_outs();
         let (outcome, value) = match frame.outcome {
             CallOutcome::None => (0u32, 0i64),
+            CallOutcome::Return(_) if !stored => (1, Errno::EFAULT.to_result()),
             CallOutcome::Return(value) => (1, value),
             CallOutcome::Restart => (2, 0),
             CallOutcome::RestartBlock => (3, 0),
@@ -277,7 +295,7 @@ impl SysThread {
         put(at::NEW_MASK, &frame.new_mask.to_le_bytes());
         put(at::INFO, &frame.info);
         let mut state = self.state.lock();
-        // Copy-outs of an interrupted call were made directly or are dropped with it; the frame goes where nothing else is.
+        // Copy-outs of a call that is made again are dropped; the frame goes where nothing else is.
         state.nouts = 0;
         state.used = 0;
         if let Some(off) = self.reserve(&mut state, 0, at::SIZE) {

@@ -4,7 +4,7 @@
 CHILD("threads")
 {
 	(void)envp;
-	char text[16];
+	char text[16] = "";
 	(void)argc;
 	int same = sys(getpid) == sys(gettid) && sys(getpid) == atol(argv[0]);
 	proc_status(0, "Threads", text, sizeof text);

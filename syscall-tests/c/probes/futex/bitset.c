@@ -16,7 +16,7 @@ PROBE("futex/bitset", "other_bit", "first", "second", "absolute", "past", "realt
 	for (long i = 0; i < 2; i++) {
 		results[i] = 12345;
 		thread_start(&threads[i], waiter, (void *)i);
-		await_sleep(sys(getpid), threads[i].tid);
+		await_waiters(&word, 0, 0, i + 1);
 	}
 	observe("other_bit", "futex", ret_int(sys(futex, &word, FUTEX_WAKE_BITSET, 10, NULL, NULL, 4)), ARGS(f_hex("bits", 4)), STATE());
 	long r = sys(futex, &word, FUTEX_WAKE_BITSET, 10, NULL, NULL, 2);

@@ -15,7 +15,7 @@ PROBE("futex/requeue", "cmp_mismatch", "cmp_requeue", "left", "moved", "wake_op"
 	struct thread threads[3];
 	for (long i = 0; i < 3; i++) {
 		thread_start(&threads[i], waiter, (void *)i);
-		await_sleep(sys(getpid), threads[i].tid);
+		await_waiters(&from, 0, 0, i + 1);
 	}
 	observe("cmp_mismatch", "futex", ret_int(sys(futex, &from, FUTEX_CMP_REQUEUE, 1, 10, &to, 7)), ARGS(f_int("val3", 7)), STATE());
 	observe("cmp_requeue", "futex", ret_int(sys(futex, &from, FUTEX_CMP_REQUEUE, 1, 10, &to, 0)), ARGS(f_int("wake", 1), f_int("requeue", 10)), STATE());
@@ -25,7 +25,7 @@ PROBE("futex/requeue", "cmp_mismatch", "cmp_requeue", "left", "moved", "wake_op"
 		thread_join(&threads[i]);
 	struct thread t;
 	thread_start(&t, waiter, (void *)0);
-	await_sleep(sys(getpid), t.tid);
+	await_waiters(&from, 0, 0, 1);
 	to = 5;
 	long r = sys(futex, &from, FUTEX_WAKE_OP, 10, 10, &to, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_GT, 100));
 	thread_join(&t);

@@ -20,7 +20,7 @@ static int holder(void *unused)
 	return 0;
 }
 
-PROBE("futex/robust", "register", "died", "query", "bad_length")
+PROBE("futex/robust", "register", "died", "again", "get", "bad_length")
 {
 	struct thread t;
 	thread_start(&t, holder, NULL);
@@ -31,7 +31,8 @@ PROBE("futex/robust", "register", "died", "query", "bad_length")
 	struct robust_list_head *got = NULL;
 	size_t len = 0;
 	data.head.list.next = &data.head.list;
-	must(sys(get_robust_list, 0, &got, &len));
-	observe("query", "set_robust_list", ret_int(r), ARGS(), STATE(f_bool("head", got == &data.head), f_uint("len", len)));
+	observe("again", "set_robust_list", ret_int(r), ARGS(f_uint("len", sizeof data.head)), STATE());
+	r = sys(get_robust_list, 0, &got, &len);
+	observe("get", "get_robust_list", ret_int(r), ARGS(f_int("pid", 0)), STATE(f_bool("head", got == &data.head), f_uint("len", len)));
 	observe("bad_length", "set_robust_list", ret_int(sys(set_robust_list, &data.head, 8)), ARGS(f_uint("len", 8)), STATE());
 }

@@ -13,7 +13,7 @@ PROBE("futex/shared", "wake", "child", "file")
 	int32_t *words = pages(1, true);
 	words[1] = 99;
 	long pid = spawn(child, words);
-	await_sleep(pid, pid);
+	await_waiters(&words[0], 0, 0, 1);
 	long r = sys(futex, &words[0], FUTEX_WAKE, 10);
 	int status = reap(pid);
 	observe("wake", "futex", ret_int(r), ARGS(f_int("op", FUTEX_WAKE)), STATE(f_int("child_result", words[1])));
@@ -23,7 +23,7 @@ PROBE("futex/shared", "wake", "child", "file")
 	int32_t *one = (int32_t *)must(sys(mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	int32_t *two = (int32_t *)must(sys(mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	pid = spawn(child, one);
-	await_sleep(pid, pid);
+	await_waiters(&one[0], 0, 0, 1);
 	r = sys(futex, &two[0], FUTEX_WAKE, 10);
 	/* A wake that didn't reach the child must not leave it behind. */
 	if (r != 1)

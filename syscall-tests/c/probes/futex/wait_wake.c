@@ -22,7 +22,7 @@ PROBE("futex/wait_wake", "mismatch", "timeout", "wake_none", "wake_one", "wake_r
 	for (long i = 0; i < 3; i++) {
 		results[i] = 12345;
 		thread_start(&threads[i], waiter, (void *)i);
-		await_sleep(sys(getpid), threads[i].tid);
+		await_waiters(&word, FUTEX_PRIVATE_FLAG, 0, i + 1);
 	}
 	observe("wake_one", "futex", ret_int(sys(futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1)), ARGS(f_int("val", 1)), STATE());
 	observe("wake_rest", "futex", ret_int(sys(futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX)), ARGS(f_int("val", INT_MAX)), STATE());

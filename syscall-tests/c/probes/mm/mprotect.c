@@ -4,9 +4,9 @@
 static void look(void *at, char perms[8])
 {
 	static char maps[65536];
-	long n = must(get_file("/proc/self/maps", maps, sizeof maps - 1));
-	maps[n] = 0;
-	strcpy(perms, "none");
+	long n = get_file("/proc/self/maps", maps, sizeof maps - 1);
+	maps[n < 0 ? 0 : n] = 0;
+	strcpy(perms, n < 0 ? "hidden" : "none");
 	for (char *line = maps; line != NULL && *line != 0; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		unsigned long from, to;

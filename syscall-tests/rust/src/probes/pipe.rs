@@ -6,7 +6,7 @@ use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
     probe("pipe/flags", &["plain", "nonblock_cloexec", "bad_flags", "efault"], flags),
-    probe("pipe/data", &["order", "partial", "rest", "empty", "eof"], data),
+    probe("pipe/data", &["order", "waiting", "partial", "rest", "empty", "eof"], data),
     probe("pipe/full", &["fills", "full", "one_page_freed", "atomic"], full),
     probe("pipe/broken", &["epipe", "signal", "writer_gone"], broken_pipe),
     probe("pipe/blocking", &["reader_woken", "writer_woken"], blocking),
@@ -35,10 +35,10 @@ fn flags() {
 fn data() {
     let p = pipe(O_NONBLOCK);
     sys!(write, p[1], b"abc", 3).must();
-    let r = sys!(write, p[1], b"def", 3);
+    obs("order", sys!(write, p[1], b"def", 3)).arg("count", int(3));
     let mut waiting = 0_i32;
-    sys!(ioctl, p[0], libc::FIONREAD, &mut waiting).must();
-    obs("order", r).state("waiting", int(waiting));
+    let r = sys!(ioctl, p[0], libc::FIONREAD, &mut waiting);
+    obs("waiting", r).state("bytes", int(waiting));
     let mut d = [0_u8; 8];
     let r = sys!(read, p[0], &mut d, 4);
     obs("partial", r).state("data", bytes(d));

@@ -8,9 +8,9 @@ use libc::{
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe("ids/get", &["uid", "gid", "pid", "tid", "resuid", "resgid"], get_ids),
-    probe("ids/setresuid", &["effective", "back", "keep", "denied", "dropped", "capabilities"], setresuid),
-    probe("ids/setuid", &["root_drops_all", "setreuid", "setgid", "fsuid", "back"], setuid),
+    probe("ids/get", &["uid", "euid", "gid", "egid", "pid", "tid", "resuid", "resgid"], get_ids),
+    probe("ids/setresuid", &["effective", "back", "keep", "denied", "dropped", "getuid", "geteuid", "capabilities"], setresuid),
+    probe("ids/setuid", &["root_drops_all", "setreuid", "setgid", "getgid", "getegid", "fsuid", "back"], setuid),
     probe("ids/groups", &["set", "count", "small", "too_many", "file_access", "denied"], groups),
     probe("prctl/name", &["set", "comm", "truncated", "thread"], name),
     probe("prctl/flags", &["no_new_privs", "no_new_privs_off", "dumpable", "bad_dumpable", "unknown"], prctl_flags),
@@ -27,7 +27,7 @@ pub(super) const PROBES: &[Probe] = &[
     probe("misc/getrandom", &["fills", "nonblock", "zero", "bad_flags", "efault"], getrandom),
     probe("misc/usage", &["times", "self", "children", "bad_who"], usage),
     probe("misc/affinity", &["get", "set", "empty", "small", "getcpu", "yield"], affinity),
-    probe("misc/priority", &["nice", "get", "bad_which", "scheduler"], priority),
+    probe("misc/priority", &["nice", "get", "bad_which", "scheduler", "batch", "max", "fifo_max"], priority),
     probe("misc/membarrier", &["query", "register", "barrier", "bad"], membarrier),
     probe("misc/sync", &["fsync", "fdatasync", "fsync_pipe", "ebadf"], sync),
 ];
@@ -40,6 +40,8 @@ fn get_ids() {
     obs("uid", u).state("real", matches(&uids, 0, u.raw)).state("effective", matches(&uids, 1, e.raw));
     let (g, e) = (sys!(getgid), sys!(getegid));
     obs("gid", g).state("real", matches(&gids, 0, g.raw)).state("effective", matches(&gids, 1, e.raw));
+    obs("euid", sys!(geteuid)).state("real", yes(sys!(geteuid).raw == u.raw));
+    obs("egid", sys!(getegid)).state("real", yes(sys!(getegid).raw == g.raw));
     let p = sys!(getpid);
     obs("pid", p).pid().state("status", yes(status_of_self("Pid") == p.raw.to_string()));
     let t = sys!(gettid);
@@ -48,6 +50,7 @@ fn get_ids() {
     let [a, b, c] = &mut ids;
     let r = sys!(getresuid, a, b, c);
     obs("resuid", r).state("ids", list(ids.map(|i| yes(i64::from(i) == u.raw))));
+    ids = [9; 3];
     let [a, b, c] = &mut ids;
     let r = sys!(getresgid, a, b, c);
     obs("resgid", r).state("ids", list(ids.map(|i| yes(i64::from(i) == g.raw))));
@@ -69,6 +72,8 @@ fn setresuid() {
     obs("keep", r).state("ids", resuid());
     let r = sys!(setresuid, 1000, 1000, 1000);
     obs("dropped", r).state("ids", resuid()).state("capabilities", text(status_of_self("CapEff")));
+    obs("getuid", sys!(getuid));
+    obs("geteuid", sys!(geteuid));
     obs("denied", sys!(setresuid, 0, 0, 0)).state("ids", resuid());
     obs("capabilities", sys!(setgid, 5)).state("group", int(sys!(getgid).raw));
 }
@@ -84,6 +89,8 @@ fn setuid() {
     let [a, b, c] = &mut ids;
     sys!(getresgid, a, b, c).must();
     obs("setgid", r).arg("gid", int(2000)).state("ids", list(ids.map(uint)));
+    obs("getgid", sys!(getgid));
+    obs("getegid", sys!(getegid));
     let r = sys!(setreuid, 1500, -1);
     obs("setreuid", r).arg("ruid", int(1500)).state("ids", resuid());
     let r = sys!(setuid, 1000);
@@ -192,6 +199,7 @@ fn nofile() {
     obs("lower", r)
         .state("old", yes(replaced.rlim_cur == old.rlim_cur && replaced.rlim_max == old.rlim_max))
         .state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
+    now = libc::rlimit64::zero();
     let r = sys!(getrlimit, libc::RLIMIT_NOFILE, &mut now);
     obs("getrlimit", r).state("now", list([uint(now.rlim_cur), uint(now.rlim_max)]));
     let wrong = libc::rlimit64 { rlim_cur: 701, rlim_max: 700 };
@@ -345,9 +353,12 @@ fn priority() {
     obs("nice", r).arg("nice", int(7)).state("stat", text(nice));
     obs("get", sys!(getpriority, 0, 0));
     obs("bad_which", sys!(getpriority, 9, 0)).arg("which", int(9));
-    obs("scheduler", sys!(sched_getscheduler, 0))
-        .state("max", int(sys!(sched_get_priority_max, 0).raw))
-        .state("fifo_max", int(sys!(sched_get_priority_max, 1).raw));
+    let normal = sys!(sched_getscheduler, 0).raw;
+    let r = sys!(sched_setscheduler, 0, libc::SCHED_BATCH, &0_i32);
+    obs("batch", r).arg("policy", int(libc::SCHED_BATCH)).state("before", int(normal));
+    obs("scheduler", sys!(sched_getscheduler, 0));
+    obs("max", sys!(sched_get_priority_max, libc::SCHED_OTHER));
+    obs("fifo_max", sys!(sched_get_priority_max, libc::SCHED_FIFO));
 }
 
 fn membarrier() {

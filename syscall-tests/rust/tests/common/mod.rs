@@ -116,7 +116,7 @@ pub struct Agent {
     orders: ChildStdin,
     events: BufReader<ChildStdout>,
     _home: tempfile::TempDir,
-    _work: tempfile::TempDir,
+    work: tempfile::TempDir,
 }
 
 impl Agent {
@@ -139,8 +139,13 @@ impl Agent {
             events: BufReader::new(child.stdout.take().expect("stdout")),
             child,
             _home: home,
-            _work: work,
+            work,
         }
+    }
+
+    /// Where the agent makes the probes' folders.
+    pub fn work(&self) -> &Path {
+        self.work.path()
     }
 
     pub fn order(&mut self, order: &Json) {
