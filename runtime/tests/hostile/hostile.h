@@ -22,7 +22,7 @@
 typedef long (*gate_fn)(long nr, long a, long b, long c, long d, long e, long f);
 
 /* The same call by a `syscall` instruction of the program's own: the control, where nothing stands in the way. */
-static long plain(long nr, long a, long b, long c, long d, long e, long f)
+static inline long plain(long nr, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
     long ret;
