@@ -65,8 +65,8 @@ pub(crate) struct DoArgs {
     /// Answer simple calls without asking the kernel process
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub(crate) local_calls: Switch,
-    /// A number that the kernel repeats in its log, as proof of where a program ran
-    #[arg(long, value_name = "N")]
+    /// A hexadecimal number that the kernel repeats in its log, as proof of where a program ran
+    #[arg(long, value_name = "N", value_parser = nonce)]
     pub(crate) boot_nonce: Option<String>,
     /// Make a system call lie (noop-success, wrong-errno, drop-flags, short-count, effect-skipped)
     #[cfg(feature = "test-faults")]
@@ -124,4 +124,10 @@ fn usage(e: &clap::Error) -> Result<u8, Failure> {
             Err(Failure::new(format_args!("{first}; try 'bevor --help'")))
         }
     }
+}
+
+/// Up to 64 hexadecimal digits.
+fn nonce(word: &str) -> Result<String, &'static str> {
+    let digits = (1..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_hexdigit());
+    if digits { Ok(word.to_owned()) } else { Err("expected 1 to 64 hexadecimal digits") }
 }

@@ -30,7 +30,8 @@ const IOCTLS: [u32; 11] = [
     0x541b,      // FIONREAD
 ];
 
-/// The sentry's filter: 45 calls, and clone3 answered with ENOSYS so that libc falls back on clone.
+/// The sentry's filter: 45 calls, and two answered with ENOSYS: clone3, so that libc falls back on clone, and set_robust_list, whose
+/// result libc ignores (nothing here shares robust mutexes).
 pub(crate) fn sentry() -> Result<AllowList, FilterError> {
     AllowList::default()
         .allow(&[
@@ -72,7 +73,6 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             libc::SYS_sched_getaffinity,
             libc::SYS_rt_sigprocmask,
             libc::SYS_sigaltstack,
-            libc::SYS_set_robust_list,
             libc::SYS_rseq,
             libc::SYS_restart_syscall,
             libc::SYS_getrandom,
@@ -81,6 +81,7 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
         ])
         .allow_without(libc::SYS_mmap, 2, PROT_EXEC)?
         .allow_without(libc::SYS_mprotect, 2, PROT_EXEC)?
+        .allow_values(libc::SYS_kill, 1, &[libc::SIGKILL.unsigned_abs()])?
         .allow_values(libc::SYS_clone, 0, &[THREAD.unsigned_abs()])?
         .allow_values(libc::SYS_prctl, 0, &[libc::PR_SET_NAME.unsigned_abs()])?
         .allow_values(libc::SYS_ioctl, 1, &IOCTLS)?
@@ -97,5 +98,5 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
                 libc::F_GET_SEALS.unsigned_abs(),
             ],
         )
-        .map(|list| list.not_implemented(libc::SYS_clone3))
+        .map(|list| list.not_implemented(libc::SYS_clone3).not_implemented(libc::SYS_set_robust_list))
 }

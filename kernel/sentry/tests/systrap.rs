@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bevor_abi::fs::o;
 use bevor_core::creds::Credentials;
@@ -14,7 +14,15 @@ use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
 use bevor_sentry::boot::{BootConfig, BootError, Filesystem, run};
 use parking_lot::Mutex;
 
-fn build(flags: &[&str], name: &str) -> Vec<u8> {
+/// The guest, static and static-PIE. Both are made before any platform starts, since a platform reaps every child of the process.
+static GUESTS: LazyLock<[Vec<u8>; 2]> =
+    LazyLock::new(|| [compile(&["-static"], "static"), compile(&["-static-pie"], "static-pie")]);
+
+fn build(flags: &[&str]) -> Vec<u8> {
+    GUESTS[usize::from(flags.contains(&"-static-pie"))].clone()
+}
+
+fn compile(flags: &[&str], name: &str) -> Vec<u8> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest.c");
     let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&out).args(flags).arg(source).status().expect("cc runs");
@@ -74,6 +82,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
 }
 
 fn platform() -> Arc<Systrap> {
+    LazyLock::force(&GUESTS);
     let zygote = Zygote::spawn(ZygoteOptions::default()).expect("the zygote starts");
     Arc::new(Systrap::start(zygote).expect("the workers start"))
 }
@@ -86,9 +95,9 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&data).into_owned()
 }
 
-fn guest_passes(flags: &[&str], name: &str, change: impl FnOnce(&mut BootConfig)) {
+fn guest_passes(flags: &[&str], change: impl FnOnce(&mut BootConfig)) {
     let output = Output::default();
-    let mut config = config(build(flags, name), &["/guest", "first"], &output);
+    let mut config = config(build(flags), &["/guest", "first"], &output);
     change(&mut config);
     let status = run(config, platform()).expect("it starts");
     let text = text(&output);
@@ -98,22 +107,22 @@ fn guest_passes(flags: &[&str], name: &str, change: impl FnOnce(&mut BootConfig)
 
 #[test]
 fn a_static_program_forks_waits_threads_and_gets_signals() {
-    guest_passes(&["-static"], "guest-static", |_| {});
+    guest_passes(&["-static"], |_| {});
 }
 
 #[test]
 fn a_static_pie_does_so_too() {
-    guest_passes(&["-static-pie"], "guest-static-pie", |_| {});
+    guest_passes(&["-static-pie"], |_| {});
 }
 
 #[test]
 fn nothing_changes_without_local_calls() {
-    guest_passes(&["-static"], "guest-remote", |c| c.local_calls = false);
+    guest_passes(&["-static"], |c| c.local_calls = false);
 }
 
 #[test]
 fn nothing_changes_when_sleeping_calls_are_made_again_at_random() {
-    guest_passes(&["-static"], "guest-torture", |c| c.torture = true);
+    guest_passes(&["-static"], |c| c.torture = true);
 }
 
 #[test]

@@ -58,6 +58,16 @@ void wait_reply(struct tcb *t, u32 seq)
     }
 }
 
+/* A notification that asks for something, whatever signals come meanwhile. */
+s64 notify(u64 kind, u64 a, u64 b, u64 c)
+{
+    s64 e;
+    do
+        e = gate6(NOTIF_NR, kind, a, b, c, 0, 0);
+    while (e == -EINTR);
+    return e;
+}
+
 /* Copies out what came with the reply. */
 static s64 copy_out(struct tcb *t, s64 result)
 {
@@ -79,7 +89,7 @@ s64 donated_fd(struct tcb *t, u64 id, s32 index)
     for (u32 i = 0; id && i < 8; i++)
         if (proc.fds[i].used && proc.fds[i].id == id)
             return proc.fds[i].fd;
-    s64 fd = gate6(NOTIF_NR, NOTIF_FD, t->ch->slot, index, t->ch->space, 0, 0);
+    s64 fd = notify(NOTIF_FD, t->ch->slot, (u64)(s64)index, t->ch->space);
     if (fd < 0)
         return fd;
     u32 at = __atomic_fetch_add(&proc.next_fd, 1, __ATOMIC_RELAXED) % 8;
@@ -99,14 +109,27 @@ s64 do_mmap_reply(struct tcb *t)
     u64 addr = ch->op[0], len = ch->op[1], prot = ch->op[2], flags = ch->op[3], off = ch->op[4], id = ch->op[5];
     s32 index = (s32)ch->op[6];
     s64 fd = -1;
-    if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && addr < STUB_END && addr + len > STUB_BASE)
-        return -ENOMEM;
+    if (addr < STUB_END && addr + len > STUB_BASE) {
+        if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+            return -ENOMEM;
+        addr = 0; /* a hint */
+    }
     if (index >= 0) {
         fd = donated_fd(t, id, index);
         if (fd < 0)
             return fd;
     }
     return gate6(9, addr, len, prot, flags, fd, off);
+}
+
+static inline void store_args(struct channel *ch, const struct regs *r)
+{
+    ch->args[0] = r->di;
+    ch->args[1] = r->si;
+    ch->args[2] = r->dx;
+    ch->args[3] = r->r10;
+    ch->args[4] = r->r8;
+    ch->args[5] = r->r9;
 }
 
 /* Carries out the reply to request `t->seq`, which has arrived. */
@@ -126,6 +149,7 @@ void act_on_reply(struct stop *s, u64 nr)
         case REP_CONTINUE:
             return;
         case REP_AGAIN:
+            store_args(ch, s->r);
             marshal_in(t, nr, s->r);
             wait_reply(t, send_request(t, s->r, REQ_SYSCALL, nr));
             continue;
@@ -202,12 +226,7 @@ void handle_syscall(struct stop *s)
             return;
         }
     }
-    ch->args[0] = r->di;
-    ch->args[1] = r->si;
-    ch->args[2] = r->dx;
-    ch->args[3] = r->r10;
-    ch->args[4] = r->r8;
-    ch->args[5] = r->r9;
+    store_args(ch, r);
     marshal_in(t, nr, r);
     wait_reply(t, send_request(t, r, REQ_SYSCALL, nr));
     if (likely(ch->rep_kind == REP_RETURN)) {
@@ -230,17 +249,20 @@ void syscall_patched(struct regs *r)
         switch (nr) {
         case 39:
             r->ax = (u64)(s64)t->ch->id.pid;
-            return;
+            goto out;
         case 186:
             r->ax = (u64)(s64)t->ch->id.tid;
-            return;
+            goto out;
         case 102:
             r->ax = t->ch->id.uid;
-            return;
+            goto out;
         }
     }
     struct stop s = {t, r, NULL};
     handle_syscall(&s);
+out:
+    if (unlikely(r->flags & 0x100)) /* TF: the application is stepping */
+        leave_patched(t, r, t->resume);
 }
 
 /* An interruption was noted while the stub was working. */

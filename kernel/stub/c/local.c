@@ -33,31 +33,39 @@ static s64 local_sigprocmask(struct tcb *t, u64 how, const void *set, void *old,
     return 0;
 }
 
+/* do_sigaltstack() of kernel/signal.c: `at` is the stack pointer. The flags are kept as they were given. */
+s64 set_altstack(struct channel *ch, u64 at, u64 sp, u64 size, u32 flags)
+{
+    u32 mode = flags & ~SS_AUTODISARM;
+    if (ch->alt_size && !(ch->alt_flags & SS_AUTODISARM) && at - ch->alt_sp - 1 < ch->alt_size)
+        return -EPERM;
+    if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE)
+        return -EINVAL;
+    if (mode == SS_DISABLE)
+        sp = size = 0;
+    else if (size < 2048)
+        return -ENOMEM;
+    ch->alt_sp = sp;
+    ch->alt_size = size;
+    ch->alt_flags = flags;
+    return 0;
+}
+
 static s64 local_sigaltstack(struct tcb *t, const struct regs *r, u64 *set, u64 *old)
 {
     struct channel *ch = t->ch;
     u64 sp = ch->alt_sp, size = ch->alt_size, flags = ch->alt_flags;
-    int on = size && r->sp - sp < size && !(flags & 0x80000000u);
+    int on = size && r->sp - sp - 1 < size && !(flags & SS_AUTODISARM);
     u64 n[3];
     if (set) {
         if (copy_user(n, set, 24))
             return -EFAULT;
-        u32 f = (u32)n[1], mode = f & ~0x80000000u;
-        if (on)
-            return -EPERM;
-        if (mode != 0 && mode != 1 && mode != 2)
-            return -EINVAL;
-        if (mode == 2) {
-            n[0] = n[2] = 0;
-        } else if (n[2] < 2048) {
-            return -ENOMEM;
-        }
-        ch->alt_sp = n[0];
-        ch->alt_size = n[2];
-        ch->alt_flags = f & 0x80000000u;
+        s64 e = set_altstack(ch, r->sp, n[0], n[2], (u32)n[1]);
+        if (e)
+            return e;
     }
     if (old) {
-        u64 o[3] = {sp, (size ? (on ? 1 : 0) : 2) | (flags & 0x80000000u), size};
+        u64 o[3] = {sp, (size ? (on ? SS_ONSTACK : 0) : SS_DISABLE) | (flags & SS_AUTODISARM), size};
         if (copy_user(old, o, 24))
             return -EFAULT;
     }
@@ -70,9 +78,8 @@ static s64 local_clock_gettime(u64 id, u64 *out)
     /* Only the clocks that the vDSO reads without a system call. */
     if ((u32)id > 11 || !((1u << (u32)id) & ((1 << 0) | (1 << 1) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 11))) || !proc.clock_gettime)
         return NOT_LOCAL;
-    s64 e = proc.clock_gettime((s32)id, ts);
-    if (e)
-        return e;
+    if (proc.clock_gettime((s32)id, ts)) /* a clock source that the vDSO cannot read */
+        return NOT_LOCAL;
     if (put_user64(out, ts[0]) || put_user64(out + 1, ts[1]))
         return -EFAULT;
     return 0;
@@ -84,9 +91,8 @@ static s64 local_gettimeofday(u64 *tv, u64 *tz)
     if (!proc.gettimeofday || tz)
         return NOT_LOCAL;
     if (tv) {
-        s64 e = proc.gettimeofday(v, NULL);
-        if (e)
-            return e;
+        if (proc.gettimeofday(v, NULL))
+            return NOT_LOCAL;
         if (put_user64(tv, v[0]) || put_user64(tv + 1, v[1]))
             return -EFAULT;
     }
@@ -162,6 +168,8 @@ static s64 local_mmap(u64 addr, u64 len, u64 prot, u64 flags, u64 off)
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hits_stub(addr, len))
             return -ENOMEM;
+    } else if (hits_stub(addr, len)) {
+        addr = 0; /* a hint */
     }
     if (off & 4095)
         return -EINVAL;
@@ -217,13 +225,18 @@ static s64 local_brk(u64 want)
 extern void set_fs(u64), set_gs(u64);
 extern u64 get_fs(void);
 
-static s64 local_arch_prctl(struct tcb *t, u64 code, u64 addr)
+static s64 local_arch_prctl(struct stop *s, u64 code, u64 addr)
 {
+    struct tcb *t = s->t;
     switch ((u32)code) {
     case 0x1001: /* ARCH_SET_GS: patched sites then go the slow way, see stub_entry */
         if (addr >= USER_TOP)
             return -EPERM;
         t->guest_gs = addr;
+        if (!s->uc) { /* the way back from a patched call needs the stub's */
+            s->r->ax = 0;
+            leave_patched(t, s->r, t->resume);
+        }
         set_gs(addr);
         return 0;
     case 0x1002:
@@ -293,7 +306,7 @@ s64 local_call(struct stop *s, u64 nr)
     case 28:
         if (hits_stub(a0, a1))
             return -EINVAL;
-        if (a2 > 25 || !((1u << a2) & 0x03ffcd1fu))
+        if (a2 > 25 || !((1u << a2) & 0x03ffc51fu))
             return NOT_LOCAL;
         return gate3(28, a0, a1, a2);
     case 12: return local_brk(a0);
@@ -311,7 +324,7 @@ s64 local_call(struct stop *s, u64 nr)
         return gate3(nr, a0, a1, a2);
     case 324: return gate3(324, a0, a1, a2);
     case 334: return gate6(334, a0, a1, a2, a3, 0, 0);
-    case 158: return local_arch_prctl(t, a0, a1);
+    case 158: return local_arch_prctl(s, a0, a1);
     }
     return NOT_LOCAL;
 }

@@ -41,8 +41,9 @@ int patched_boundary(struct tcb *t, struct ucontext *uc)
 {
     u64 ip = uc->mc.r.ip;
     struct trampoline h;
-    u64 window = proc.patch_window, base = proc.patch_trampoline;
-    if (window && ip - window < 16 && read_trampoline(&h, base)) {
+    u64 window = __atomic_load_n(&proc.patch_window, __ATOMIC_ACQUIRE), base = __atomic_load_n(&proc.patch_trampoline, __ATOMIC_ACQUIRE);
+    /* The two words belong together if the trampoline says so. */
+    if (window && ip - window < 16 && read_trampoline(&h, base) && base + (u64)(s64)h.window == window) {
         if (ip == window) {
             uc->mc.r.ip = base + TRAMPOLINE_CODE;
             return 1;
@@ -50,14 +51,15 @@ int patched_boundary(struct tcb *t, struct ucontext *uc)
         if (take_boundary(t, uc, &h, base, ip - window))
             return 1;
     }
-    for (u64 k = 2; k < 16; k++) {
+    /* k = 0: the patch was finished between the fault and now; the jump is executed. */
+    for (u64 k = 0; k < 16; k++) {
         u8 code[5];
         s32 rel;
         if (copy_user(code, (void *)(ip - k), 5) || code[0] != 0xe9)
             continue;
         copy_bytes(&rel, code + 1, 4);
         base = ip - k + 5 + (u64)(s64)rel - TRAMPOLINE_CODE;
-        if (read_trampoline(&h, base) && base + (u64)(s64)h.window == ip - k && take_boundary(t, uc, &h, base, k))
+        if (read_trampoline(&h, base) && base + (u64)(s64)h.window == ip - k && (k == 0 || take_boundary(t, uc, &h, base, k)))
             return 1;
     }
     return 0;
@@ -80,8 +82,9 @@ static void patch(struct stop *s, u64 site, u64 nr)
         if (step == PATCH_MAP) {
             result = gate6(9, a, b, 5, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         } else if (step == PATCH_BARRIER) {
-            proc.patch_window = a;
-            proc.patch_trampoline = b;
+            /* Before the first byte of the window changes: the sentry writes only after the next request. */
+            __atomic_store_n(&proc.patch_trampoline, b, __ATOMIC_RELEASE);
+            __atomic_store_n(&proc.patch_window, a, __ATOMIC_RELEASE);
             if (!proc.sync_core) {
                 gate1(324, MEMBARRIER_REGISTER_SYNC_CORE);
                 proc.sync_core = 1;

@@ -46,13 +46,13 @@ static s64 map_region(u32 region)
 static void thread_start(struct ucontext *uc)
 {
     struct tcb *t = tcb_of_stack(uc);
-    set_gs((u64)t);
+    set_gs(t->guest_gs ? t->guest_gs : (u64)t);
     if (uc->link & CLONE_OP_SETTLS)
         set_fs(uc->mc.reserved[0]);
     if (uc->link & CLONE_OP_CHILD_SETTID)
-        put_user32((void *)uc->mc.reserved[1], (u32)t->ch->id.tid);
+        put_user32((void *)uc->mc.reserved[1], (u32)uc->mc.reserved[2]);
     uc->link = 0;
-    uc->mc.reserved[0] = uc->mc.reserved[1] = 0;
+    uc->mc.reserved[0] = uc->mc.reserved[1] = uc->mc.reserved[2] = 0;
     struct stop s = {t, &uc->mc.r, uc};
     handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
     gate_sigreturn(uc);
@@ -67,7 +67,7 @@ static s64 clone_thread(struct stop *s, u64 *op)
     u32 slot = (u32)op[6], region = slot; /* one number names both */
     s64 e;
     if (flags & CLONE_OP_MAP_SLAB) {
-        e = gate6(NOTIF_NR, NOTIF_SLAB, ch->slot, slot / SLAB_CHANNELS, ch->space, 0, 0);
+        e = notify(NOTIF_SLAB, ch->slot, slot / SLAB_CHANNELS, ch->space);
         if (!is_error(e))
             e = map_slab(e, slot / SLAB_CHANNELS);
         if (e)
@@ -77,7 +77,8 @@ static s64 clone_thread(struct stop *s, u64 *op)
         return e;
     struct tcb *c = init_region(region, slot);
     struct ucontext *uc = (struct ucontext *)((u64)c + 0x1000);
-    u64 fp = (u64)c + 0x1400;
+    u64 fp = (u64)c + REGION_FP;
+    c->guest_gs = s->t->guest_gs;
     zero_bytes(uc, sizeof *uc);
     uc->flags = 7;
     uc->stack.sp = (u64)c + REGION_ALTSTACK;
@@ -92,6 +93,7 @@ static s64 clone_thread(struct stop *s, u64 *op)
     uc->link = flags;
     uc->mc.reserved[0] = op[2];
     uc->mc.reserved[1] = op[4];
+    uc->mc.reserved[2] = op[5];
     if (flags & CLONE_OP_PARENT_SETTID)
         put_user32((void *)op[3], (u32)op[5]);
     u64 *sp = (u64 *)(c->sysstack - 32);
@@ -105,7 +107,7 @@ static s64 clone_thread(struct stop *s, u64 *op)
  * stands at the same address as its parent's. */
 static void claim(struct tcb *t, u64 lo, u64 hi)
 {
-    s64 fd = gate3(NOTIF_NR, NOTIF_CLAIM, lo, hi);
+    s64 fd = notify(NOTIF_CLAIM, lo, hi, 0);
     if (fd < 0 || map_slab(fd, t->region / SLAB_CHANNELS))
         gate1(60, 127);
     t->seq = t->ch->req_seq;
@@ -253,7 +255,6 @@ void run_exec(struct tcb *t)
     }
     proc.brk_start = proc.brk_now = brk;
     ch->brk_start = brk;
-    ch->sigmask &= ~((1UL << 8) | (1UL << 18));
     set_fs(0);
     t->guest_gs = 0;
     set_gs((u64)t);

@@ -9,11 +9,15 @@
 #define SA_RESTART 0x10000000UL
 #define SA_RESTORER 0x04000000UL
 #define SA_NODEFER 0x40000000UL
+#define X86_EFLAGS_TF 0x100UL
 #define X86_EFLAGS_HANDLER_CLEARS 0x10500UL /* RF, DF, TF */
 #define AUDIT_ARCH_X86_64 0xc000003eU
 
 extern void set_gs(u64);
 extern char string_start[], string_end[], string_fixup[];
+
+/* The stub's own code, or the vDSO called by it: application code never runs on the stub's stacks. */
+static int in_stub(const struct regs *r) { return in_stub_range(r->ip) || in_stub_range(r->sp); }
 
 /* Goes on with `r` as the thread's registers and `fpstate` (0: initial) as its vector state, through the host's rt_sigreturn. */
 void enter_context(struct tcb *t, struct regs *r, u64 fpstate)
@@ -45,16 +49,22 @@ static u64 fp_size(const struct stop *s)
 
 static s64 store_fp(const struct stop *s, u64 at, u64 size)
 {
-    if (s->uc) {
-        if (!s->uc->mc.fpstate)
-            return 0;
-        return copy_user((void *)at, (void *)s->uc->mc.fpstate, size) ? -EFAULT : 0;
-    }
     u64 zeros[8] = {0};
-    if (copy_user((void *)(at + 512), zeros, 64))
-        return -EFAULT;
-    if (xsave_user((void *)at, (u32)proc.xsave_mask, (u32)(proc.xsave_mask >> 32)))
-        return -EFAULT;
+    if (s->uc && s->uc->mc.fpstate)
+        return copy_user((void *)at, (void *)s->uc->mc.fpstate, size) ? -EFAULT : 0;
+    if (s->uc) { /* initial state: a second signal at one stop */
+        for (u64 i = 0; i < proc.xsave_size; i += 64) {
+            if (copy_user((void *)(at + i), zeros, proc.xsave_size - i < 64 ? proc.xsave_size - i : 64))
+                return -EFAULT;
+        }
+        if (put_user32((void *)at, 0x37f) || put_user32((void *)(at + 24), 0x1f80))
+            return -EFAULT;
+    } else {
+        if (copy_user((void *)(at + 512), zeros, 64))
+            return -EFAULT;
+        if (xsave_user((void *)at, (u32)proc.xsave_mask, (u32)(proc.xsave_mask >> 32)))
+            return -EFAULT;
+    }
     struct fpx_sw_bytes sw;
     zero_bytes(&sw, sizeof sw);
     sw.magic1 = FP_XSTATE_MAGIC1;
@@ -102,6 +112,8 @@ s64 deliver_signal(struct stop *s, struct signal_frame *f, u64 nr)
     int autodisarm = (ch->alt_flags & 0x80000000u) != 0;
     int on_alt = alt_size && !autodisarm && r.sp - alt_sp - 1 < alt_size;
     int entering = 0;
+    if (!(f->flags & SA_RESTORER))
+        return -EFAULT;
     if ((f->flags & SA_ONSTACK) && alt_size && !on_alt) {
         sp = alt_sp + alt_size;
         entering = 1;
@@ -119,7 +131,7 @@ s64 deliver_signal(struct stop *s, struct signal_frame *f, u64 nr)
     k.uc.flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
     k.uc.stack.sp = alt_sp;
     k.uc.stack.size = alt_size;
-    k.uc.stack.flags = alt_size ? (s32)((on_alt ? 1 : 0) | (ch->alt_flags & 0x80000000u)) : 2;
+    k.uc.stack.flags = (s32)(alt_size ? ch->alt_flags : SS_DISABLE); /* as it was set, not whether it is in use */
     k.uc.mc.r = r;
     k.uc.mc.cs = 0x33;
     k.uc.mc.ss = 0x2b;
@@ -170,14 +182,7 @@ s64 guest_sigreturn(struct stop *s)
     if (in_stub_range(s->r->sp) || copy_user(&uc, (void *)s->r->sp, sizeof uc))
         return -EFAULT;
     u64 mask = uc.sigmask & ~((1UL << 8) | (1UL << 18));
-    if (uc.stack.flags & 2) {
-        ch->alt_sp = ch->alt_size = 0;
-        ch->alt_flags = 0;
-    } else if (uc.stack.size >= 2048) {
-        ch->alt_sp = uc.stack.sp;
-        ch->alt_size = uc.stack.size;
-        ch->alt_flags = (u32)uc.stack.flags & 0x80000000u;
-    }
+    set_altstack(ch, uc.mc.r.sp, uc.stack.sp, uc.stack.size, (u32)uc.stack.flags); /* errors are ignored, as by Linux */
     __atomic_exchange_n(&ch->sigmask, mask, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ch->pending, __ATOMIC_SEQ_CST) & ~mask)
         t->kicked = 1;
@@ -195,7 +200,7 @@ s64 guest_sigreturn(struct stop *s)
 int sig_slow_exit(struct ucontext *uc)
 {
     struct tcb *t = tcb_of_stack(uc);
-    if (in_stub_range(uc->mc.r.ip))
+    if (in_stub(&uc->mc.r))
         return 1;
     t->kicked = 0;
     struct stop s = {t, &uc->mc.r, uc};
@@ -207,7 +212,7 @@ static void on_kick(struct tcb *t, struct ucontext *uc)
 {
     struct regs *r = &uc->mc.r;
     t->kicked = 1;
-    if (!in_stub_range(r->ip))
+    if (!in_stub(r))
         return; /* sig_exit_check asks the sentry */
     if (r->ip >= (u64)gate_futex_check && r->ip <= (u64)gate_futex_syscall)
         r->ip = (u64)gate_futex_abort;
@@ -255,6 +260,10 @@ static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct uconte
 {
     struct regs *r = &uc->mc.r;
     if (in_stub_range(r->ip)) {
+        if (sig == 5) { /* single steps go on after the call */
+            r->flags &= ~X86_EFLAGS_TF;
+            return;
+        }
         if (fix_copy(r))
             return;
         if ((sig == 11 && r->ip == (u64)stub_entry) || (sig == 4 && r->ip == (u64)stub_entry_bad_gs)) {
@@ -274,6 +283,10 @@ static void on_trap(struct tcb *t, struct siginfo *info, struct ucontext *uc)
     struct regs *r = &uc->mc.r;
     if (in_stub_range(r->ip)) { /* a host call that the filter refused */
         r->ax = (u64)-EPERM;
+        return;
+    }
+    if (in_stub_range(r->sp)) { /* the vDSO, called by the stub, falls back on a system call */
+        r->ax = (u64)-ENOSYS;
         return;
     }
     if (info->arch != AUDIT_ARCH_X86_64) { /* int 0x80: there is no 32-bit table */
@@ -314,6 +327,20 @@ void setup_signals(struct tcb *t)
     for (u32 i = 0; i < sizeof signals; i++)
         gate6(13, signals[i], &sa, 0, 8, 0, 0);
     gate6(14, 2, &none, 0, 8, 0, 0);
+}
+
+/* Leaves a patched call through the host's rt_sigreturn instead of its own exit. Does not return. */
+void leave_patched(struct tcb *t, struct regs *r, u64 ip)
+{
+    struct stop s = {t, r, NULL};
+    struct regs to = *r;
+    u64 fp = (u64)t + REGION_FP;
+    to.ip = ip;
+    if (store_fp(&s, fp, fp_size(&s)))
+        fp = 0;
+    if (t->guest_gs)
+        set_gs(t->guest_gs); /* nothing from here on uses the stub's */
+    enter_context(t, &to, fp);
 }
 
 /* Vector state for a new thread, which inherits its parent's. */

@@ -152,6 +152,11 @@ s64 cmpxchg_user32(void *dst, u32 old, u32 new, u32 *seen);
 s64 xsave_user(void *dst, u32 lo, u32 hi);
 extern char copy_start[], copy_end[], copy_fixup[], word_start[], word_end[], word_fixup[];
 
+#define SS_ONSTACK 1u
+#define SS_DISABLE 2u
+#define SS_AUTODISARM 0x80000000u
+#define REGION_FP 0x1400 /* vector state at a thread's start, and when a patched call leaves through rt_sigreturn */
+
 /* C parts. */
 void syscall_patched(struct regs *r);
 void syscall_slow_exit(struct regs *r);
@@ -168,6 +173,7 @@ s64 local_call(struct stop *s, u64 nr);
 void handle_syscall(struct stop *s);
 void handle_event(struct stop *s, u32 kind, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4);
 u32 send_request(struct tcb *t, struct regs *r, u32 kind, u64 nr);
+s64 notify(u64 kind, u64 a, u64 b, u64 c);
 void wait_reply(struct tcb *t, u32 seq);
 void act_on_reply(struct stop *s, u64 nr);
 void marshal_in(struct tcb *t, u64 nr, const struct regs *r);
@@ -178,6 +184,8 @@ s64 do_clone(struct stop *s);
 s64 do_mmap_reply(struct tcb *t);
 void do_exit(struct tcb *t) __attribute__((noreturn));
 void enter_context(struct tcb *t, struct regs *r, u64 fpstate) __attribute__((noreturn));
+void leave_patched(struct tcb *t, struct regs *r, u64 ip) __attribute__((noreturn));
+s64 set_altstack(struct channel *ch, u64 at, u64 sp, u64 size, u32 flags);
 int patched_boundary(struct tcb *t, struct ucontext *uc); /* 1: the address lies in a patched window, handled */
 void count_trap(struct stop *s, u64 site);
 void setup_signals(struct tcb *t);

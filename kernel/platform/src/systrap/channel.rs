@@ -132,6 +132,7 @@ impl Channel {
         self.store64(at::SPACE, space);
     }
 
+    /// A channel for a new thread, without what an earlier thread of the same process left in its words.
     pub(crate) fn init(&self, slot: u32, space: u64) {
         self.memory.zero(self.base, at::DATA);
         self.store32(at::SLOT, slot);
@@ -139,11 +140,6 @@ impl Channel {
         self.store64(at::SPACE, space);
         self.store32(at::LOCAL_CALLS, 1);
         self.store32(at::ALT_FLAGS, 0);
-    }
-
-    /// Forgets everything that an earlier user left, `used` bytes of its data included.
-    pub(crate) fn wipe(&self, used: usize) {
-        self.memory.zero(self.base, at::DATA + used.min(BOUNCE_SIZE));
     }
 
     pub(crate) fn set_identity(&self, id: Identity) {

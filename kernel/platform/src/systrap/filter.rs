@@ -31,8 +31,9 @@ pub const CLONE_THREAD_FLAGS: u32 = 0x0015_0f00;
 pub const CLONE_FORK_FLAGS: u32 = 0x8000;
 /// mmap(2) flags: SHARED PRIVATE FIXED ANONYMOUS 32BIT GROWSDOWN NORESERVE POPULATE NONBLOCK STACK FIXED_NOREPLACE.
 pub const MMAP_FLAGS: u32 = 0x0013_c173;
-/// madvise(2) advice: a bit per value; the hints, DONTNEED, FREE, DONTFORK/DOFORK, HUGEPAGE pair, DUMP pair, FORK pair, COLD.., POPULATE.
-pub const MADVISE_ADVICE: u32 = 0x03ff_cd1f;
+/// madvise(2) advice: a bit per value; the hints, DONTNEED, FREE, DONTFORK, HUGEPAGE pair, DUMP pair, FORK pair, COLD..,
+/// POPULATE. Not DOFORK: slabs stay out of forked children.
+pub const MADVISE_ADVICE: u32 = 0x03ff_c51f;
 /// futex(2) operations: WAIT WAKE REQUEUE CMP_REQUEUE WAKE_OP WAIT_BITSET WAKE_BITSET.
 pub const FUTEX_OPS: u32 = 0x063b;
 

@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
     hot: Hot,
+    watchdog: worker::Watchdog,
     cpus: usize,
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
@@ -102,6 +103,7 @@ impl Systrap {
             spares: Mutex::default(),
             slabs,
             hot: Hot::default(),
+            watchdog: worker::Watchdog::default(),
             cpus: sys::allowed_cpus(),
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
@@ -233,7 +235,7 @@ impl Inner {
             self.spaces.lock().by_id.remove(&child.space.id);
             child.space.retire();
         } else {
-            self.forget_thread(child);
+            self.forget_thread(child, false);
         }
         self.report_gone(child, 0);
     }
@@ -246,21 +248,24 @@ impl Inner {
         }
     }
 
-    fn forget_thread(&self, thread: &Arc<SysThread>) {
+    /// Frees the thread's slot. `lent`: a buffer in its channel may still be written to.
+    fn forget_thread(&self, thread: &Arc<SysThread>, lent: bool) {
         let tid = thread.host_tid();
+        self.cool(thread);
         self.threads.lock().retain(|_, t| !Arc::ptr_eq(t, thread));
         let mut tables = thread.space.tables.lock();
         tables.threads.retain(|t| !Arc::ptr_eq(t, thread));
         if let Some(slot) = usize::try_from(thread.slot).ok().and_then(|s| tables.slots.get_mut(s)) {
             slot.taken = false;
             slot.last_tid = tid;
+            slot.lent = lent;
         }
     }
 
     /// `thread` was told to exit.
-    pub(crate) fn thread_exits(&self, thread: &Arc<SysThread>) {
+    pub(crate) fn thread_exits(&self, thread: &Arc<SysThread>, lent: bool) {
         thread.mark_dead();
-        self.forget_thread(thread);
+        self.forget_thread(thread, lent);
     }
 
     /// A host process has ended and is about to be reaped.

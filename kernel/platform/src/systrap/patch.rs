@@ -4,8 +4,9 @@
 //! - **each original instruction start inside the patched window is an invalid opcode in the new bytes**, so a thread that jumps or returns
 //!   there faults, and the stub does what the original instructions would have done (the trampoline's header says what);
 //! - only file-backed, private, executable text is patched, through the process's memory file, so that nothing reaches the file;
-//! - the window's first byte is an invalid opcode while the rest is written, with a core-synchronising barrier between the steps if
-//!   the process has other threads.
+//! - if the process has other threads, the stub first learns of the window and its trampoline, so that it knows what a fault there means; then
+//!   every original instruction start becomes an invalid opcode, byte by byte; then the rest is written; then the jump's first byte; with a
+//!   core-synchronising barrier after each step.
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ const INVALID: [u8; 17] = [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f,
 /// Bytes of one trampoline area.
 const ARENA: u64 = 0x1_0000;
 const SLOTS: usize = 512;
+/// End of the application's half of the address space.
+const USER_TOP: u64 = 0x7fff_ffff_f000;
 /// Longest run of code looked at after a site.
 const LOOKAHEAD: usize = 32;
 /// Longest relocated instruction sequence before the site.
@@ -49,31 +52,53 @@ struct Arena {
     used: Vec<bool>,
 }
 
+/// What is written next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Boundaries,
+    Rest,
+    Jump,
+    Nothing,
+}
+
 /// A patch under way in an address space with several threads.
 #[derive(Clone, Debug)]
 struct Steps {
     plan: Plan,
     header: u64,
-    next: u8,
+    next: Write,
 }
 
 /// An address space's patches.
 #[derive(Default)]
 pub(crate) struct Patches {
     arenas: Vec<Arena>,
-    /// Next address to try for an area, while the stub is asked to map one.
-    trying: Option<(u64, u32)>,
+    /// The address to try for an area, while the stub is asked to map one.
+    trying: Option<Trying>,
     steps: Option<Steps>,
     files: Option<(HostFd, HostFd)>,
     /// Sites are not patched any more (the process's files could not be opened).
     off: bool,
+    /// Patches begun, by however forged requests.
+    begun: u32,
+}
+
+/// Patches begun in one process before it may ask for no more: far more than there are sites worth it.
+const BUDGET: u32 = 4096;
+
+#[derive(Clone, Copy, Debug)]
+struct Trying {
+    /// For which site.
+    site: u64,
+    base: u64,
+    tries: u32,
 }
 
 impl Patches {
     /// What a forked child has: the same areas in the same use, no open files.
     pub(crate) fn fork(&self) -> Self {
-        // A window half-written at the fork stays so in the child; its stub emulates it (proc.patch_window).
-        Self { arenas: self.arenas.clone(), off: self.off || self.steps.is_some(), ..Self::default() }
+        // No patch is under way: the space's gate sees to that.
+        Self { arenas: self.arenas.clone(), off: self.off || self.steps.is_some(), begun: self.begun, ..Self::default() }
     }
 }
 
@@ -253,18 +278,22 @@ impl Patches {
         if self.steps.is_some() {
             return self.go_on(target);
         }
-        if let Some((base, tries)) = self.trying.take() {
-            if u64::try_from(result) == Ok(base) {
-                self.arenas.push(Arena { base, used: vec![false; SLOTS] });
-            } else if tries < 40 {
-                return Some(self.ask_for_arena(site, tries + 1));
+        if let Some(trying) = self.trying.take().filter(|t| t.site == site) {
+            if u64::try_from(result) == Ok(trying.base) {
+                self.arenas.push(Arena { base: trying.base, used: vec![false; SLOTS] });
+            } else if trying.tries < 40 {
+                return self.ask_for_arena(site, trying.tries + 1);
             } else {
                 return None;
             }
+        } else if self.begun >= BUDGET {
+            return None;
+        } else {
+            self.begun += 1;
         }
         let plan = self.plan(target, site, nr)?;
         let Some((arena, slot)) = self.find_slot(&plan) else {
-            return Some(self.ask_for_arena(site, 0));
+            return self.ask_for_arena(site, 0);
         };
         let header = self.arenas[arena].base + u64::try_from(slot).ok()? * l::TRAMPOLINE_SIZE;
         self.arenas[arena].used[slot] = true;
@@ -275,9 +304,8 @@ impl Patches {
             write_all(&memory, plan.window, &bytes)?;
             return Some(Step::Done);
         }
-        write_all(&memory, plan.window, &INVALID[..1])?;
         let window = plan.window;
-        self.steps = Some(Steps { plan, header, next: 1 });
+        self.steps = Some(Steps { plan, header, next: Write::Boundaries });
         Some(Step::Barrier(window, header))
     }
 
@@ -286,15 +314,29 @@ impl Patches {
         let mut steps = self.steps.take()?;
         let (memory, _) = self.files.clone()?;
         let bytes = steps.plan.jump(steps.header + l::TRAMPOLINE_CODE)?;
-        if steps.next == 1 {
-            write_all(&memory, steps.plan.window + 1, &bytes[1..])?;
-            steps.next = 2;
-            let step = Step::Barrier(steps.plan.window, steps.header);
-            self.steps = Some(steps);
-            return Some(step);
-        }
-        write_all(&memory, steps.plan.window, &bytes[..1])?;
-        Some(Step::Done)
+        let window = steps.plan.window;
+        steps.next = match steps.next {
+            Write::Boundaries => {
+                write_all(&memory, window, &INVALID[..1])?;
+                for (at, _) in &steps.plan.boundaries {
+                    let byte = bytes.get(usize::from(*at)).copied()?;
+                    write_all(&memory, window + u64::from(*at), &[byte])?;
+                }
+                Write::Rest
+            }
+            Write::Rest => {
+                write_all(&memory, window + 1, &bytes[1..])?;
+                Write::Jump
+            }
+            Write::Jump => {
+                write_all(&memory, window, &bytes[..1])?;
+                Write::Nothing
+            }
+            Write::Nothing => return Some(Step::Done),
+        };
+        let step = Step::Barrier(window, steps.header);
+        self.steps = Some(steps);
+        Some(step)
     }
 
     fn find_slot(&self, plan: &Plan) -> Option<(usize, usize)> {
@@ -311,11 +353,14 @@ impl Patches {
 
     /// Areas lie within two gigabytes of the code: below libraries, above a program at a low address (whose heap grows there). The
     /// distances make the jump's last byte an invalid opcode (d4, 2f), which a boundary at offset 4 needs.
-    fn ask_for_arena(&mut self, site: u64, tries: u32) -> Step {
+    fn ask_for_arena(&mut self, site: u64, tries: u32) -> Option<Step> {
+        if site >= USER_TOP {
+            return None;
+        }
         let stride = 0x10_0000 * u64::from(tries);
-        let base = if site < 0x8000_0000 { site + 0x2f80_0000 + stride } else { site - 0x2b80_0000 + stride } & !0xffff;
-        self.trying = Some((base, tries));
-        Step::Map(base, ARENA)
+        let base = if site < 0x8000_0000 { site + 0x2f80_0000 + stride } else { site - 0x2b80_0000 + stride } & !(ARENA - 1);
+        self.trying = Some(Trying { site, base, tries });
+        Some(Step::Map(base, ARENA))
     }
 
     fn plan(&mut self, target: &Target<'_>, site: u64, nr: u64) -> Option<Plan> {
@@ -346,8 +391,12 @@ fn write_all(memory: &HostFd, addr: u64, bytes: &[u8]) -> Option<()> {
 
 /// The bounds of the file-backed, private, executable, not writable mapping that holds `addr`.
 fn private_text(maps: &HostFd, addr: u64) -> Option<(u64, u64)> {
-    let text = sys::read_whole(maps, MAPS_LIMIT);
-    let m = text.split(|b| *b == b'\n').filter_map(parse_mapping).find(|m| (m.start..m.end).contains(&addr))?;
+    let mut found = None;
+    sys::read_lines(maps, MAPS_LIMIT, |line| {
+        found = parse_mapping(line).filter(|m| m.end > addr);
+        found.is_some()
+    });
+    let m = found.filter(|m| m.start <= addr)?;
     (&m.perms[1..] == b"-xp" && m.inode != 0).then_some((m.start, m.end))
 }
 
@@ -383,10 +432,8 @@ impl Patches {
         }
         let Some((_, maps)) = &self.files else { return Err(Errno::ESRCH) };
         let text = sys::read_whole(maps, MAPS_LIMIT);
-        let own = |m: &Mapping| {
-            (l::STUB_BASE..l::STUB_END).contains(&m.start)
-                || self.arenas.iter().any(|a| (a.base..a.base + ARENA).contains(&m.start))
-        };
+        // Areas of trampolines are shown: whoever looks for free addresses must not take theirs.
+        let own = |m: &Mapping| (l::STUB_BASE..l::STUB_END).contains(&m.start);
         Ok(text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !own(m)).collect())
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
 use bevor_hostcall::{HostFd, SharedMemory};
-use bevor_stub::layout::{BOUNCE_SIZE, SLAB_CHANNELS, SLAB_SIZE};
-use parking_lot::Mutex;
+use bevor_stub::layout::{SLAB_CHANNELS, SLAB_SIZE};
+use parking_lot::{Condvar, Mutex};
 
 use super::channel::Channel;
 use super::patch::{Patches, ProcFiles};
@@ -17,7 +17,8 @@ use crate::api::{AddressSpace, Mapping};
 /// Channels in a slab, as an index.
 const CHANNELS: usize = 16;
 
-/// A memory file with channels, mapped in the sentry for as long as it lives; reused from process to process.
+/// A memory file with channels, mapped in the sentry for as long as it lives. It serves one host process and no other: whoever once had its
+/// descriptor may have kept it.
 #[derive(Clone)]
 pub(crate) struct Slab {
     pub(crate) fd: HostFd,
@@ -33,25 +34,48 @@ impl Slab {
     }
 }
 
-/// Slabs that are free for reuse. They were wiped when they were put back.
+/// A small stock of fresh slabs, so that a fork need not wait for one to be made.
 #[derive(Default)]
-pub(crate) struct SlabPool(Mutex<Vec<Slab>>);
+pub(crate) struct SlabPool {
+    stock: Mutex<Vec<Slab>>,
+    low: Condvar,
+}
 
 impl SlabPool {
-    const KEEP: usize = 16;
+    const STOCK: usize = 16;
 
+    /// A slab that no process has seen.
     pub(crate) fn take(&self) -> Result<Slab, Errno> {
-        if let Some(slab) = self.0.lock().pop() {
-            return Ok(slab);
+        let slab = {
+            let mut stock = self.stock.lock();
+            let slab = stock.pop();
+            if stock.len() < Self::STOCK / 2 {
+                self.low.notify_one();
+            }
+            slab
+        };
+        match slab {
+            Some(slab) => Ok(slab),
+            None => Slab::create(),
         }
-        Slab::create()
     }
 
-    /// Takes a slab back after its host process has gone.
-    fn put(&self, slab: Slab) {
-        let mut free = self.0.lock();
-        if free.len() < Self::KEEP {
-            free.push(slab);
+    /// Keeps the stock filled, on a thread of its own.
+    pub(crate) fn refill(&self) {
+        loop {
+            {
+                let mut stock = self.stock.lock();
+                while stock.len() >= Self::STOCK / 2 {
+                    self.low.wait(&mut stock);
+                }
+            }
+            for _ in 0..Self::STOCK / 2 {
+                match Slab::create() {
+                    Ok(slab) => self.stock.lock().push(slab),
+                    // Out of descriptors or memory: the next fork reports it.
+                    Err(_) => self.low.wait(&mut self.stock.lock()),
+                }
+            }
         }
     }
 }
@@ -72,8 +96,8 @@ pub(crate) struct Slot {
     pub(crate) mapped: bool,
     /// Host thread that used it last; it is free once that thread is gone.
     pub(crate) last_tid: i32,
-    /// High-water mark of the channel's data area.
-    pub(crate) used: usize,
+    /// Its last thread ended while it may still have been written to (a reply buffer was lent): not used again.
+    pub(crate) lent: bool,
 }
 
 /// Where the opener of stubs' `/proc` files will be, once it is set.
@@ -144,7 +168,7 @@ impl Space {
     /// Finds a free slot. Returns it, whether its region is to be mapped, and whether its slab is.
     pub(crate) fn take_slot(&self, tables: &mut Tables) -> Result<(u32, bool, bool), Errno> {
         let pid = self.pid();
-        let gone = |s: &Slot| s.last_tid <= 0 || sys::tgkill(pid, s.last_tid, 0).is_err();
+        let gone = |s: &Slot| !s.lent && (s.last_tid <= 0 || sys::tgkill(pid, s.last_tid, 0).is_err());
         let at = match tables.slots.iter().position(|s| !s.taken && gone(s)) {
             Some(at) => at,
             None if tables.slots.len() < 8192 => {
@@ -169,22 +193,12 @@ impl Space {
         Ok((u32::try_from(at).map_err(|_| Errno::EAGAIN)?, map_region, map_slab))
     }
 
-    /// Gives everything back once the host process is gone.
+    /// Lets go of everything once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
         *self.patches.lock() = Patches::default();
-        let mut tables = self.tables.lock();
-        let tables = std::mem::take(&mut *tables);
-        for (slot, state) in tables.slots.iter().enumerate() {
-            if let Some(ch) = u32::try_from(slot).ok().and_then(|s| Self::channel(&tables, s))
-                && (state.taken || state.used > 0)
-            {
-                ch.wipe(state.used.clamp(4096, BOUNCE_SIZE));
-            }
-        }
-        for slab in tables.slabs.into_iter().flatten() {
-            self.pool.put(slab);
-        }
+        let tables = std::mem::take(&mut *self.tables.lock());
+        drop(tables);
     }
 }
 

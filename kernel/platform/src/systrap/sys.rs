@@ -113,9 +113,13 @@ pub(crate) fn tgkill(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) }).map(drop)
 }
 
-/// Kills a process.
+/// Kills a process, all of its threads. (tgkill(2) would do nothing to a process whose first thread has exited.)
 pub(crate) fn kill(pid: i32) -> Result<(), Errno> {
-    tgkill(pid, pid, libc::SIGKILL)
+    if pid <= 0 {
+        return Err(Errno::ESRCH);
+    }
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::kill(pid, libc::SIGKILL) })).map(drop)
 }
 
 /// Waits for any child to exit without reaping it; its pid and wait status. ECHILD if there is none.
@@ -137,6 +141,14 @@ pub(crate) fn reap(pid: i32) {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::__WALL);
     }
+}
+
+/// Sets the number of libc's heap arenas. Left to itself, libc opens a file to count the host's CPUs once it has eight, which a confined
+/// sentry must not.
+pub(crate) fn limit_arenas() {
+    const M_ARENA_MAX: libc::c_int = -8;
+    // SAFETY: a tuning parameter.
+    unsafe { libc::mallopt(M_ARENA_MAX, 8) };
 }
 
 /// How many CPUs the calling thread may run on.
@@ -202,6 +214,29 @@ pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
     // SAFETY: the buffer is a live slice.
     let n = unsafe { libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset) };
     usize::try_from(n).unwrap_or(0)
+}
+
+/// Reads a (proc) file of at most `limit` bytes line by line, until `stop` says so.
+pub(crate) fn read_lines(fd: &HostFd, limit: usize, mut stop: impl FnMut(&[u8]) -> bool) {
+    let mut chunk = vec![0u8; 4 << 10];
+    let mut line = Vec::new();
+    let mut at = 0;
+    while at < limit {
+        let Ok(offset) = libc::off_t::try_from(at) else { return };
+        // SAFETY: the buffer is a live slice.
+        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
+        let Some(n) = usize::try_from(n).ok().filter(|n| *n > 0) else { return };
+        at += n;
+        for byte in &chunk[..n] {
+            if *byte != b'\n' {
+                line.push(*byte);
+            } else if stop(&line) {
+                return;
+            } else {
+                line.clear();
+            }
+        }
+    }
 }
 
 /// Reads a whole (proc) file of at most `limit` bytes.

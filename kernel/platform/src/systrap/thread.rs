@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use bevor_abi::Errno;
 use bevor_hostcall::SharedSlice;
 use bevor_stub::layout as l;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::Inner;
 use super::channel::{Channel, Request, Window};
@@ -26,6 +26,10 @@ pub(crate) enum Phase {
     /// No longer there; replies go nowhere.
     Dead,
 }
+
+/// Ticks of the watchdog (seconds in which the sentry itself ran) after which a thread that does not stop takes its process with it: it
+/// may have blocked the signal.
+const INTERRUPT_TICKS: u32 = 20;
 
 /// A clone under way on the parent's side.
 pub(crate) struct Cloning {
@@ -58,6 +62,12 @@ pub(crate) struct State {
     pub(crate) exiting: bool,
     /// The current event's answer takes long.
     parked: bool,
+    /// The current event is the platform's own: the kernel does not know of it.
+    internal: bool,
+    /// Interrupted when it could not be signalled: done with the next reply.
+    kick: bool,
+    /// Sequence of the last request when the thread was first interrupted since, and the watchdog's ticks from then on.
+    pub(crate) interrupted: Option<(u32, u32)>,
 }
 
 pub(crate) struct SysThread {
@@ -127,6 +137,9 @@ impl SysThread {
                 image: None,
                 exiting: false,
                 parked: false,
+                internal: false,
+                kick: false,
+                interrupted: None,
             }),
             zygote,
         })
@@ -148,6 +161,8 @@ impl SysThread {
             let request = self.channel.request();
             state.phase = Phase::Stopped;
             state.parked = false;
+            let starting = request.kind == l::REQ_STARTED && state.image.is_some();
+            state.internal = starting || matches!(request.kind, l::REQ_PATCH | l::REQ_CLONED);
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
             if !state.donations.is_empty() {
@@ -193,6 +208,18 @@ impl SysThread {
         // Without an owner it is a spare: it stays stopped until `exec` gives it an image.
     }
 
+    /// The state, if an event is unanswered. Otherwise nothing may be written to the channel: its slot may have a new owner.
+    fn stopped(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        (state.phase == Phase::Stopped).then_some(state)
+    }
+
+    /// The state, unless the thread is gone.
+    fn alive(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        (state.phase != Phase::Dead).then_some(state)
+    }
+
     /// Publishes a reply and wakes the stub if it sleeps.
     fn finish(&self, kind: u32, result: i64) {
         let mut state = self.state.lock();
@@ -214,6 +241,44 @@ impl SysThread {
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
         if let Some(id) = notif {
             self.platform.wake_notified(id);
+        }
+        if state.kick {
+            self.kick(state);
+        }
+    }
+
+    /// Signals a running thread to stop, or remembers to.
+    fn kick(&self, state: &mut State) {
+        let tid = self.known_tid();
+        let signalled = tid > 0 && sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL).is_ok();
+        state.kick = !signalled;
+        let seq = self.seq.load(Ordering::Relaxed);
+        if signalled && state.interrupted.is_none_or(|(at, _)| at != seq) {
+            let watched = state.interrupted.replace((seq, 0)).is_some();
+            if !watched {
+                self.platform.watch_interrupt(self.me.clone());
+            }
+        }
+    }
+
+    /// A tick of the watchdog: whether the thread must still be watched.
+    pub(crate) fn interrupt_tick(&self) -> bool {
+        let mut state = self.state.lock();
+        let seq = self.seq.load(Ordering::Relaxed);
+        match state.interrupted {
+            Some((at, ticks)) if at == seq && state.phase == Phase::Running => {
+                state.interrupted = Some((at, ticks + 1));
+                if ticks >= INTERRUPT_TICKS {
+                    drop(state);
+                    self.space.kill();
+                    return false;
+                }
+                true
+            }
+            _ => {
+                state.interrupted = None;
+                false
+            }
         }
     }
 
@@ -242,18 +307,7 @@ impl SysThread {
         state.outs[state.nouts] = Window { addr, len, off };
         state.nouts += 1;
         state.used = (off + len).next_multiple_of(16).min(l::BOUNCE_SIZE);
-        self.note_used(state.used);
         Some(off)
-    }
-
-    fn note_used(&self, used: usize) {
-        // Only large uses are worth remembering: wiping a page is always done.
-        if used > 3072 {
-            let mut tables = self.space.tables.lock();
-            if let Some(slot) = usize::try_from(self.slot).ok().and_then(|s| tables.slots.get_mut(s)) {
-                slot.used = slot.used.max(used);
-            }
-        }
     }
 
     /// Carries out the reply's copy-outs now. False if one faults.
@@ -294,7 +348,7 @@ impl SysThread {
         put(at::OLD_MASK, &frame.old_mask.to_le_bytes());
         put(at::NEW_MASK, &frame.new_mask.to_le_bytes());
         put(at::INFO, &frame.info);
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         // Copy-outs of a call that is made again are dropped; the frame goes where nothing else is.
         state.nouts = 0;
         state.used = 0;
@@ -327,21 +381,23 @@ impl SysThread {
             Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
             Step::Barrier(window, header) => (l::PATCH_BARRIER, window, header),
         };
+        let Some(mut state) = self.stopped() else { return };
         self.channel.set_op(0, kind);
         self.channel.set_op(1, a);
         self.channel.set_op(2, b);
-        self.finish(l::REP_PATCH, 0);
+        self.finish_locked(&mut state, l::REP_PATCH, 0);
     }
 
     /// To the zygote: fork a stub that claims with `nonce`.
     pub(crate) fn reply_fork(&self, nonce: (u64, u64)) {
+        let Some(mut state) = self.stopped() else { return };
         self.channel.set_op(6, nonce.0);
         self.channel.set_op(7, nonce.1);
-        self.finish(l::REP_FORK, 0);
+        self.finish_locked(&mut state, l::REP_FORK, 0);
     }
 
     fn reply_mmap(&self, op: MmapOp) {
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         let (id, index) = Self::donate(&mut state, op.file);
         let words = [
             op.addr,
@@ -384,7 +440,7 @@ impl SysThread {
 
     fn reply_exec(&self, image: ExecImage) {
         use l::image_op as at;
-        let mut state = self.state.lock();
+        let Some(mut state) = self.stopped() else { return };
         state.nouts = 0;
         state.used = 0;
         let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
@@ -429,7 +485,6 @@ impl SysThread {
             count += 1;
         }
         self.channel.write_data(0, &ops);
-        self.note_used(data_at);
         self.channel.set_out(0, Window { addr: 0, len: ops.len(), off: 0 });
         for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
             self.channel.set_op(i, w);
@@ -445,7 +500,8 @@ impl SysThread {
             Err(errno) => return self.finish(l::REP_RETURN, errno.to_result()),
         };
         prepared.child.channel.set_sigmask(self.channel.sigmask());
-        if !op.share_vm {
+        // A thread starts without one; a fork's or vfork's child has its parent's.
+        if !op.share_vm || op.hold_parent {
             prepared.child.channel.set_altstack(self.channel.altstack());
         }
         let mut flags = prepared.flags;
@@ -538,14 +594,16 @@ impl SysThread {
     }
 
     fn reply_exit(self: &Arc<Self>, clear_tid: u64, robust_list: u64) {
+        let lent;
         {
-            let mut state = self.state.lock();
+            let Some(mut state) = self.stopped() else { return };
+            lent = state.nouts > 0;
             self.channel.set_op(0, clear_tid);
             self.channel.set_op(1, robust_list);
             state.exiting = true;
             self.finish_locked(&mut state, l::REP_EXIT, 0);
         }
-        self.platform.thread_exits(self);
+        self.platform.thread_exits(self, lent);
     }
 
     /// Marks the thread as gone; true if it was not expected to go.
@@ -624,13 +682,12 @@ impl Thread for SysThread {
     }
 
     fn interrupt(&self) {
-        let state = self.state.lock();
-        if state.phase != Phase::Running {
-            return;
-        }
-        let tid = self.known_tid();
-        if tid > 0 {
-            let _ = sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL);
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Running => self.kick(&mut state),
+            // The kernel has no event to answer: it would never hear of the interruption.
+            Phase::Stopped if state.internal => state.kick = true,
+            Phase::Stopped | Phase::Dead => {}
         }
     }
 
@@ -639,11 +696,15 @@ impl Thread for SysThread {
     }
 
     fn set_sigmask(&self, mask: u64) {
-        self.channel.set_sigmask(mask);
+        if let Some(_state) = self.alive() {
+            self.channel.set_sigmask(mask);
+        }
     }
 
     fn set_pending(&self, pending: u64) {
-        self.channel.set_pending(pending);
+        if let Some(_state) = self.alive() {
+            self.channel.set_pending(pending);
+        }
     }
 
     fn altstack(&self) -> AltStack {
@@ -651,11 +712,15 @@ impl Thread for SysThread {
     }
 
     fn set_identity(&self, identity: Identity) {
-        self.channel.set_identity(identity);
+        if let Some(_state) = self.alive() {
+            self.channel.set_identity(identity);
+        }
     }
 
     fn set_local_calls(&self, on: bool) {
-        self.channel.set_local_calls(on);
+        if let Some(_state) = self.alive() {
+            self.channel.set_local_calls(on);
+        }
     }
 
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {

@@ -6,9 +6,9 @@
 //! clears the word, and looks once more, before it goes. Spinning is for threads whose calls are answered at once: one whose call parks, or
 //! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bevor_abi::Errno;
 use parking_lot::{Condvar, Mutex};
@@ -27,6 +27,15 @@ const HOT_GAP_NS: u64 = 50_000;
 /// Quick calls in a row that make a thread hot, and after a spin that failed.
 const STREAK: i32 = 3;
 const STREAK_AFTER_FAILURE: i32 = 200;
+
+/// What must happen within a time: counted in ticks of a second, so that time in which the whole sandbox is frozen does not count.
+#[derive(Default)]
+pub(crate) struct Watchdog {
+    interrupted: Mutex<Vec<Weak<SysThread>>>,
+    wake: Condvar,
+}
+
+const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Hot {
@@ -49,6 +58,7 @@ fn now_ns() -> u64 {
 }
 
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
+    sys::limit_arenas();
     for i in 0..inner.cpus.clamp(2, 8) {
         let inner = Arc::clone(inner);
         spawn(format!("listener-{i}"), move || inner.listen())?;
@@ -56,6 +66,12 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
     if inner.cpus > 1 {
         let inner = Arc::clone(inner);
         spawn("spinner".into(), move || inner.spinner())?;
+    }
+    let slabs = Arc::clone(&inner.slabs);
+    spawn("slabs".into(), move || slabs.refill())?;
+    {
+        let inner = Arc::clone(inner);
+        spawn("watchdog".into(), move || inner.watch())?;
     }
     let inner = Arc::clone(inner);
     spawn("reaper".into(), move || inner.reap_children())
@@ -78,6 +94,31 @@ impl Inner {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Kills what does not stop in time.
+    fn watch(&self) {
+        let none = Mutex::new(());
+        let pause = Condvar::new();
+        loop {
+            {
+                let mut interrupted = self.watchdog.interrupted.lock();
+                while interrupted.is_empty() {
+                    self.watchdog.wake.wait(&mut interrupted);
+                }
+            }
+            pause.wait_for(&mut none.lock(), TICK);
+            let threads = std::mem::take(&mut *self.watchdog.interrupted.lock());
+            let late = threads.into_iter().filter(|t| t.upgrade().is_some_and(|t| t.interrupt_tick()));
+            let late: Vec<_> = late.collect();
+            self.watchdog.interrupted.lock().extend(late);
+        }
+    }
+
+    /// `thread` has been told to stop.
+    pub(crate) fn watch_interrupt(&self, thread: Weak<SysThread>) {
+        self.watchdog.interrupted.lock().push(thread);
+        self.watchdog.wake.notify_one();
     }
 
     fn reap_children(&self) {
@@ -128,6 +169,16 @@ impl Inner {
         }
     }
 
+    /// Takes a thread that is gone out of the hot set: its channel's words may soon be another's.
+    pub(crate) fn cool(&self, thread: &Arc<SysThread>) {
+        if thread.watched.load(Ordering::Relaxed) {
+            let mut hot = self.hot.set.lock();
+            hot.threads.retain(|t| !Arc::ptr_eq(t, thread));
+            hot.generation += 1;
+            Self::unwatch(thread);
+        }
+    }
+
     fn make_hot(&self, thread: &Arc<SysThread>) {
         let mut hot = self.hot.set.lock();
         if hot.threads.len() >= HOT_MAX || thread.watched.swap(true, Ordering::Relaxed) {
@@ -159,6 +210,7 @@ impl Inner {
         let mut local: Vec<Arc<SysThread>> = Vec::new();
         let mut generation = u64::MAX;
         let mut idle = 0;
+        let mut rounds = 0u32;
         while idle < SPIN_POLLS {
             let mut hit = false;
             let mut cold = false;
@@ -180,7 +232,9 @@ impl Inner {
                     std::hint::spin_loop();
                 }
             }
-            if cold || idle % 16 == 1 || local.is_empty() {
+            // Now and then even if there is always something to do: others may have become hot.
+            rounds = rounds.wrapping_add(1);
+            if cold || idle % 16 == 1 || rounds.is_multiple_of(64) || local.is_empty() {
                 let mut hot = self.hot.set.lock();
                 let dropped = if cold { Self::drop_cold(&mut hot) } else { Vec::new() };
                 if hot.generation != generation {
