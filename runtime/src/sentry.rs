@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bevor_gofer::Gofer;
 use bevor_hostcall::confine::{CapabilitySet, detached_proc, empty_root, limit_capabilities, no_new_privileges};
-use bevor_hostcall::process::{close_all_but, set_signal_mask};
+use bevor_hostcall::process::{close_all_but, one_heap, set_signal_mask};
 use bevor_hostcall::seccomp::AllowList;
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 
@@ -96,6 +96,7 @@ pub(crate) fn main<K: Kernel>(inheritance: Inheritance<'_>, kernel: K) -> i32 {
 
 fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> Result<Verdict, Failure> {
     let Inheritance { spec, control, gofer, ids, ignored_signals, signal_mask } = inheritance;
+    one_heap();
     isolate(spec, [&control, line], &gofer, ids)?;
     // The standard hook looks at the file system.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));

@@ -108,6 +108,16 @@ extern "C" fn note_sigpipe() {
 #[unsafe(link_section = ".init_array")]
 static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
 
+/// Makes all threads use one heap. The heaps that glibc gives to further threads open a file of /proc when they first shrink, which a
+/// confined process must not.
+pub fn one_heap() {
+    // SAFETY: sets a number in the allocator, which any thread may do at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// The signals that this process was started with as ignored, bit `n - 1` for signal `n`.
 #[must_use]
 pub fn ignored_signals() -> u64 {

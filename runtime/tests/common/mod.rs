@@ -87,7 +87,7 @@ pub(crate) fn children(pid: u32) -> Vec<i32> {
         .collect()
 }
 
-fn ns_pid_is_one(pid: i32) -> bool {
+pub(crate) fn ns_pid_is_one(pid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
 }

@@ -41,8 +41,14 @@ impl ThreadGroup {
     fn send(self: &Arc<Self>, info: SigInfo, target: Option<&Task>) -> Result<(), Errno> {
         let mut guard = self.signals.lock();
         let kernel = guard.threads.first().map(|t| Arc::clone(&t.kernel));
+        // A host process whose threads mask the host's signals hears of nothing: the first SIGKILL sets it a deadline.
+        let doomed = info.signo() == SIGKILL && guard.exit.is_none() && guard.shared.set() & bit(SIGKILL) == 0;
+        let doomed = if doomed { guard.threads.first().cloned() } else { None };
         let sent = self.send_locked(&mut guard, info, target);
         drop(guard);
+        if let Some(task) = doomed {
+            task.set_exit_deadline(true);
+        }
         match (sent?, kernel) {
             (Sent::Nothing, _) | (_, None) => {}
             (Sent::Queued, _) => self.signal_wait.wake(PollEvents::IN),

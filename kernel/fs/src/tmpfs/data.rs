@@ -250,6 +250,10 @@ impl Content {
         if punch && offset >= self.size {
             return Ok(());
         }
+        // The host would go on until it runs out of memory.
+        if !punch && len > super::CAPACITY {
+            return Err(Errno::ENOSPC);
+        }
         let host_end = if keep { end.min(self.size.next_multiple_of(4096)) } else { end };
         self.memory(end)?;
         if !keep {

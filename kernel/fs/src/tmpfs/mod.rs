@@ -41,6 +41,9 @@ pub struct TmpFs {
     next_ino: AtomicU64,
 }
 
+/// How large statfs(2) says the file system is, in bytes.
+const CAPACITY: u64 = 4 << 30;
+
 impl TmpFs {
     /// An empty file system; returns its root directory, owned by root with mode `mode`.
     #[must_use]
@@ -49,9 +52,9 @@ impl TmpFs {
         let mut sb = SuperBlock::new(vfs.next_dev(), "tmpfs", 0x0102_1994);
         sb.stats = Box::new(|| FsStats {
             bsize: 4096,
-            blocks: 1 << 20,
-            bfree: 1 << 20,
-            bavail: 1 << 20,
+            blocks: CAPACITY / 4096,
+            bfree: CAPACITY / 4096,
+            bavail: CAPACITY / 4096,
             files: 1 << 20,
             ffree: 1 << 20,
             namelen: 255,

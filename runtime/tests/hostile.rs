@@ -1,0 +1,259 @@
+//! Guests that attack (`hostile/*.c`): whatever they do, nothing outside of their own address spaces is reached, the sandbox goes
+//! on, and nothing is left behind.
+
+use std::io::Read as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tempfile::TempDir;
+
+mod common;
+use common::{all_end, bevor, children, ns_pid_is_one};
+
+/// The compiled guests.
+fn guests() -> &'static Path {
+    static DIR: OnceLock<TempDir> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for name in ["calls", "stub", "channel", "exhaust", "victim"] {
+            let status = Command::new("cc")
+                .args(["-static", "-O1", "-pthread", "-I"])
+                .arg(package.join("../kernel/stub/c"))
+                .arg("-o")
+                .arg(dir.path().join(name))
+                .arg(package.join(format!("tests/hostile/{name}.c")))
+                .status()
+                .expect("a C compiler");
+            assert!(status.success(), "{name}.c does not compile");
+        }
+        let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        dir
+    })
+    .path()
+}
+
+/// A sandbox whose shell runs a hostile guest and then one that is not.
+struct Sandbox {
+    command: Child,
+    output: Vec<u8>,
+    ended: bool,
+    pid_namespace: PathBuf,
+    gofer: i32,
+    log: tempfile::NamedTempFile,
+    deadline: Instant,
+}
+
+impl Sandbox {
+    fn start(script: &str, seconds: u64) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut bind = guests().as_os_str().to_owned();
+        bind.push(":/hostile:ro");
+        let command = Command::new(bevor())
+            .args(["do", "--debug-log"])
+            .arg(log.path())
+            .arg("--bind")
+            .arg(bind)
+            .args(["--", "/bin/sh", "-c"])
+            .arg(format!("echo started; {script}; echo status $?; /bin/echo ALIVE"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let mut sandbox =
+            Self { command, output: Vec::new(), ended: false, pid_namespace: PathBuf::new(), gofer: 0, log, deadline };
+        sandbox.read_until("started\n");
+        let children = children(sandbox.command.id());
+        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("the sentry");
+        sandbox.gofer = *children.iter().find(|pid| **pid != sentry).expect("the gofer");
+        sandbox.pid_namespace = std::fs::read_link(format!("/proc/{sentry}/ns/pid")).unwrap();
+        sandbox
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+
+    /// Reads output until it contains `mark`, or to its end.
+    fn read_until(&mut self, mark: &str) {
+        while !self.ended && !self.text().contains(mark) {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let limit = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap(), tv_nsec: 0 };
+            let stdout = self.command.stdout.as_mut().unwrap();
+            if left.is_zero() || poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&limit)) == Ok(0) {
+                let text = self.text();
+                let _ = self.command.kill();
+                let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
+                panic!("the sandbox hangs; it has written:\n{text}\nits log:\n{}", tail(&log));
+            }
+            let mut chunk = [0; 4096];
+            let n = stdout.read(&mut chunk).unwrap();
+            self.output.extend_from_slice(&chunk[..n]);
+            self.ended = n == 0;
+        }
+    }
+
+    /// Host processes in the sandbox.
+    fn processes(&self) -> Vec<i32> {
+        let is_ours = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|ns| ns == self.pid_namespace);
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+            .filter(|pid| is_ours(*pid))
+            .collect()
+    }
+
+    /// The sandbox's end: all is as if the guest had been harmless. Returns what it wrote.
+    fn finish(mut self, status: i32) -> String {
+        self.read_until("\u{0}");
+        let gofer = pidfd_open(Pid::from_raw(self.gofer).unwrap(), PidfdFlags::empty()).ok();
+        let code = self.command.wait().unwrap().code();
+        let text = self.text();
+        let log = std::fs::read_to_string(self.log.path()).unwrap();
+        let about = format!("{text}\nlog:\n{}", tail(&log));
+        assert!(text.ends_with(&format!("status {status}\nALIVE\n")), "{about}");
+        assert!(!text.contains("FAIL"), "{about}");
+        assert_eq!(code, Some(0), "{about}");
+        assert!(!log.contains("panicked"), "{about}");
+        assert!(gofer.is_none_or(|gofer| all_end(&[gofer])), "the gofer outlives the sandbox");
+        let left = self.processes();
+        assert!(left.is_empty(), "processes {left:?} outlive the sandbox");
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(guests().to_str().unwrap()), "{mounts}");
+        text
+    }
+}
+
+fn tail(text: &str) -> &str {
+    let start = text.len().saturating_sub(4000);
+    text.get(start..).unwrap_or(text)
+}
+
+/// Runs one attack to its end.
+fn attack(command: &str, seconds: u64) -> String {
+    Sandbox::start(&format!("/hostile/{command}"), seconds).finish(0)
+}
+
+/// What the guest `calls` tries to reach from outside.
+struct Targets {
+    dir: TempDir,
+    victim: Child,
+    listener: UnixListener,
+    socket: String,
+}
+
+impl Targets {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let socket = format!("bevor-hostile-{}", victim.id());
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&socket).unwrap()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { dir, victim, listener, socket }
+    }
+
+    fn args(&self) -> [String; 3] {
+        [self.dir.path().to_str().unwrap().to_owned(), self.victim.id().to_string(), self.socket.clone()]
+    }
+
+    /// Which of them were reached: file, directory, process, socket.
+    fn reached(mut self) -> [bool; 4] {
+        let exited = self.victim.try_wait().unwrap().is_some();
+        let _ = self.victim.kill();
+        let _ = self.victim.wait();
+        let entries = |name: &str| self.dir.path().join(name).exists();
+        [entries("canary"), entries("canary.d"), exited, self.listener.accept().is_ok()]
+    }
+}
+
+#[test]
+fn host_calls_from_the_gate_reach_nothing() {
+    for mode in ["gate", "rewritten"] {
+        let targets = Targets::new();
+        let text = attack(&format!("calls {mode} {}", targets.args().join(" ")), 40);
+        assert!(text.contains("succeeded: 0\n"), "{text}");
+        assert_eq!(targets.reached(), [false; 4], "{mode}");
+    }
+    // The same calls without a sandbox in the way: the attack is a real one.
+    let targets = Targets::new();
+    let control = Command::new(guests().join("calls")).arg("native").args(targets.args()).output().unwrap();
+    let text = String::from_utf8(control.stdout).unwrap();
+    let count: u32 = text.lines().find_map(|line| line.strip_prefix("succeeded: ")).unwrap().parse().unwrap();
+    assert!(count >= 12, "{text}");
+    assert_eq!(targets.reached(), [true; 4]);
+}
+
+#[test]
+fn a_stub_taken_apart_harms_only_itself() {
+    attack("stub unmap", 60);
+}
+
+#[test]
+fn masked_host_signals_save_nobody() {
+    attack("stub mask", 60);
+}
+
+#[test]
+fn other_entries_and_segment_bases_lead_nowhere() {
+    attack("stub entry", 40);
+}
+
+#[test]
+fn forged_requests_and_claims_are_refused() {
+    let text = attack("channel 5", 60);
+    assert!(text.contains("storms"), "{text}");
+}
+
+#[test]
+fn ten_thousand_forks_leak_nothing() {
+    let mut sandbox = Sandbox::start("/hostile/exhaust forks; echo counted; read x", 60);
+    sandbox.read_until("counted\n");
+    // The main shell, the zygote, the sentry, spares; ended children are reaped soon after.
+    let end = Instant::now() + Duration::from_secs(10);
+    while sandbox.processes().len() > 8 && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    let left = sandbox.processes();
+    assert!(left.len() <= 8, "{} host processes are left after the guest's", left.len());
+    sandbox.finish(1);
+}
+
+#[test]
+fn limits_hold_fork_bombs_and_thread_storms() {
+    let text = attack("exhaust bomb", 40);
+    assert!(text.contains("bomb: "), "{text}");
+    attack("exhaust threads", 40);
+}
+
+#[test]
+fn used_up_descriptors_and_memory_are_errors() {
+    for what in ["files", "memory", "sizes"] {
+        attack(&format!("exhaust {what}"), 60);
+    }
+}
+
+/// The host process in which the guest `victim` runs.
+fn host_process_of_victim(sandbox: &Sandbox) -> i32 {
+    let has_mark = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|m| m.contains("515151510000-"));
+    sandbox.processes().into_iter().find(has_mark).expect("the victim's host process")
+}
+
+#[test]
+fn a_stub_killed_from_outside_takes_only_its_process_along() {
+    for how in ["pause", "spin"] {
+        let mut sandbox = Sandbox::start(&format!("/hostile/victim {how}"), 20);
+        sandbox.read_until("ready\n");
+        let victim = host_process_of_victim(&sandbox);
+        kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
+        sandbox.finish(128 + 9);
+    }
+}
