@@ -8,7 +8,7 @@ typedef long s64;
 
 #define CHANNEL ((volatile struct channel *)CHANNEL_BASE)
 
-static s64 call(s64 nr, s64 a, s64 b, s64 c)
+static inline __attribute__((always_inline)) s64 call(s64 nr, s64 a, s64 b, s64 c)
 {
     s64 r;
     __asm__ volatile("syscall" : "=a"(r) : "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
@@ -96,7 +96,8 @@ void start(void)
     case 101: finish(unclaimed());
     case 102: finish(failed());
     case 103: /* the first thread ends behind the sentry's back */
-        call(58, 0, 0, 0);
+        if (call(58, call(9, 0, 65536, 3) + 32768, 0, 0) == 0)
+            call(60, 0, 0, 0);
         gate(60, 0, 0, 0, 0, 0, 0);
     default: finish(0);
     }
