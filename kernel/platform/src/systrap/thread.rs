@@ -316,7 +316,10 @@ impl SysThread {
                 self.platform.wake_notified(id);
                 return;
             }
-            state.notif = Some(id);
+            // An interrupted wait is made again under a later id, and two listeners may come here in either order: the earlier
+            // notification is gone, and only the later one can be answered.
+            let newer = state.notif.filter(|old| old.wrapping_sub(id).cast_signed() > 0);
+            state.notif = Some(newer.unwrap_or(id));
         }
         self.platform.note_arrival(&self.stopped_at);
         self.poll();
