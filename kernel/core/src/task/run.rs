@@ -223,6 +223,13 @@ impl Task {
         if sleep.killable { self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying() } else { self.has_work() }
     }
 
+    /// Whether the task is in a call and does not sleep: the reader of its own /proc/PID/stat, for one. What runs application code
+    /// is not known to run: it may wait for a futex.
+    #[must_use]
+    pub fn is_in_kernel(&self) -> bool {
+        matches!(self.state.load(SeqCst), RUNNING | NOTIFIED | READY)
+    }
+
     /// Whether something must be done before application code runs on: a signal, a stop, an exit.
     #[must_use]
     pub fn has_work(&self) -> bool {
