@@ -338,7 +338,7 @@ table! {
     244 mq_notify none "xxxxxx";
     245 mq_getsetattr none "xxxxxx";
     246 kexec_load none "xxxxxx";
-    247 waitid partial "ddpgp" => process::waitid, "no P_PIDFD; rusage holds CPU times only";
+    247 waitid partial "ddpgp" => process::waitid, "rusage holds CPU times only";
     248 add_key none "xxxxxx";
     249 request_key none "xxxxxx";
     250 keyctl none "xxxxxx";
@@ -373,14 +373,14 @@ table! {
     279 move_pages none "xxxxxx";
     280 utimensat full "fspg" => attr::utimensat;
     281 epoll_pwait full "fpddpz" => anon::epoll_pwait;
-    282 signalfd none "fpz";
+    282 signalfd partial "fpz" => pidfd::signalfd, "serves the task that made it";
     283 timerfd_create full "dg" => anon::timerfd_create;
     284 eventfd full "u" => anon::eventfd;
     285 fallocate full "fguu" => attr::fallocate;
     286 timerfd_settime full "fgpp" => anon::timerfd_settime;
     287 timerfd_gettime full "fp" => anon::timerfd_gettime;
     288 accept4 full "fppg" => socket::accept4;
-    289 signalfd4 none "fpzg";
+    289 signalfd4 partial "fpzg" => pidfd::signalfd4, "serves the task that made it";
     290 eventfd2 full "ug" => anon::eventfd2;
     291 epoll_create1 full "g" => anon::epoll_create1;
     292 dup3 full "ffg" => fdctl::dup3;
@@ -426,7 +426,7 @@ table! {
     332 statx full "fsggp" => stat::statx;
     333 io_pgetevents none "xxxxxx";
     334 rseq full "pugx" => local::rseq;
-    424 pidfd_send_signal none "fSpg";
+    424 pidfd_send_signal full "fSpg" => pidfd::pidfd_send_signal;
     425 io_uring_setup none "xxxxxx";
     426 io_uring_enter none "xxxxxx";
     427 io_uring_register none "xxxxxx";
@@ -436,11 +436,11 @@ table! {
     431 fsconfig none "xxxxxx";
     432 fsmount none "xxxxxx";
     433 fspick none "xxxxxx";
-    434 pidfd_open none "dg" => process::pidfd_open, "argument checks only";
+    434 pidfd_open partial "dg" => pidfd::pidfd_open, "no PIDFD_THREAD for threads that lead no process";
     435 clone3 partial "pz" => process::clone3, "no namespaces, no CLONE_PIDFD, no set_tid";
     436 close_range full "uug" => open::close_range;
     437 openat2 full "fspz" => open::openat2;
-    438 pidfd_getfd none "xxxxxx";
+    438 pidfd_getfd full "ffg" => pidfd::pidfd_getfd;
     439 faccessat2 full "fsog" => stat::faccessat2;
     440 process_madvise none "xxxxxx";
     441 epoll_pwait2 full "fpdppz" => anon::epoll_pwait2;
