@@ -367,7 +367,7 @@ table! {
     273 set_robust_list full "pz" => process::set_robust_list;
     274 get_robust_list full "dpp" => process::get_robust_list;
     275 splice partial "fpfpzg" => transfer::splice, "copies; SPLICE_F_MOVE and SPLICE_F_GIFT have no effect";
-    276 tee none "ffzg";
+    276 tee full "ffzg" => transfer::tee;
     277 sync_file_range full "fuug" => attr::sync_file_range;
     278 vmsplice none "fpug";
     279 move_pages none "xxxxxx";
