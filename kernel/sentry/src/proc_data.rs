@@ -147,7 +147,7 @@ impl TaskData {
     fn state(&self) -> &'static str {
         if self.0.group.dead.load(Ordering::Acquire) {
             "Z (zombie)"
-        } else if self.0.is_in_kernel() {
+        } else if self.0.is_running() {
             "R (running)"
         } else {
             "S (sleeping)"
