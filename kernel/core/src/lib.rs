@@ -15,8 +15,10 @@ pub mod loader;
 pub mod lock;
 pub mod log;
 pub mod num;
+pub mod pidfd;
 pub mod pipe;
 pub mod signal;
+pub mod signalfd;
 pub mod socket;
 pub mod task;
 #[cfg(test)]

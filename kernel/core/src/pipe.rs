@@ -212,6 +212,26 @@ impl Pipe {
         Ok(done)
     }
 
+    /// A copy of up to `max` bytes from the front, which stay (tee(2)); empty at the end.
+    ///
+    /// # Errors
+    /// EAGAIN while there is nothing and a writer.
+    pub fn peek(&self, max: usize) -> Result<Vec<u8>, Errno> {
+        let state = self.state.lock();
+        if state.slots.is_empty() {
+            return if state.writers == 0 { Ok(Vec::new()) } else { Err(Errno::EAGAIN) };
+        }
+        let mut out = Vec::new();
+        for slot in &state.slots {
+            let bytes = &slot.page[slot.start..slot.end];
+            out.extend_from_slice(&bytes[..bytes.len().min(max - out.len())]);
+            if out.len() == max {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
     fn write(&self, source: &mut dyn DataSource, packet: bool) -> Result<usize, Errno> {
         let total = source.remaining();
         let mut done = 0;

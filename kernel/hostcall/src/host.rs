@@ -67,6 +67,8 @@ pub fn random(out: &mut [u8]) -> Result<(), Errno> {
 /// Memory and load of the host (sysinfo(2)).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SysInfo {
+    /// Seconds since the host started.
+    pub uptime: u64,
     /// Load averages, scaled by 65536.
     pub loads: [u64; 3],
     /// Bytes of memory.
@@ -85,5 +87,11 @@ pub fn sysinfo() -> SysInfo {
     // SAFETY: the call writes one sysinfo to the given place.
     unsafe { libc::sysinfo(&raw mut info) };
     let unit = u64::from(info.mem_unit.max(1));
-    SysInfo { loads: info.loads, total: info.totalram * unit, free: info.freeram * unit, buffer: info.bufferram * unit }
+    SysInfo {
+        uptime: u64::try_from(info.uptime).unwrap_or(0),
+        loads: info.loads,
+        total: info.totalram * unit,
+        free: info.freeram * unit,
+        buffer: info.bufferram * unit,
+    }
 }

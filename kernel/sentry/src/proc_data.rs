@@ -10,7 +10,7 @@ use bevor_core::creds::Credentials;
 use bevor_core::kernel::Kernel;
 use bevor_core::num::to_usize;
 use bevor_core::task::Task;
-use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, mount_flags};
+use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, device_numbers, mount_flags};
 use bevor_fs::proc::{ProcData, ProcFs, ProcTask, SystemFile, TaskFile};
 
 /// The machine's name and version, as uname(2) gives them.
@@ -145,7 +145,13 @@ impl TaskData {
     }
 
     fn state(&self) -> &'static str {
-        if self.0.group.dead.load(Ordering::Acquire) { "Z (zombie)" } else { "S (sleeping)" }
+        if self.0.group.dead.load(Ordering::Acquire) {
+            "Z (zombie)"
+        } else if self.0.is_running() {
+            "R (running)"
+        } else {
+            "S (sleeping)"
+        }
     }
 
     fn status(&self) -> Vec<u8> {
@@ -209,6 +215,49 @@ impl TaskData {
         out.push_str(&" 0".repeat(27));
         out.push('\n');
         out.into_bytes()
+    }
+
+    /// proc_pid_maps(5), proc_pid_smaps(5) without the host's counters.
+    fn maps(&self, smaps: bool) -> Result<Vec<u8>, Errno> {
+        let Some(thread) = self.0.thread() else { return Ok(Vec::new()) };
+        let fs = Arc::clone(&self.0.fs.lock());
+        let root = fs.root();
+        let space = thread.space();
+        let heap = space.brk_range().0;
+        let mut out = Vec::new();
+        for m in space.mappings()? {
+            let mut name = m.label.into_bytes();
+            let (mut dev, mut ino) = ((0, 0), 0);
+            if m.inode != 0 {
+                match fs.ns.vfs.mapped_file((m.dev, m.inode)) {
+                    Some(file) => {
+                        (dev, ino) = (device_numbers(file.dev), file.ino);
+                        name = file.text(&root);
+                    }
+                    // Shared anonymous memory.
+                    None => {
+                        (dev, ino) = ((0, 1), m.inode);
+                        name = b"/dev/zero (deleted)".to_vec();
+                    }
+                }
+            } else if name.is_empty() && heap != 0 && m.start == heap {
+                name = b"[heap]".to_vec();
+            }
+            let perms = String::from_utf8_lossy(&m.perms);
+            let mut line = format!("{:08x}-{:08x} {perms} {:08x} {:02x}:{:02x} {ino} ", m.start, m.end, m.offset, dev.0, dev.1);
+            if !name.is_empty() {
+                line = format!("{line:<73}");
+            }
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(&name);
+            out.push(b'\n');
+            if smaps {
+                let size = (m.end - m.start) / 1024;
+                let fields = format!("Size: {size:18} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
+                out.extend_from_slice(fields.as_bytes());
+            }
+        }
+        Ok(out)
     }
 
     fn limits(&self) -> Vec<u8> {
@@ -283,8 +332,8 @@ impl ProcTask for TaskData {
             TaskFile::Statm => b"0 0 0 0 0 0 0\n".to_vec(),
             TaskFile::Status => self.status(),
             TaskFile::Wchan => b"0".to_vec(),
-            // The host's maps, rendered without the stub, are the memory side's to give.
-            TaskFile::Maps | TaskFile::Smaps => return Err(Errno::EIO),
+            TaskFile::Maps => self.maps(false)?,
+            TaskFile::Smaps => self.maps(true)?,
         })
     }
     fn write(&self, file: TaskFile, data: &[u8]) -> Result<(), Errno> {

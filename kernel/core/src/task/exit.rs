@@ -97,7 +97,9 @@ impl Task {
     /// Ends the thread: everything that it holds is let go, then the host thread is told to go (unless it is gone).
     pub(crate) fn exit_thread(self: &Arc<Self>, thread: Option<&Arc<dyn Thread>>) {
         let cpu = self.cpu_time();
-        *self.files.lock() = crate::vfs::FdTable::new();
+        // Closing has effects on others: not under the lock.
+        let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::new());
+        drop(files);
         *self.resume.lock() = super::run::Resume::None;
         *self.exec.lock() = None;
         self.kill_children_on_death();

@@ -223,6 +223,21 @@ impl Task {
         if sleep.killable { self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying() } else { self.has_work() }
     }
 
+    /// Whether the task runs, as /proc shows it. One in application code may wait for a host futex: it counts as running if its
+    /// process has used CPU time since the last question.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        match self.state.load(SeqCst) {
+            RUNNING | NOTIFIED | READY => true,
+            GUEST => {
+                let time = self.cpu_time();
+                let now = time.user.saturating_add(time.system);
+                self.seen_cpu_time.swap(now, SeqCst) != now
+            }
+            _ => false,
+        }
+    }
+
     /// Whether something must be done before application code runs on: a signal, a stop, an exit.
     #[must_use]
     pub fn has_work(&self) -> bool {

@@ -251,7 +251,7 @@ impl UnixSocket {
             out.flags |= msg::TRUNC;
         }
         if self.kind == UnixKind::SeqPacket {
-            out.flags |= msg::EOR;
+            // No MSG_EOR: Linux's af_unix reports none.
             out.from.clear();
         }
         if !peek {

@@ -55,6 +55,13 @@ pub struct FdTable {
     slots: RwLock<Slots>,
 }
 
+impl Drop for FdTable {
+    /// The last task of the table has ended: POSIX locks go with its descriptors.
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
 impl std::fmt::Debug for FdTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter().map(|(fd, file, _)| (fd.0, file))).finish()

@@ -313,7 +313,7 @@ impl File {
     /// lseek(2).
     ///
     /// # Errors
-    /// ESPIPE, EINVAL, ENXIO (SEEK_DATA, SEEK_HOLE past the end), EOVERFLOW.
+    /// ESPIPE, EINVAL, ENXIO (SEEK_DATA, SEEK_HOLE past the end).
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
         if let Some(result) = self.ops.seek(self, offset, whence) {
             return result;
@@ -336,7 +336,7 @@ impl File {
         };
         let new = base.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
         if new > i64::MAX.cast_unsigned() {
-            return Err(if offset > 0 { Errno::EOVERFLOW } else { Errno::EINVAL });
+            return Err(Errno::EINVAL);
         }
         *position = new;
         Ok(new)

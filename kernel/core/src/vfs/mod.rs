@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, makedev};
+use bevor_platform::FileMapping;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
@@ -46,8 +47,36 @@ pub struct Vfs {
     devices: RwLock<FxHashMap<(FileKind, u64), DeviceOpen>>,
     anon: Arc<Mount>,
     anon_sb: Arc<SuperBlock>,
+    /// What mapped host files are in the sandbox, by host device and inode.
+    mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
+}
+
+/// A host device (major, minor) and inode, as /proc/PID/maps of the host shows them.
+pub type HostInode = ((u32, u32), u64);
+
+/// A file that was mapped, as /proc/PID/maps is to show it.
+#[derive(Clone, Debug)]
+pub struct MappedFile {
+    mount: std::sync::Weak<Mount>,
+    dentry: std::sync::Weak<Dentry>,
+    text: Vec<u8>,
+    /// `st_dev` in the sandbox.
+    pub dev: u64,
+    /// `st_ino` in the sandbox.
+    pub ino: u64,
+}
+
+impl MappedFile {
+    /// Its path as seen from `root`; the one that it had when it was mapped if nothing else knows it any more.
+    #[must_use]
+    pub fn text(&self, root: &Path) -> Vec<u8> {
+        match (self.mount.upgrade(), self.dentry.upgrade()) {
+            (Some(mount), Some(dentry)) => display_from(&Path { mount, dentry }, root),
+            _ => self.text.clone(),
+        }
+    }
 }
 
 impl Vfs {
@@ -65,6 +94,7 @@ impl Vfs {
             devices: RwLock::default(),
             anon: Mount::detached(0, Dentry::new_root(root, b""), "none", 0),
             anon_sb,
+            mapped: Mutex::default(),
             abstract_names: Mutex::default(),
         })
     }
@@ -85,6 +115,26 @@ impl Vfs {
     #[must_use]
     pub fn next_dev(&self) -> u64 {
         makedev(0, self.next_dev.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Remembers that the host file behind `mapping` is `path` in the sandbox.
+    pub fn note_mapping(&self, mapping: &FileMapping, path: &Path, root: &Path) {
+        let Ok(host) = bevor_hostcall::file::fstat(&mapping.fd) else { return };
+        let key = (device_numbers(host.dev), host.ino);
+        let dentry = Arc::downgrade(&path.dentry);
+        if self.mapped.lock().get(&key).is_some_and(|m| m.dentry.ptr_eq(&dentry)) {
+            return;
+        }
+        let attr = path.dentry.inode().attr().unwrap_or_default();
+        let mount = Arc::downgrade(&path.mount);
+        let file = MappedFile { mount, dentry, text: display_from(path, root), dev: attr.dev, ino: attr.ino };
+        self.mapped.lock().insert(key, file);
+    }
+
+    /// What [`Vfs::note_mapping`] remembers of a host file.
+    #[must_use]
+    pub fn mapped_file(&self, key: HostInode) -> Option<MappedFile> {
+        self.mapped.lock().get(&key).cloned()
     }
 
     /// A mount of `root`, not attached anywhere yet.
@@ -122,6 +172,13 @@ impl Vfs {
         let path = Path { mount: Arc::clone(&self.anon), dentry: Dentry::new_root(inode, name.as_bytes()) };
         File::new(path, ops, flags)
     }
+}
+
+/// Major and minor number of a device (makedev(3)).
+#[must_use]
+pub fn device_numbers(dev: u64) -> (u32, u32) {
+    let low = |n: u64| <u32 as bevor_abi::FromArg>::from_arg(n);
+    (low(dev >> 8) & 0xfff | low(dev >> 32) & !0xfff, low(dev) & 0xff | low(dev >> 12) & !0xff)
 }
 
 impl std::fmt::Debug for Vfs {

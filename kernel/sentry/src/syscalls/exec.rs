@@ -84,7 +84,12 @@ fn open_program(fs: &FsContext, path: &Path, caller: Caller<'_>) -> Result<Arc<d
     let root = Credentials::root();
     let kernel = Caller { creds: &root, ..caller };
     match fs.open_path(path, kernel, o::RDONLY)? {
-        Opened::File(file) => Ok(Arc::new(Program(file, Executable::new(path.clone())?))),
+        Opened::File(file) => {
+            if let Ok(mapping) = file.mapping(false) {
+                fs.ns.vfs.note_mapping(&mapping, path, &fs.root());
+            }
+            Ok(Arc::new(Program(file, Executable::new(path.clone())?)))
+        }
         Opened::Fifo(_) => Err(Errno::EACCES),
     }
 }

@@ -56,6 +56,8 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
     }
     // A shared mapping of a writable file can be made writable later: its descriptor must allow it.
     let mapping = file.mapping(shared && file.is_writable())?;
+    let fs = ctx.fs();
+    fs.ns.vfs.note_mapping(&mapping, file.path(), &fs.root());
     let op = MmapOp {
         addr,
         len,

@@ -12,6 +12,7 @@ pub mod io;
 pub mod local;
 pub mod mm;
 pub mod open;
+pub mod pidfd;
 pub mod poll;
 pub mod prctl;
 pub mod process;

@@ -105,6 +105,9 @@ fn lenient(flags: u32, mode: u32) -> Result<OpenRequest, Errno> {
     let mut flags = flags & o::VALID;
     if flags & o::PATH != 0 {
         flags &= o::PATH | o::DIRECTORY | o::NOFOLLOW | o::CLOEXEC;
+    } else {
+        // As for every 64-bit program.
+        flags |= o::LARGEFILE;
     }
     check_flags(flags)?;
     let mode = if flags & (o::CREAT | o::TMPFILE_BIT) != 0 { mode & mode::ALL } else { 0 };
@@ -189,6 +192,7 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
     if walk.contains(WalkFlags::CACHED) && flags & (o::TRUNC | o::CREAT | o::TMPFILE_BIT) != 0 {
         return Err(Errno::EAGAIN.into());
     }
+    let flags = if flags & o::PATH != 0 { flags } else { flags | o::LARGEFILE };
     let request = OpenRequest { flags, mode: u32::try_from(how.mode).map_err(|_| Errno::EINVAL)?, resolve: walk };
     open_scoped(ctx, dirfd, path, request)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::process::{self as abi, CloneArgs, Rusage, Timeval};
 use bevor_abi::signal::{NSIG, SIGCHLD};
-use bevor_abi::{Errno, UserAddr};
+use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::{Action, SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallError, SyscallResult};
 use bevor_core::signal::info::SigInfo;
@@ -177,14 +177,22 @@ pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr,
     if options & !allowed != 0 || options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());
     }
+    let mut nowait = false;
     let target = match which {
         abi::P_ALL => WaitTarget::Any,
         abi::P_PID if id > 0 => WaitTarget::Pid(id),
         abi::P_PGID if id >= 0 => WaitTarget::Group(if id == 0 { own_group(ctx.task) } else { id }),
-        abi::P_PIDFD if id >= 0 => return Err(Errno::EBADF.into()),
+        abi::P_PIDFD if id >= 0 => {
+            let (group, nonblocking) = super::pidfd::group_of(ctx, Fd(id))?;
+            nowait = nonblocking && options & abi::WNOHANG == 0;
+            WaitTarget::Pid(group.pid)
+        }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let report = wait(ctx, target, options)?;
+    let report = wait(ctx, target, if nowait { options | abi::WNOHANG } else { options })?;
+    if nowait && report.is_none() {
+        return Err(Errno::EAGAIN.into());
+    }
     if let Some(report) = &report
         && !usage.is_null()
     {
@@ -287,14 +295,4 @@ pub fn personality(ctx: &mut SyscallContext<'_>, persona: u32) -> SyscallResult 
 pub fn pause(ctx: &mut SyscallContext<'_>) -> SyscallResult {
     debug_assert_ne!(ctx.wakeup, Wakeup::TimedOut);
     Err(ctx.block_on(&[], None, Restart::IfNoHandler))
-}
-
-/// pidfd_open(2): descriptors of processes are not offered yet; arguments are checked as Linux does.
-pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> SyscallResult {
-    if flags & !0o4200 != 0 || pid <= 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let tree = ctx.task.kernel.tree.lock();
-    let known = tree.process(pid).is_some() || tree.task(pid).is_some();
-    Err(if known { Errno::ENOSYS } else { Errno::ESRCH }.into())
 }

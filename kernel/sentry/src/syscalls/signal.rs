@@ -63,6 +63,20 @@ fn send_to_all(sender: &Task, targets: &[Arc<ThreadGroup>], info: SigInfo) -> Sy
     Ok(0)
 }
 
+/// Sends to a process that the caller has a descriptor of, or to its process group.
+///
+/// # Errors
+/// EINVAL, ESRCH once it was reaped, EPERM, EAGAIN.
+pub fn send_to_group(ctx: &SyscallContext<'_>, group: &Arc<ThreadGroup>, info: SigInfo, whole: bool) -> SyscallResult {
+    let targets = {
+        let tree = ctx.task.kernel.tree.lock();
+        let process = tree.process(group.pid).filter(|p| Arc::ptr_eq(&p.group, group)).ok_or(Errno::ESRCH)?;
+        if whole { tree.group_members(process.pgid) } else { vec![Arc::clone(group)] }
+    };
+    valid(info.signo())?;
+    send_to_all(ctx.task, &targets, info)
+}
+
 /// kill(2).
 pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult {
     let task = Arc::clone(ctx.task);

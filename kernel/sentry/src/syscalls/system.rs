@@ -48,10 +48,9 @@ pub fn setdomainname(ctx: &mut SyscallContext<'_>, name: UserAddr, len: i32) -> 
 /// sysinfo(2).
 pub fn sysinfo(ctx: &mut SyscallContext<'_>, out: UserAddr) -> SyscallResult {
     let info = host::sysinfo();
-    let uptime = ctx.timers.now().0.saturating_sub(ctx.task.kernel.boot_time.0).div_ceil(1_000_000_000);
     let tasks = u16::try_from(ctx.task.kernel.tasks().len()).unwrap_or(u16::MAX);
     let mut bytes = [0; 112];
-    let words = [uptime, info.loads[0], info.loads[1], info.loads[2], info.total, info.free, 0, info.buffer, 0, 0];
+    let words = [info.uptime, info.loads[0], info.loads[1], info.loads[2], info.total, info.free, 0, info.buffer, 0, 0];
     for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());
     }

@@ -236,3 +236,44 @@ pub fn splice(
     copy_out_offset(ctx, out_at, out_offset, done)?;
     Ok(to_u64(done))
 }
+
+/// tee(2): both sides are pipes.
+pub fn tee(ctx: &mut SyscallContext<'_>, in_fd: Fd, out_fd: Fd, len: usize, flags: u32) -> SyscallResult {
+    const NONBLOCK: u32 = 2;
+    if flags & !0xf != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let (from, to) = (ctx.file(in_fd)?, ctx.file(out_fd)?);
+    if !from.is_readable() || !to.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    let (Some(a), Some(b)) = (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>()) else {
+        return Err(Errno::EINVAL.into());
+    };
+    if Arc::ptr_eq(a.pipe(), b.pipe()) {
+        return Err(Errno::EINVAL.into());
+    }
+    let nonblocking = flags & NONBLOCK != 0;
+    let data = match a.pipe().peek(len.min(b.pipe().capacity())) {
+        Ok(data) => data,
+        Err(Errno::EAGAIN) => return Err(wait_for(ctx, &from, PollEvents::IN, nonblocking, 0)),
+        Err(e) => return Err(e.into()),
+    };
+    if data.is_empty() {
+        return Ok(0);
+    }
+    let room = b.pipe().capacity().saturating_sub(b.pipe().len()).max(1);
+    match to.write(&mut SliceSource(&data[..data.len().min(room)])) {
+        Ok(n) => Ok(to_u64(n)),
+        Err(Errno::EAGAIN) => Err(wait_for(ctx, &to, PollEvents::OUT, nonblocking, 0)),
+        Err(e) => {
+            if e == Errno::EPIPE {
+                ctx.raise_sigpipe();
+            }
+            Err(e.into())
+        }
+    }
+}
