@@ -170,11 +170,17 @@ impl<'a> Walker<'a> {
                 _ if len > NAME_MAX => return Err(Errno::ENAMETOOLONG),
                 _ if is_last => return Ok(Last::Name { start, len, trailing }),
                 _ => {
-                    let child = self.child(start, len)?.ok_or(Errno::ENOENT)?;
-                    if child.dentry.inode().is_symlink() {
-                        self.follow(&child)?;
+                    let dentry = self.child_dentry(&self.buf[start..start + len])?.ok_or(Errno::ENOENT)?;
+                    if dentry.is_mountpoint() || dentry.inode().is_symlink() {
+                        let child = self.cross(dentry)?;
+                        if child.dentry.inode().is_symlink() {
+                            self.follow(&child)?;
+                        } else {
+                            self.at = child;
+                        }
                     } else {
-                        self.at = child;
+                        // The mount stays.
+                        self.at.dentry = dentry;
                     }
                 }
             }
@@ -190,22 +196,30 @@ impl<'a> Walker<'a> {
     /// # Errors
     /// What the file system reports, except ENOENT; EXDEV under RESOLVE_NO_XDEV.
     pub fn lookup(&self, name: &[u8]) -> Result<Option<Path>, Errno> {
+        let Some(dentry) = self.child_dentry(name)? else {
+            return Ok(None);
+        };
+        self.cross(dentry).map(Some)
+    }
+
+    fn child_dentry(&self, name: &[u8]) -> Result<Option<Arc<Dentry>>, Errno> {
         if name.len() > NAME_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let cached_only = self.flags.contains(WalkFlags::CACHED);
-        let Some(dentry) = lookup_child(&self.at.dentry, name, &self.caller, cached_only)? else {
-            return Ok(None);
-        };
+        lookup_child(&self.at.dentry, name, &self.caller, self.flags.contains(WalkFlags::CACHED))
+    }
+
+    /// The entry `dentry` of the current directory, or what is mounted on it.
+    fn cross(&self, dentry: Arc<Dentry>) -> Result<Path, Errno> {
         let path = Path { mount: Arc::clone(&self.at.mount), dentry };
         if !path.dentry.is_mountpoint() {
-            return Ok(Some(path));
+            return Ok(path);
         }
         let below = self.ns.follow_down(path);
         if self.flags.contains(WalkFlags::NO_XDEV) && !Arc::ptr_eq(&below.mount, &self.at.mount) {
             return Err(Errno::EXDEV);
         }
-        Ok(Some(below))
+        Ok(below)
     }
 
     fn dot_dot(&mut self) -> Result<(), Errno> {

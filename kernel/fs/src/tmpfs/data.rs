@@ -1,11 +1,9 @@
 //! Contents of a regular file: a page on the heap, or a memfd that is mapped here and, if need be, in applications.
 
-use std::sync::Arc;
-
 use bevor_abi::Errno;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::num::{to_u64, to_usize};
-use bevor_hostcall::{HostFd, SharedMemory, file};
+use bevor_hostcall::{HostFd, SharedMemory, SharedSlice, file};
 
 /// Up to this size contents stay on the heap.
 const INLINE_MAX: u64 = 4096;
@@ -21,12 +19,18 @@ enum Store {
     Inline(Vec<u8>),
     Memory {
         fd: HostFd,
-        window: Arc<SharedMemory>,
+        /// The part that is mapped here, from the start on.
+        window: SharedSlice,
         /// The memfd's own size. Bytes between the file's size and this one are zero.
         capacity: u64,
         /// An application maps the memfd: its size must be the file's, for SIGBUS past the end.
         mapped: bool,
     },
+}
+
+fn map_window(fd: &HostFd, len: u64) -> Result<SharedSlice, Errno> {
+    let len = to_usize(len);
+    SharedMemory::map(fd, 0, len, true)?.slice(0, len)
 }
 
 /// Contents with their size.
@@ -73,7 +77,7 @@ impl Content {
             let fd = bevor_hostcall::fd::memfd(c"tmpfs")?;
             let capacity = min.max(MIN_CAPACITY).checked_next_power_of_two().unwrap_or(min);
             file::ftruncate(&fd, capacity)?;
-            let window = SharedMemory::map(&fd, 0, to_usize(capacity.min(MAX_WINDOW)), true)?;
+            let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
             window.write(0, bytes);
             self.blocks = None;
             self.store = Store::Memory { fd, window, capacity, mapped: false };
@@ -119,7 +123,7 @@ impl Content {
             let len = to_u64(window.len());
             if end > len && len < MAX_WINDOW {
                 let wanted = end.next_power_of_two().min(MAX_WINDOW);
-                *window = SharedMemory::map(fd, 0, to_usize(wanted), true)?;
+                *window = map_window(fd, wanted)?;
             }
         }
         Ok(())
@@ -169,7 +173,7 @@ impl Content {
                 let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
                 if in_window > 0 {
                     let n = to_usize(in_window);
-                    return sink.put_shared(&window.slice(to_usize(offset), n)?, 0, n);
+                    return sink.put_shared(window, to_usize(offset), n);
                 }
                 if let Some(result) = sink.put_from_host(fd, offset, len) {
                     return result;
@@ -206,7 +210,7 @@ impl Content {
                 let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
                 if in_window > 0 {
                     let n = to_usize(in_window);
-                    source.get_shared(&window.slice(to_usize(offset), n)?, 0, n)?
+                    source.get_shared(window, to_usize(offset), n)?
                 } else {
                     let mut buffer = vec![0; len.min(1 << 20)];
                     let n = source.get(&mut buffer)?;
