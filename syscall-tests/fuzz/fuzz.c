@@ -399,7 +399,6 @@ static void files(void)
 }
 
 static volatile int stop;
-static long deadline_ms;
 static long now_ms(void)
 {
     struct timespec t;
@@ -472,14 +471,14 @@ int main(int argc, char **argv)
     mkdir("/tmp/fuzz", 0777);
     if (counts == MAP_FAILED || chdir("/tmp/fuzz"))
         return 1;
-    deadline_ms = now_ms() + seconds * 1000;
+    int null = open("/dev/null", O_RDWR); /* before a round removes it */
+    long deadline_ms = now_ms() + seconds * 1000;
     int status, signals = 0, hangs = 0;
     uint64_t round = 0;
     for (; now_ms() < deadline_ms; round++) {
         pid_t pid = fork();
         if (pid == 0) {
             setsid();
-            int null = open("/dev/null", O_RDWR);
             dup2(null, 0), dup2(null, 1), dup2(null, 2);
             mkdir("d", 0777);
             close(open("a", O_CREAT | O_RDWR, 0666));
