@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -29,6 +30,9 @@ struct Cli {
 enum Command {
     /// Run a command over the host's files; what it writes stays in memory
     Do(Box<DoArgs>),
+    /// List the system calls, one JSON object a line
+    #[command(hide = true)]
+    Syscalls,
     /// Run a check inside a confined sentry instead of a kernel
     #[cfg(feature = "test-faults")]
     #[command(name = "selftest-confinement", hide = true)]
@@ -99,11 +103,28 @@ pub(crate) fn run() -> Result<u8, Failure> {
             let spec = Spec::new(*args)?;
             sandbox::run(&spec, crate::boot::Bevor)
         }
+        Command::Syscalls => list_syscalls().map_err(|e| Failure::new(format_args!("cannot write the list: {e}"))).map(|()| 0),
         #[cfg(feature = "test-faults")]
         Command::Selftest { action, directory } => {
             sandbox::run(&Spec::for_selftest(directory)?, crate::selftest::Selftest(action))
         }
     }
+}
+
+/// The table of system calls. Names and notes are plain text without quotes.
+fn list_syscalls() -> std::io::Result<()> {
+    use bevor_sentry::table::{Support, TABLE};
+    let mut out = std::io::stdout().lock();
+    for entry in TABLE {
+        let support = match entry.support {
+            Support::Full => "full",
+            Support::Partial => "partial",
+            Support::None => "none",
+        };
+        let (nr, name, note) = (entry.nr, entry.name, entry.note);
+        writeln!(out, r#"{{"nr":{nr},"name":"{name}","support":"{support}","note":"{note}"}}"#)?;
+    }
+    Ok(())
 }
 
 /// Help and version go to stdout; anything else is one line.

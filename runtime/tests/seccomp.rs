@@ -2,8 +2,11 @@
 //! After a wanted change: `BEVOR_BLESS=1 cargo test -p bevor --test seccomp`, and review the difference.
 #![allow(unsafe_code, reason = "PTRACE_SECCOMP_GET_FILTER has no safe wrapper")]
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
@@ -11,7 +14,7 @@ use nix::unistd::Pid;
 use rustix::process::Signal;
 
 mod common;
-use common::{Running, is_root};
+use common::{Running, bevor, children, is_root, ns_pid_is_one};
 
 /// `struct sock_filter` of linux/filter.h.
 #[repr(C)]
@@ -68,6 +71,11 @@ fn source(offset: u32) -> String {
     }
 }
 
+/// A call's name; the stubs' notification has strace's name for a number that Linux does not know.
+fn call_name(nr: u32) -> String {
+    bevor_abi::sysno::name(nr).map_or_else(|| format!("syscall_{nr:#x}"), str::to_owned)
+}
+
 /// A program as text, and the system calls that it names.
 fn disassemble(program: &[Instruction]) -> (String, Vec<u32>) {
     let mut text = String::new();
@@ -80,7 +88,10 @@ fn disassemble(program: &[Instruction]) -> (String, Vec<u32>) {
                 on_number = i.k == 0;
                 format!("load {}", source(i.k))
             }
+            0x00 => format!("set {:#x}", i.k),
+            0x07 => "keep as x".to_owned(),
             0x54 => format!("and {:#x}", i.k),
+            0x6c => "shift left by x".to_owned(),
             0x05 => format!("goto {}", at + 1 + usize::try_from(i.k).unwrap()),
             0x06 => format!("return {}", action(i.k)),
             0x15 | 0x25 | 0x35 | 0x45 => {
@@ -92,7 +103,7 @@ fn disassemble(program: &[Instruction]) -> (String, Vec<u32>) {
                 };
                 let value = if on_number && i.code == 0x15 {
                     calls.push(i.k);
-                    bevor_abi::sysno::name(i.k).map_or_else(|| i.k.to_string(), str::to_owned)
+                    call_name(i.k)
                 } else {
                     format!("{:#x}", i.k)
                 };
@@ -108,7 +119,7 @@ fn disassemble(program: &[Instruction]) -> (String, Vec<u32>) {
 }
 
 /// Compares a process's filters with the golden; the names of the calls that they mention.
-fn check(name: &str, pid: i32) -> Vec<&'static str> {
+fn check(name: &str, pid: i32) -> Vec<String> {
     let mut text = String::new();
     let mut calls = Vec::new();
     for (n, program) in dump(pid).iter().enumerate() {
@@ -134,7 +145,7 @@ fn check(name: &str, pid: i32) -> Vec<&'static str> {
     }
     calls.sort_unstable();
     calls.dedup();
-    calls.into_iter().map(|call| bevor_abi::sysno::name(call).expect("a known call")).collect()
+    calls.into_iter().map(call_name).collect()
 }
 
 #[test]
@@ -150,7 +161,7 @@ fn live_filters_are_the_reviewed_ones() {
     running.finish();
 
     // These are named only to be answered with ENOSYS.
-    let allowed = sentry.iter().filter(|&&call| !["clone3", "set_robust_list"].contains(&call)).count();
+    let allowed = sentry.iter().filter(|call| !["clone3", "set_robust_list"].contains(&call.as_str())).count();
     assert!(allowed <= 45, "{allowed} calls: {sentry:?}");
     let never = [
         "open",
@@ -183,7 +194,117 @@ fn live_filters_are_the_reviewed_ones() {
         assert!(!never.iter().any(|bad| call.starts_with(bad)), "the sentry may call {call}");
     }
     for call in &gofer {
-        let fine = ["openat", "openat2"].contains(call);
+        let fine = ["openat", "openat2"].contains(&call.as_str());
         assert!(fine || !never.iter().any(|bad| call.starts_with(bad)), "the gofer may call {call}");
+    }
+}
+
+/// Host calls that no stub may ever make.
+const NEVER_IN_A_STUB: [&str; 12] =
+    ["read", "write", "open", "openat", "poll", "ppoll", "socket", "execve", "ptrace", "kill", "tgkill", "clone3"];
+
+#[test]
+fn live_filters_of_stubs_are_the_reviewed_one() {
+    if !is_root() {
+        return;
+    }
+    let mut command = Command::new(bevor())
+        .args(["do", "--", "/bin/sh", "-c", "echo started; read line"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(command.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "started\n");
+    let sentry = *children(command.id()).iter().find(|pid| ns_pid_is_one(**pid)).expect("the sentry");
+    let stubs = children(u32::try_from(sentry).unwrap());
+    assert!(stubs.len() >= 2, "the zygote and the shell at least: {stubs:?}");
+    for stub in stubs {
+        let calls = check("stub", stub);
+        assert!(!calls.iter().any(|call| NEVER_IN_A_STUB.contains(&call.as_str())), "{calls:?}");
+    }
+    drop(command.stdin.take());
+    command.wait().unwrap();
+}
+
+/// The calls that a golden names.
+fn golden_calls(name: &str) -> HashSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/{name}.txt"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let named = |line: &str| Some(line.split_once("if == ")?.1.split_once(' ')?.0.to_owned());
+    text.lines().filter_map(named).collect()
+}
+
+/// The host calls of each process or thread once it is confined, by `strace -f -Y`. A call that is followed by SIGSYS is one that the
+/// filter has turned into a trap: it was not made.
+fn confined_calls(trace: &str) -> HashMap<(&str, bool), Vec<&str>> {
+    let mut calls: HashMap<(&str, bool), Vec<&str>> = HashMap::new();
+    let mut zygote_is_confined = false;
+    // The sentry is the last to install its filter; threads that it had before are gone.
+    let last = trace.lines().filter(|line| line.contains(" seccomp(")).count();
+    let mut installed = 0;
+    for line in trace.lines() {
+        let Some((pid, rest)) = line.split_once('<') else { continue };
+        let Some((comm, event)) = rest.split_once("> ") else { continue };
+        let stub = comm.starts_with("memfd:bevor-stu") || comm == "bevor-stub";
+        let made = calls.entry((pid, stub)).or_default();
+        if event.starts_with("--- SIGSYS") {
+            made.pop();
+        } else if let Some((name, _)) = event.split_once('(').filter(|(name, _)| !name.contains([' ', '<'])) {
+            if name == "seccomp" {
+                zygote_is_confined |= stub;
+                installed += 1;
+            } else if if stub { zygote_is_confined } else { installed == last } {
+                made.push(name);
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn no_process_makes_a_host_call_beyond_its_list() {
+    if !is_root() {
+        return;
+    }
+    let [sentry_list, gofer_list, stub_list] = ["sentry", "gofer", "stub"].map(golden_calls);
+    let dir = tempfile::tempdir().unwrap();
+    let programs = [
+        "for i in $(seq 5); do /bin/true; done; echo $((6*7)) | cat",
+        "ls /usr | sort | tail -3 | tr a-z A-Z | wc -c; cat /etc/passwd > /tmp/x; rm /tmp/x",
+        "perl -e 'for (1..3) { my $p = fork(); exit($_) unless $p; waitpid($p, 0); }'",
+        "tar c /usr/include/linux | gzip -1 | gunzip | tar t | wc -l",
+    ];
+    for (n, program) in programs.iter().enumerate() {
+        let trace = dir.path().join(n.to_string());
+        let status = Command::new("strace")
+            .args(["-f", "-Y", "-s", "0", "-o"])
+            .arg(&trace)
+            .args([bevor(), "do", "--", "bash", "-c", program])
+            .stdout(Stdio::null())
+            .status()
+            .expect("strace");
+        assert!(status.success(), "{program}");
+        let text = std::fs::read_to_string(&trace).unwrap();
+        let pid_of = |line: &str| line.split_once('<').map(|(pid, _)| pid.to_owned());
+        // The command is the first; the gofer is the one other process besides sentry and stubs that confines itself, with one filter.
+        let command = text.lines().find_map(pid_of).unwrap();
+        let filters = |pid: &str| text.lines().filter(|l| l.starts_with(&format!("{pid}<")) && l.contains(" seccomp(")).count();
+        let mut stub_calls = 0;
+        for ((pid, stub), calls) in confined_calls(&text) {
+            let (who, list) = match (stub, filters(pid)) {
+                _ if pid == command => continue,
+                (true, _) => ("stub", &stub_list),
+                (false, 1) if text.contains(&format!("{pid}<bevor> seccomp(")) => ("gofer", &gofer_list),
+                (false, _) => ("sentry", &sentry_list),
+            };
+            stub_calls += if stub { calls.len() } else { 0 };
+            let beyond: HashSet<_> = calls.iter().filter(|call| !list.contains(**call)).collect();
+            assert!(beyond.is_empty(), "a {who} ({pid}) makes host calls that it should not: {beyond:?}, for {program}");
+            let never = stub && calls.iter().any(|call| NEVER_IN_A_STUB.contains(call));
+            assert!(!never, "a stub makes one of {NEVER_IN_A_STUB:?}, for {program}");
+        }
+        assert!(stub_calls > 100, "the trace shows the stubs' calls");
     }
 }

@@ -146,7 +146,7 @@ static void files(void)
     /* Descriptors in flight: sent over and over and never received. */
     int p[2], sent = 0;
     socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, p);
-    for (; sent < 100000; sent++) {
+    for (; sent < 300000; sent++) {
         char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
         struct iovec iov = {&byte, 1};
         struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
@@ -158,7 +158,7 @@ static void files(void)
         if (sendmsg(p[0], &m, 0) < 0)
             break;
     }
-    if (sent == 100000)
+    if (sent == 300000)
         fail("messages without end", sent, 0);
 }
 

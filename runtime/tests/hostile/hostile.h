@@ -65,7 +65,7 @@ static inline int await_child(pid_t pid, long limit)
         pid_t got = waitpid(pid, &status, WNOHANG);
         if (got == pid)
             return status;
-        if (got < 0) {
+        if (got < 0 && errno != EINTR) {
             perror("waitpid");
             exit(98);
         }
