@@ -254,7 +254,7 @@ fn address_space() {
         store(page, 1, sys!(brk, top + (1 << 26)).raw - top);
         0
     });
-    obs("mmap", answer("mmap", load(page, 0))).arg("length", int(1 << 26));
+    obs("mmap", answer("mmap", load(page, 0))).addr().arg("length", int(1 << 26));
     obs("brk", answer("brk", load(page, 1)));
 }
 
