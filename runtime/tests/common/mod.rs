@@ -56,7 +56,8 @@ impl Running {
 
     /// Handles that become readable when the processes end.
     pub(crate) fn handles(&self) -> Vec<OwnedFd> {
-        self.pids().iter().map(|&pid| pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()).collect()
+        // A process that is gone already (a spare stub) has ended.
+        self.pids().iter().filter_map(|&pid| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()).collect()
     }
 
     /// Waits for the command; its exit code and what it wrote on stderr.
