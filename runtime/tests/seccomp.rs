@@ -80,9 +80,20 @@ fn call_name(nr: u32) -> String {
 fn disassemble(program: &[Instruction]) -> (String, Vec<u32>) {
     let mut text = String::new();
     let mut calls = Vec::new();
+    // Whether the accumulator holds the call's number: here, and where jumps lead to.
     let mut on_number = false;
+    let mut at_target = HashMap::new();
     for (at, i) in program.iter().enumerate() {
         let to = |offset: u8| at + 1 + usize::from(offset);
+        if at > 0 && matches!(program[at - 1].code, 0x05 | 0x06) {
+            on_number = at_target.get(&at).copied().unwrap_or(false);
+        }
+        if matches!(i.code, 0x15 | 0x25 | 0x35 | 0x45) {
+            at_target.extend([(to(i.jump_true), on_number), (to(i.jump_false), on_number)]);
+        }
+        if i.code == 0x05 {
+            at_target.insert(at + 1 + usize::try_from(i.k).unwrap(), on_number);
+        }
         let line = match i.code {
             0x20 => {
                 on_number = i.k == 0;
