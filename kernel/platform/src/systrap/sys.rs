@@ -171,7 +171,9 @@ pub(crate) fn process_cpu_time(pid: i32) -> (u64, u64) {
         let ok = unsafe { libc::clock_gettime(((!pid) << 3) | which, &raw mut ts) } == 0;
         if ok { u64::try_from(ts.tv_sec * 1_000_000_000 + ts.tv_nsec).unwrap_or(0) } else { 0 }
     };
-    (read(1), read(0))
+    // CPUCLOCK_SCHED is exact; the user share (CPUCLOCK_VIRT) comes in ticks.
+    let total = read(2);
+    (read(1).min(total), total)
 }
 
 /// Takes a copy of descriptor `fd` of child process `pid`.

@@ -101,7 +101,7 @@ fn nanosleep() {
     let r = sys!(nanosleep, &timespec(8000 * MS), &mut left);
     reap(child);
     let ns = left.tv_sec * 1_000_000_000 + left.tv_nsec;
-    obs("interrupted", r).state("left", dur(ns, 1, 8000 * MS)).state("handled", int(HANDLED.load(SeqCst)));
+    obs("interrupted", r).state("left", dur(ns, 1, 8100 * MS)).state("handled", int(HANDLED.load(SeqCst)));
 }
 
 fn clock_nanosleep() {
