@@ -9,7 +9,7 @@ chmod 755 "$dir"
 cc -static -O1 -pthread -Wall -Werror -o "$dir/fuzz" syscall-tests/fuzz/fuzz.c
 seed=${FUZZ_SEED:-$(date +%s)}
 echo "fuzz: seed $seed"
-"$bevor" do --debug-log "$dir/log" --bind "$dir:/fuzz:ro" -- /bin/sh -c "/fuzz/fuzz --seed $seed --seconds ${FUZZ_SECONDS:-60} --threads 3 && echo ALIVE" >"$dir/out"
+"$bevor" do --debug-log "$dir/log" --bind "$dir:/fuzz:ro" -- /bin/sh -c "FUZZ_IN_SANDBOX=1 /fuzz/fuzz --seed $seed --seconds ${FUZZ_SECONDS:-60} --threads 3 && echo ALIVE" >"$dir/out"
 grep -v '^ok ' "$dir/out"
 grep -q '^ALIVE$' "$dir/out"
 if grep -n 'panicked' "$dir/log"; then

@@ -465,6 +465,10 @@ int main(int argc, char **argv)
             threads = atoi(argv[i + 1]);
     }
     threads = threads < 1 ? 1 : threads > 32 ? 32 : threads;
+    if (!getenv("FUZZ_IN_SANDBOX")) {
+        fprintf(stderr, "fuzz: harms the machine outside of a sandbox; set FUZZ_IN_SANDBOX inside of one\n");
+        return 2;
+    }
     printf("seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
     counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
