@@ -262,7 +262,7 @@ fn confined_calls(trace: &str) -> HashMap<(&str, bool), Vec<&str>> {
         let made = calls.entry((pid, stub)).or_default();
         if event.starts_with("--- SIGSYS") {
             made.pop();
-        } else if let Some((name, _)) = event.split_once('(').filter(|(name, _)| !name.contains([' ', '<'])) {
+        } else if let Some((name, _)) = event.split_once('(').filter(|(name, _)| !name.contains([' ', '<', '?'])) {
             if name == "seccomp" {
                 zygote_is_confined |= stub;
                 installed += 1;
