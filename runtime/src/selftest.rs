@@ -1,6 +1,6 @@
 //! Pretended kernels that try a sentry's confinement from inside; test builds only.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use bevor_abi::Errno;
 use bevor_gofer::{Gofer, OpenFlags, Owner, ProcFile, RenameFlags, SetAttr, SetTime, SpecialKind, TimeSpec};
@@ -56,18 +56,24 @@ impl Kernel for Selftest {
         if self.0 != Action::ReadStub {
             return Ok(None);
         }
+        let (mut ready, mut changed_ids) = std::io::pipe().map_err(Failure::new)?;
         let stub = spawn(Namespaces::empty(), || {
             let (uid, gid) = (Uid::from_raw(stub_id), Gid::from_raw(stub_id));
             let changed = rustix::thread::set_thread_res_gid(gid, gid, gid)
                 .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
                 .and_then(|()| set_dumpable_behavior(DumpableBehavior::Dumpable));
+            // Until then the gofer may not look into it. A failure shows as an end without a word.
+            let told = changed.is_ok() && changed_ids.write_all(&[1]).is_ok();
             // Until it is killed with its namespace.
-            while changed.is_ok() {
+            while told {
                 let _ = wait_signal(1 << 9);
             }
             1
         });
-        stub.map(Some).map_err(Failure::new)
+        let stub = stub.map_err(Failure::new)?;
+        drop(changed_ids);
+        ready.read_exact(&mut [0]).map_err(|e| Failure::new(format_args!("the pretended stub: {e}")))?;
+        Ok(Some(stub))
     }
 
     fn run(self, sentry: Sentry<'_>, stub: Option<i32>) -> Verdict {
