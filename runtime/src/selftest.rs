@@ -65,8 +65,10 @@ impl Kernel for Selftest {
             // Until then the gofer may not look into it. A failure shows as an end without a word.
             let told = changed.is_ok() && changed_ids.write_all(&[1]).is_ok();
             // Until it is killed with its namespace.
-            while told {
-                let _ = wait_signal(1 << 9);
+            if told {
+                loop {
+                    let _ = wait_signal(1 << 9);
+                }
             }
             1
         });
