@@ -167,7 +167,13 @@ impl Targets {
 
     /// Which of them were reached: file, directory, process, socket.
     fn reached(mut self) -> [bool; 4] {
-        let exited = self.victim.try_wait().unwrap().is_some();
+        // A killed process takes its time to end.
+        let end = Instant::now() + Duration::from_millis(500);
+        let mut exited = false;
+        while !exited && Instant::now() < end {
+            exited = self.victim.try_wait().unwrap().is_some();
+            std::thread::yield_now();
+        }
         let _ = self.victim.kill();
         let _ = self.victim.wait();
         let entries = |name: &str| self.dir.path().join(name).exists();
