@@ -107,6 +107,16 @@ impl SharedMemory {
         unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast()) }
     }
 
+    /// Wakes one process that waits for the word at `offset` to change (futex(2), FUTEX_WAKE).
+    ///
+    /// # Panics
+    /// If the word is outside the mapping or misaligned.
+    pub fn futex_wake(&self, offset: usize) {
+        let word = self.atomic_u32(offset).as_ptr();
+        // SAFETY: the kernel only looks up which page the address is in.
+        unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, 1, 0, 0, 0) };
+    }
+
     /// An aligned 64-bit word as an atomic.
     ///
     /// # Panics

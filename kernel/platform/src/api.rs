@@ -40,11 +40,15 @@ pub enum Event {
     /// The thread stopped because of [`Thread::interrupt`], or because it has just unblocked a signal that
     /// [`Thread::set_pending`] announced. It stands between two instructions; reply with `Continue`, `Signal` or an exit.
     Interrupted,
-    /// A new thread (after `Reply::Clone`) or a new image (after `Platform::exec`) is in place. Reply with `Continue`.
+    /// A new thread (of `Reply::Clone`) or image (of `Platform::exec`) is about to run: the owner sets its mask, its identity and
+    /// whatever else it must have from its first instruction on. No reply; the thread counts as running.
     Started,
-    /// A host operation of a reply failed after the point of no return (exec), or a frame could not be written. The reply
-    /// must end the thread or deliver SIGSEGV.
+    /// The clone that was to make the thread has failed: after `Started`, and before it has run anything. No reply.
+    NotStarted,
+    /// A signal frame could not be written. The reply must end the thread or deliver SIGSEGV.
     Broken(Errno),
+    /// A step of a new image failed, after the point of no return. The reply must end the thread.
+    ImageFailed(Errno),
     /// The host thread is gone without having been told to go (killed from outside, or it exited by itself). No reply.
     Gone {
         /// The host wait status of the process if it was the last thread, for diagnosis.
@@ -54,7 +58,7 @@ pub enum Event {
 
 /// Receives a thread's events: the kernel's task.
 pub trait ThreadOwner: Send + Sync {
-    /// Called on a platform worker whenever `thread` stops. Must not block; must lead to exactly one reply.
+    /// Called on a platform worker whenever `thread` stops. Must not block; must lead to exactly one reply, to events that have one.
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event);
 }
 
@@ -187,7 +191,7 @@ pub struct CloneOp {
 /// What the stub does next for a stopped thread.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Go on where the thread stopped, nothing changed (after `Interrupted`, `Started`).
+    /// Go on where the thread stopped, nothing changed (after `Interrupted`).
     Continue,
     /// The system call's raw result (a negated errno in -4095..=-1).
     Return(i64),
@@ -201,7 +205,7 @@ pub enum Reply {
     /// Carry out mmap(2); its result is the call's result.
     Mmap(Box<MmapOp>),
     /// Clone; `owner` receives the child's events, first `Started`. On failure the parent's call returns the errno and
-    /// the owner gets `Gone`.
+    /// the owner gets `NotStarted`.
     Clone(CloneOp, OwnerRef),
     /// End the host thread: clear and wake `clear_tid` (CLONE_CHILD_CLEARTID), then exit. No further event.
     Exit {
@@ -334,7 +338,7 @@ pub trait AddressSpace: Send + Sync {
 pub trait Platform: Send + Sync {
     /// Layout of the address spaces that [`Platform::exec`] makes.
     fn layout(&self) -> SpaceLayout;
-    /// A fresh address space with `image`, running for `owner` from `Event::Started` on. For execve the caller retires
+    /// A fresh address space with `image`, running for `owner`, which gets `Event::Started` during the call. For execve the caller retires
     /// the old thread with `Reply::Exit` or [`AddressSpace::kill`].
     ///
     /// # Errors

@@ -26,7 +26,7 @@ static u32 request(u32 kind, u64 nr, u64 arg)
 {
     u32 seq = CHANNEL->req_seq + 1;
     CHANNEL->req_kind = kind;
-    CHANNEL->nr = nr;
+    CHANNEL->nr = (u32)nr;
     CHANNEL->args[0] = arg;
     CHANNEL->in_used = 0;
     __atomic_store_n(&CHANNEL->req_seq, seq, __ATOMIC_SEQ_CST);

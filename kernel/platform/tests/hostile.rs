@@ -83,7 +83,7 @@ impl ThreadOwner for Task {
             Event::Started => {
                 *world.started.entry(self.pid).or_default() += 1;
                 world.threads.insert(self.pid, Arc::clone(thread));
-                Some(Reply::Continue)
+                None
             }
             Event::Gone { .. } => {
                 *world.gone.entry(self.pid).or_default() += 1;

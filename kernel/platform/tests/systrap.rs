@@ -72,7 +72,7 @@ impl ThreadOwner for Task {
         let call = match event {
             Event::Started => {
                 thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
-                return thread.reply(Reply::Continue);
+                return;
             }
             Event::Syscall(call) => call,
             other => panic!("unexpected {other:?}"),

@@ -22,19 +22,15 @@ void *memset(void *p, int v, u64 n)
 }
 
 /* Publishes the request in the channel; its data must have been marshalled before. */
-u32 send_request(struct tcb *t, struct regs *r, u32 kind, u64 nr)
+u32 send_request(struct tcb *t, u32 kind, u64 nr)
 {
     struct channel *ch = t->ch;
     u32 seq = t->seq + 1;
     t->seq = seq;
     ch->req_kind = kind;
-    ch->nr = nr;
-    if (r) {
-        ch->ip = r->ip;
-        ch->sp = r->sp;
-    }
-    /* A full barrier: the sentry clears `watched` and then looks at req_seq. */
-    __atomic_exchange_n(&ch->req_seq, seq, __ATOMIC_SEQ_CST);
+    ch->nr = (u32)nr;
+    /* No barrier against the sentry's clearing of `watched`: a request that it does not see is notified when the spin has run out. */
+    __atomic_store_n(&ch->req_seq, seq, __ATOMIC_RELEASE);
     return seq;
 }
 
@@ -46,15 +42,21 @@ void wait_reply(struct tcb *t, u32 seq)
         for (u32 i = 0; i < SPIN_LIMIT; i++) {
             if (likely(__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) == seq))
                 return;
-            if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq) {
-                spun = 0;
+            if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq)
                 break;
-            }
             if (i >= TIGHT_POLLS)
                 pause_cpu();
         }
     }
-    while (__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) != seq) {
+    for (;;) {
+        u32 now = __atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE);
+        if (now == seq)
+            return;
+        /* The request has been taken and will be answered late: no need to tell anybody that this thread sleeps. */
+        if (__atomic_load_n(&ch->park_seq, __ATOMIC_ACQUIRE) == seq) {
+            gate6(202, &ch->rep_seq, 0, now, 0, 0, 0);
+            continue;
+        }
         s64 e = gate6(NOTIF_NR, NOTIF_WAIT, ch->slot, seq, ch->space, spun, current_cpu());
         if (unlikely(e == -ENOSYS)) /* nobody listens any more: the sandbox is gone */
             gate1(60, 127);
@@ -75,12 +77,15 @@ s64 notify(u64 kind, u64 a, u64 b, u64 c)
 static s64 copy_out(struct tcb *t, s64 result)
 {
     struct channel *ch = t->ch;
-    u32 n = ch->nout;
-    for (u32 i = 0; i < n && i < 2; i++) {
-        u32 off = ch->out[i].off, len = ch->out[i].len;
-        if (off > BOUNCE_SIZE || len > BOUNCE_SIZE - off)
+    const struct window *w = &ch->out0;
+    for (u32 i = 0; i < ch->nout && i < 2; i++, w = &ch->out1) {
+        u32 off = w->off, len = w->len;
+        const u8 *from = ch->data + off;
+        if (i == 0 && off == WINDOW_SMALL && len <= SMALL)
+            from = ch->out_small;
+        else if (off > BOUNCE_SIZE || len > BOUNCE_SIZE - off)
             return -EFAULT;
-        if (unlikely(copy_user((void *)ch->out[i].addr, ch->data + off, len)))
+        if (unlikely(copy_user((void *)w->addr, from, len)))
             return -EFAULT;
     }
     return result;
@@ -197,7 +202,7 @@ void act_on_reply(struct stop *s, u64 nr)
         case REP_AGAIN:
             store_args(ch, s->r);
             marshal_in(t, nr, s->r);
-            wait_reply(t, send_request(t, s->r, REQ_SYSCALL, nr));
+            wait_reply(t, send_request(t, REQ_SYSCALL, nr));
             continue;
         case REP_LOCAL:
             result = local_call(s, nr);
@@ -219,7 +224,7 @@ void act_on_reply(struct stop *s, u64 nr)
             run_exec(t);
         case REP_SIGNAL: {
             struct signal_frame f;
-            u32 off = ch->out[0].off;
+            u32 off = ch->out0.off;
             if (off > BOUNCE_SIZE - sizeof f)
                 off = 0;
             copy_bytes(&f, ch->data + off, sizeof f);
@@ -227,12 +232,12 @@ void act_on_reply(struct stop *s, u64 nr)
             if (result == 0)
                 return;
             ch->args[0] = (u64)-result;
-            wait_reply(t, send_request(t, s->r, REQ_BROKEN, 0));
+            wait_reply(t, send_request(t, REQ_BROKEN, 0));
             continue;
         }
         default:
             ch->args[0] = EINVAL;
-            wait_reply(t, send_request(t, s->r, REQ_BROKEN, 0));
+            wait_reply(t, send_request(t, REQ_BROKEN, 0));
         }
     }
 }
@@ -248,7 +253,7 @@ void handle_event(struct stop *s, u32 kind, u64 a0, u64 a1, u64 a2, u64 a3, u64 
     ch->args[3] = a3;
     ch->args[4] = a4;
     ch->in_used = 0;
-    wait_reply(t, send_request(t, s->r, kind, 0));
+    wait_reply(t, send_request(t, kind, 0));
     act_on_reply(s, s->r->ax);
 }
 
@@ -274,7 +279,7 @@ void handle_syscall(struct stop *s)
     }
     store_args(ch, r);
     marshal_in(t, nr, r);
-    wait_reply(t, send_request(t, r, REQ_SYSCALL, nr));
+    wait_reply(t, send_request(t, REQ_SYSCALL, nr));
     if (likely(ch->rep_kind == REP_RETURN)) {
         s64 result = ch->result;
         if (ch->nout)

@@ -18,6 +18,8 @@
 #define SLAB_SIZE (CHANNEL_SIZE * SLAB_CHANNELS)
 #define BOUNCE_OFFSET 0x200              /* data area within a channel */
 #define BOUNCE_SIZE (CHANNEL_SIZE - BOUNCE_OFFSET)
+#define SMALL 32                         /* bytes beside a request's or a reply's first window */
+#define WINDOW_SMALL 0xffffffffu
 
 #define REGION_SIZE 0x20000              /* per-thread region, aligned to its size */
 #define REGION_SYSSTACK_TOP 0x8000
@@ -51,7 +53,7 @@
 #define REQ_SYSCALL 1
 #define REQ_FAULT 2                      /* args: signo, code, addr, trapno, error, 0 */
 #define REQ_INTERRUPTED 3
-#define REQ_STARTED 4
+#define REQ_STARTED 4                    /* a spare asks for its image; a thread says that its slab and region are in place */
 #define REQ_BROKEN 5                     /* args: errno, op index */
 #define REQ_ZYGOTE 6                     /* args: vdso base, stack pointer, listener fd */
 #define REQ_COPY_FAULT 7                 /* a copy-out of the reply faulted: args: original nr, address, number of segments stored */
@@ -98,6 +100,7 @@
 #define CLONE_OP_MAP_SLAB 32             /* the child's slab is not mapped yet */
 #define CLONE_OP_NEW_STACK 64
 #define CLONE_OP_HOLD 128
+#define CLONE_OP_REPORT 256              /* the child sends REQ_STARTED before it runs application code */
 
 #ifndef __ASSEMBLER__
 typedef unsigned char u8;
@@ -110,7 +113,7 @@ typedef long s64;
 struct window {                          /* application memory that travels with a request or reply */
     u64 addr;
     u32 len;
-    u32 off;                             /* in the data area */
+    u32 off;                             /* in the data area; WINDOW_SMALL: the first window's bytes, in the same line */
 };
 
 struct identity {
@@ -119,23 +122,21 @@ struct identity {
 };
 
 struct channel {
-    /* line 0: request */
+    /* line 0: request; all of it, unless memory comes along */
     u32 req_seq;
+    u32 in_used;                         /* bit 31: the windows are valid; below: bytes of the data area in use */
     u32 req_kind;
-    u64 nr;
+    u32 nr;
     u64 args[6];
     /* line 1: request, continued */
     struct window in[2];
-    u64 ip, sp;                          /* application registers at the stop, for diagnosis */
-    u32 in_used;                         /* bit 31: the windows are valid; below: bytes of the data area in use */
-    u32 pad1[3];
-    /* line 2: reply */
+    u8 in_small[SMALL];
+    /* line 2: reply; all of it, unless more than SMALL bytes come along */
     u32 rep_seq;
-    u32 rep_kind;
+    u16 rep_kind, nout;
     s64 result;
-    struct window out[2];
-    u32 nout;
-    u32 pad2[3];
+    struct window out0;
+    u8 out_small[SMALL];
     /* line 3: reply, continued: operands */
     u64 op[8];
     /* line 4: sentry to stub, rarely changed */
@@ -145,9 +146,10 @@ struct channel {
     u32 local_calls;                     /* 0: every call goes to the sentry */
     u32 slot;
     u32 region;
-    u32 pad3;
+    u32 kick;                            /* stop: the thread was interrupted before the sentry could signal it */
     u64 space;                           /* id of the address space, for notifications */
-    u32 pad4[6];
+    struct window out1;                  /* the second window of a reply */
+    u32 pad4[2];
     /* line 5: identity */
     struct identity id;
     u32 pad5[8];
@@ -160,14 +162,16 @@ struct channel {
     u64 stats_local;
     u64 stats_trap;
     /* line 7 */
-    u64 pad7[8];
+    s32 forked_pid;                      /* host process of the latest fork, for the case that it never comes for its channel */
+    u32 pad6;
+    u64 pad7[7];
     u8 data[BOUNCE_SIZE];
 };
 
 /* struct clone operands in op[]: 0 flags, 1 stack, 2 tls, 3 parent_tid addr, 4 child_tid addr, 5 tid (low) , 6 nonce lo, 7 nonce hi;
  * for threads: 6 = child's slot, 7 = child's region. */
 
-/* Operands of REP_SIGNAL, in the data area at out[0].off. */
+/* Operands of REP_SIGNAL, in the data area at out0.off. */
 struct signal_frame {
     s32 signo;
     u32 outcome;                         /* 0 none, 1 return, 2 restart, 3 restart block */
@@ -176,7 +180,7 @@ struct signal_frame {
     u8 info[128];
 };
 
-/* One step of REP_EXEC, in the data area at out[0].off; op[0] count, op[1] entry, op[2] stack, op[3] brk. */
+/* One step of REP_EXEC, in the data area at out0.off; op[0] count, op[1] entry, op[2] stack, op[3] brk. */
 struct image_op {
     u32 kind;
     s32 fd;                              /* index for NOTIF_FD, -1 anonymous */

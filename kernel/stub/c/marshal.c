@@ -44,29 +44,37 @@ static u64 arg_of(const struct regs *r, u32 n)
     }
 }
 
-static u32 fetch(struct channel *ch, struct window *w, const struct item *i, const struct regs *r, u32 off)
+/* Fills a window; `off` is where the data area is free, the result where it is afterwards. `small`: room beside the window, or NULL. */
+static u32 fetch(struct channel *ch, struct window *w, u8 *small, const struct item *i, const struct regs *r, u32 off)
 {
     u64 addr = arg_of(r, i->arg), want;
-    s64 got = 0;
+    s64 got;
     w->addr = addr;
     w->off = off;
     w->len = 0;
     if (!addr)
         return off;
-    switch (i->kind) {
-    case PATH:
+    if (i->kind == PATH) {
+        if (small) {
+            got = copy_string(small, (const void *)addr, SMALL);
+            if (got < SMALL || small[SMALL - 1] == 0) {
+                w->off = WINDOW_SMALL;
+                w->len = (u32)got;
+                return off;
+            }
+        }
         got = copy_string(ch->data + off, (const void *)addr, 4096);
-        break;
-    case BUF:
-        want = arg_of(r, i->len_arg);
+    } else {
+        want = i->kind == FIX ? 1 : arg_of(r, i->len_arg);
         if (want > INLINE_LIMIT / i->unit)
             return off;
         want *= i->unit;
+        if (small && want <= SMALL) {
+            w->off = WINDOW_SMALL;
+            w->len = (u32)(want - copy_user(small, (const void *)addr, want));
+            return off;
+        }
         got = (s64)(want - copy_user(ch->data + off, (const void *)addr, want));
-        break;
-    case FIX:
-        got = i->unit - (s64)copy_user(ch->data + off, (const void *)addr, i->unit);
-        break;
     }
     w->len = (u32)got;
     return (off + (u32)got + 15) & ~15u;
@@ -80,9 +88,9 @@ void marshal_in(struct tcb *t, u64 nr, const struct regs *r)
         return;
     }
     const struct spec *s = &specs[nr];
-    u32 off = fetch(ch, &ch->in[0], &s->a, r, 0);
+    u32 off = fetch(ch, &ch->in[0], ch->in_small, &s->a, r, 0);
     if (s->b.kind != NONE)
-        off = fetch(ch, &ch->in[1], &s->b, r, off);
+        off = fetch(ch, &ch->in[1], NULL, &s->b, r, off);
     else
         ch->in[1].len = 0;
     ch->in_used = off | 0x80000000u; /* windows are valid */

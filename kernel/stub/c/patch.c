@@ -75,7 +75,7 @@ static void patch(struct stop *s, u64 site, u64 nr)
         ch->args[1] = nr;
         ch->args[2] = (u64)result;
         ch->in_used = 0;
-        wait_reply(t, send_request(t, s->r, REQ_PATCH, 0));
+        wait_reply(t, send_request(t, REQ_PATCH, 0));
         if (ch->rep_kind != REP_PATCH)
             break;
         u64 step = ch->op[0], a = ch->op[1], b = ch->op[2];

@@ -42,6 +42,13 @@ static s64 map_region(u32 region)
     return is_error(e) ? e : 0;
 }
 
+/* An interruption from before the sentry knew the host thread; whoever goes on to application code looks at `kicked`. */
+static void take_kick(struct tcb *t)
+{
+    if (__atomic_exchange_n(&t->ch->kick, 0, __ATOMIC_SEQ_CST))
+        t->kicked = 1;
+}
+
 /* First steps of a new application thread, on its own syscall stack. Its registers wait in its region. */
 static void thread_start(struct ucontext *uc)
 {
@@ -51,10 +58,14 @@ static void thread_start(struct ucontext *uc)
         set_fs(uc->mc.reserved[0]);
     if (uc->link & CLONE_OP_CHILD_SETTID)
         put_user32((void *)uc->mc.reserved[1], (u32)uc->mc.reserved[2]);
+    u64 report = uc->link & CLONE_OP_REPORT;
     uc->link = 0;
     uc->mc.reserved[0] = uc->mc.reserved[1] = uc->mc.reserved[2] = 0;
-    struct stop s = {t, &uc->mc.r, uc};
-    handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
+    if (report) {
+        struct stop s = {t, &uc->mc.r, uc};
+        handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
+    }
+    take_kick(t);
     gate_sigreturn(uc);
 }
 
@@ -150,12 +161,16 @@ s64 do_clone(struct stop *s)
                 if (!s->uc)
                     t->user_rsp = op[1];
             }
-            handle_event(s, REQ_STARTED, 0, 0, 0, 0, 0);
-            return (s64)s->r->ax;
+            take_kick(t);
+            return 0;
+        }
+        if (e > 0 && !(op[0] & CLONE_OP_HOLD)) {
+            ch->forked_pid = (s32)e;
+            return (s64)op[5];
         }
     }
     ch->args[0] = (u64)e;
-    wait_reply(t, send_request(t, s->r, REQ_CLONED, 0));
+    wait_reply(t, send_request(t, REQ_CLONED, 0));
     return NOT_LOCAL;
 }
 
@@ -254,7 +269,7 @@ void run_exec(struct tcb *t)
     struct image_op o;
     zero_bytes(&r, sizeof r);
     for (u64 i = 0; i < count; i++) {
-        copy_bytes(&o, ch->data + ch->out[0].off + i * sizeof o, sizeof o);
+        copy_bytes(&o, ch->data + ch->out0.off + i * sizeof o, sizeof o);
         s64 e = image_step(t, &o);
         if (e) {
             struct stop s = {t, &r, NULL};
@@ -279,8 +294,7 @@ void run_exec(struct tcb *t)
     uc.mc.r = r;
     uc.mc.cs = 0x33;
     uc.mc.ss = 0x2b;
-    struct stop s = {t, &uc.mc.r, &uc};
-    handle_event(&s, REQ_STARTED, 0, 0, 0, 0, 0);
+    take_kick(t);
     gate_sigreturn(&uc);
 }
 
@@ -303,7 +317,7 @@ void zygote_loop(struct tcb *t)
             }
         }
         ch->args[0] = (u64)e;
-        wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 0));
+        wait_reply(t, send_request(t, REQ_ZYGOTE, 0));
     }
 }
 
@@ -324,7 +338,7 @@ static void zygote_main(void *arg)
     struct regs r;
     zero_bytes(&r, sizeof r);
     ch->args[0] = (u64)fd;
-    wait_reply(t, send_request(t, &r, REQ_ZYGOTE, 1));
+    wait_reply(t, send_request(t, REQ_ZYGOTE, 1));
     if (fd < 0)
         do_exit(t);
     gate1(3, fd);

@@ -172,7 +172,7 @@ struct stop {
 s64 local_call(struct stop *s, u64 nr);
 void handle_syscall(struct stop *s);
 void handle_event(struct stop *s, u32 kind, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4);
-u32 send_request(struct tcb *t, struct regs *r, u32 kind, u64 nr);
+u32 send_request(struct tcb *t, u32 kind, u64 nr);
 s64 notify(u64 kind, u64 a, u64 b, u64 c);
 void wait_reply(struct tcb *t, u32 seq);
 void act_on_reply(struct stop *s, u64 nr);

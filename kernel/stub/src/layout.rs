@@ -16,6 +16,10 @@ pub const CHANNEL_SIZE: usize = 0x0001_1000;
 pub const SLAB_CHANNELS: u32 = 16;
 /// Data area within a channel.
 pub const BOUNCE_OFFSET: usize = 0x200;
+/// Bytes beside a request's or a reply's first window.
+pub const SMALL: usize = 32;
+/// Offset of a window whose bytes are there.
+pub const WINDOW_SMALL: u32 = u32::MAX;
 /// Per-thread region, aligned to its size.
 pub const REGION_SIZE: u64 = 0x0002_0000;
 /// Region sysstack top.
@@ -40,7 +44,7 @@ pub const REQ_SYSCALL: u32 = 1;
 pub const REQ_FAULT: u32 = 2;
 /// Req interrupted.
 pub const REQ_INTERRUPTED: u32 = 3;
-/// Req started.
+/// A spare asks for its image; a thread says that its slab and region are in place.
 pub const REQ_STARTED: u32 = 4;
 /// Args: errno, op index.
 pub const REQ_BROKEN: u32 = 5;
@@ -112,6 +116,8 @@ pub const CLONE_OP_MAP_SLAB: u64 = 32;
 pub const CLONE_OP_NEW_STACK: u64 = 64;
 /// Clone op hold.
 pub const CLONE_OP_HOLD: u64 = 128;
+/// The child sends a request before it runs application code.
+pub const CLONE_OP_REPORT: u64 = 256;
 /// Bytes of one slab.
 pub const SLAB_SIZE: usize = CHANNEL_SIZE * 16;
 /// Bytes of a channel's data area.
@@ -121,18 +127,18 @@ pub const BOUNCE_SIZE: usize = CHANNEL_SIZE - BOUNCE_OFFSET;
 #[allow(missing_docs)]
 pub mod channel {
     pub const REQ_SEQ: usize = 0;
-    pub const REQ_KIND: usize = 4;
-    pub const NR: usize = 8;
+    pub const REQ_KIND: usize = 8;
+    pub const NR: usize = 12;
     pub const ARGS: usize = 16;
     pub const IN: usize = 64;
-    pub const IP: usize = 96;
-    pub const SP: usize = 104;
-    pub const IN_USED: usize = 112;
+    pub const IN_SMALL: usize = 96;
+    pub const IN_USED: usize = 4;
     pub const REP_SEQ: usize = 128;
     pub const REP_KIND: usize = 132;
     pub const RESULT: usize = 136;
-    pub const OUT: usize = 144;
-    pub const NOUT: usize = 176;
+    pub const NOUT: usize = 134;
+    pub const OUT0: usize = 144;
+    pub const OUT_SMALL: usize = 160;
     pub const OP: usize = 192;
     pub const WATCHED: usize = 256;
     pub const PARK_SEQ: usize = 260;
@@ -140,7 +146,9 @@ pub mod channel {
     pub const LOCAL_CALLS: usize = 272;
     pub const SLOT: usize = 276;
     pub const REGION: usize = 280;
+    pub const KICK: usize = 284;
     pub const SPACE: usize = 288;
+    pub const OUT1: usize = 296;
     pub const ID: usize = 320;
     pub const SIGMASK: usize = 384;
     pub const ALT_SP: usize = 392;
@@ -151,6 +159,7 @@ pub mod channel {
     pub const BRK_NOW: usize = 424;
     pub const STATS_LOCAL: usize = 432;
     pub const STATS_TRAP: usize = 440;
+    pub const FORKED_PID: usize = 448;
     pub const DATA: usize = 512;
 }
 

@@ -35,7 +35,7 @@ static void forge(struct channel *ch)
 {
     switch (rnd() % 10) {
     case 0: ch->req_kind = rnd() % 12; break;
-    case 1: ch->nr = rnd() & 1 ? rnd() % 470 : odd(); break;
+    case 1: ch->nr = rnd() & 1 ? rnd() % 470 : (u32)odd(); break;
     case 2: ch->args[rnd() % 6] = odd(); break;
     case 3:
         ch->in[rnd() & 1].addr = odd();
@@ -52,9 +52,10 @@ static void forge(struct channel *ch)
         break;
     case 7:
         ch->op[rnd() % 8] = odd();
-        ch->out[rnd() & 1].len = (u32)odd();
-        ch->out[rnd() & 1].off = (u32)odd();
-        ch->out[rnd() & 1].addr = odd();
+        struct window *out = rnd() & 1 ? &ch->out0 : &ch->out1;
+        out->len = (u32)odd();
+        out->off = (u32)odd();
+        out->addr = odd();
         break;
     case 8:
         ch->watched = rnd() & 1;

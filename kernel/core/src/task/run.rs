@@ -86,6 +86,10 @@ pub struct TaskOwner(pub Arc<Task>);
 impl ThreadOwner for TaskOwner {
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
         let task = &self.0;
+        if let Event::Started = event {
+            // In the middle of what its parent, or its own execve, is at.
+            return task.handle_started(thread);
+        }
         task.kernel.enter(|| task.handle(thread, event));
     }
 }
@@ -128,9 +132,10 @@ impl Runnable for Task {
 
 impl Task {
     fn handle(self: &Arc<Self>, thread: &Arc<dyn Thread>, event: Event) {
-        if let Event::Gone { .. } = event {
-            self.handle_gone();
-            return;
+        match event {
+            Event::Gone { .. } => return self.handle_gone(),
+            Event::NotStarted => return self.handle_not_started(),
+            _ => {}
         }
         if self.state.swap(RUNNING, SeqCst) != GUEST {
             // Only a parent held by a clone that failed gets here: it no longer waits for its child.
@@ -139,10 +144,10 @@ impl Task {
         match event {
             Event::Syscall(request) => self.call(thread, Call::new(request, Progress::default()), Wakeup::Run),
             Event::Interrupted => self.finish(thread, Finish::Continue),
-            Event::Started => self.handle_started(thread),
             Event::Fault(fault) => self.handle_fault(thread, fault),
-            Event::Broken(errno) => self.handle_broken(thread, errno),
-            Event::Gone { .. } => {}
+            Event::Broken(_) => self.handle_broken(thread),
+            Event::ImageFailed(errno) => self.handle_image_failed(thread, errno),
+            Event::Started | Event::NotStarted | Event::Gone { .. } => {}
         }
     }
 
@@ -154,8 +159,17 @@ impl Task {
         self.started.store(true, SeqCst);
         self.publish_pending();
         // Signals that came before the thread could be interrupted.
-        self.work.fetch_or(WORK_SIGNAL, SeqCst);
-        self.finish(thread, Finish::Continue);
+        if self.work.load(SeqCst) != 0 || self.signal_work() {
+            self.work.fetch_or(WORK_SIGNAL, SeqCst);
+            thread.interrupt();
+        }
+    }
+
+    /// The clone has failed; the platform has told the parent.
+    fn handle_not_started(self: &Arc<Self>) {
+        self.started.store(false, SeqCst);
+        self.state.store(DEAD, SeqCst);
+        self.clone_failed();
     }
 
     fn handle_fault(self: &Arc<Self>, thread: &Arc<dyn Thread>, fault: Fault) {
@@ -163,26 +177,20 @@ impl Task {
         self.finish(thread, Finish::Fault);
     }
 
-    fn handle_broken(self: &Arc<Self>, thread: &Arc<dyn Thread>, errno: Errno) {
-        use bevor_abi::signal::SIGSEGV;
-        if self.started.load(SeqCst) {
-            // A signal frame could not be written. If that was SIGSEGV's own, the handler cannot help.
-            self.force_sigsegv();
-        } else {
-            self.kernel.klog(&format!("pid {}: exec failed after the point of no return: {errno}", self.pid()));
-            *self.thread.lock() = Some(Arc::clone(thread));
-            self.begin_group_exit(super::WaitStatus::killed(SIGSEGV));
-        }
+    /// A signal frame could not be written. If that was SIGSEGV's own, the handler cannot help.
+    fn handle_broken(self: &Arc<Self>, thread: &Arc<dyn Thread>) {
+        self.force_sigsegv();
+        self.finish(thread, Finish::Continue);
+    }
+
+    fn handle_image_failed(self: &Arc<Self>, thread: &Arc<dyn Thread>, errno: Errno) {
+        self.kernel.klog(&format!("pid {}: exec failed after the point of no return: {errno}", self.pid()));
+        self.begin_group_exit(super::WaitStatus::killed(bevor_abi::signal::SIGSEGV));
         self.finish(thread, Finish::Continue);
     }
 
     fn handle_gone(self: &Arc<Self>) {
         self.work.fetch_or(WORK_GONE, SeqCst);
-        if !self.started.load(SeqCst) && self.thread().is_none() {
-            self.state.store(DEAD, SeqCst);
-            self.clone_failed();
-            return;
-        }
         self.begin_group_exit(super::WaitStatus::killed(bevor_abi::signal::SIGKILL));
         if self.state.compare_exchange(GUEST, RUNNING, SeqCst, SeqCst).is_ok() {
             self.exit_thread(None);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use bevor_hostcall::{SharedMemory, SharedSlice};
 use bevor_stub::layout::channel as at;
-use bevor_stub::layout::{BOUNCE_SIZE, CHANNEL_SIZE};
+use bevor_stub::layout::{BOUNCE_SIZE, CHANNEL_SIZE, SMALL, WINDOW_SMALL};
 
 use crate::api::{AltStack, Identity, SyscallRequest};
 
@@ -16,7 +16,22 @@ use crate::api::{AltStack, Identity, SyscallRequest};
 pub(crate) struct Window {
     pub(crate) addr: u64,
     pub(crate) len: usize,
-    pub(crate) off: usize,
+    pub(crate) place: Place,
+}
+
+/// Where a window's bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// In the request's or reply's own line.
+    Small,
+    /// At this offset in the data area.
+    Data(usize),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Data(0)
+    }
 }
 
 /// A request, copied out of the channel.
@@ -76,32 +91,60 @@ impl Channel {
             for (i, w) in windows.iter_mut().enumerate() {
                 let field = at::IN + 16 * i;
                 let len = usize::try_from(self.load32(field + 8)).unwrap_or(0);
-                let off = usize::try_from(self.load32(field + 12)).unwrap_or(0);
-                if off <= BOUNCE_SIZE && len <= BOUNCE_SIZE - off {
-                    *w = Window { addr: self.load64(field), len, off };
+                let off = self.load32(field + 12);
+                let (place, room) = match usize::try_from(off).unwrap_or(usize::MAX) {
+                    _ if i == 0 && off == WINDOW_SMALL => (Place::Small, SMALL),
+                    off => (Place::Data(off), BOUNCE_SIZE.saturating_sub(off)),
+                };
+                if len <= room {
+                    *w = Window { addr: self.load64(field), len, place };
                 }
             }
         }
-        Request { kind: self.load32(at::REQ_KIND), call: SyscallRequest { nr: self.load64(at::NR), args }, windows, used }
+        let call = SyscallRequest { nr: u64::from(self.load32(at::NR)), args };
+        Request { kind: self.load32(at::REQ_KIND), call, windows, used }
     }
 
-    pub(crate) fn read_data(&self, off: usize, dst: &mut [u8]) {
-        self.memory.read(self.base + at::DATA + off, dst);
+    /// Reads what came along with a request, from byte `skip` of `window` on; the range must lie inside it.
+    pub(crate) fn read_window(&self, window: &Window, skip: usize, dst: &mut [u8]) {
+        let start = match window.place {
+            Place::Small => at::IN_SMALL,
+            Place::Data(off) => at::DATA + off,
+        };
+        self.memory.read(self.base + start + skip, dst);
+    }
+
+    /// Reads what was stored for a reply's window.
+    pub(crate) fn read_out(&self, window: &Window, dst: &mut [u8]) {
+        let start = match window.place {
+            Place::Small => at::OUT_SMALL,
+            Place::Data(off) => at::DATA + off,
+        };
+        self.memory.read(self.base + start, dst);
+    }
+
+    /// The place for the bytes of a reply's window.
+    pub(crate) fn out_slice(&self, window: &Window) -> Option<SharedSlice> {
+        let start = match window.place {
+            Place::Small => at::OUT_SMALL,
+            Place::Data(off) => at::DATA + off,
+        };
+        self.memory.slice(self.base + start, window.len).ok()
     }
 
     pub(crate) fn write_data(&self, off: usize, src: &[u8]) {
         self.memory.write(self.base + at::DATA + off, src);
     }
 
-    pub(crate) fn data_slice(&self, off: usize, len: usize) -> Option<SharedSlice> {
-        self.memory.slice(self.base + at::DATA + off, len).ok()
-    }
-
     pub(crate) fn set_out(&self, index: usize, window: Window) {
-        let field = at::OUT + 16 * index;
+        let field = if index == 0 { at::OUT0 } else { at::OUT1 };
         self.store64(field, window.addr);
         self.store32(field + 8, u32::try_from(window.len).unwrap_or(0));
-        self.store32(field + 12, u32::try_from(window.off).unwrap_or(0));
+        let off = match window.place {
+            Place::Small => WINDOW_SMALL,
+            Place::Data(off) => u32::try_from(off).unwrap_or(0),
+        };
+        self.store32(field + 12, off);
     }
 
     pub(crate) fn set_op(&self, index: usize, value: u64) {
@@ -110,15 +153,35 @@ impl Channel {
 
     /// Publishes the reply to request `seq`.
     pub(crate) fn publish(&self, seq: u32, kind: u32, result: i64, outs: u32) {
-        self.store32(at::REP_KIND, kind);
+        // Both halves of one word: the kind and the number of windows.
+        self.store32(at::REP_KIND, kind | outs << 16);
         self.store64(at::RESULT, result.cast_unsigned());
-        self.store32(at::NOUT, outs);
         self.memory.atomic_u32(self.base + at::REP_SEQ).store(seq, Ordering::Release);
     }
 
     /// The answer to `seq` will take long.
     pub(crate) fn park(&self, seq: u32) {
-        self.store32(at::PARK_SEQ, seq);
+        self.memory.atomic_u32(self.base + at::PARK_SEQ).store(seq, Ordering::Release);
+    }
+
+    /// Wakes a stub that sleeps until the reply to a parked request.
+    pub(crate) fn wake_parked(&self) {
+        self.memory.futex_wake(self.base + at::REP_SEQ);
+    }
+
+    /// Makes a thread stop that cannot be signalled yet.
+    pub(crate) fn set_kick(&self) {
+        self.memory.atomic_u32(self.base + at::KICK).store(1, Ordering::SeqCst);
+    }
+
+    /// The host process of the thread's latest fork, as the stub says.
+    pub(crate) fn forked_pid(&self) -> i32 {
+        self.load32(at::FORKED_PID).cast_signed()
+    }
+
+    /// Before a fork: no earlier one's process is taken for this one's.
+    pub(crate) fn forget_fork(&self) {
+        self.store32(at::FORKED_PID, 0);
     }
 
     /// Says whether a sentry thread polls this channel. After clearing, the caller looks at `request_seq` once more.
@@ -176,7 +239,7 @@ impl Channel {
     }
 
     pub(crate) fn host_tid(&self) -> i32 {
-        self.load32(at::HOST_TID).cast_signed()
+        self.memory.atomic_u32(self.base + at::HOST_TID).load(Ordering::SeqCst).cast_signed()
     }
 
     pub(crate) fn set_host_tid(&self, tid: i32) {

@@ -5,10 +5,12 @@
 //! - `worker` polls channels and serves notifications; `pool` runs what may block.
 
 mod channel;
+mod clone;
 pub mod filter;
 mod gate;
 mod patch;
 mod pool;
+mod replies;
 mod space;
 mod sys;
 mod thread;
@@ -29,7 +31,8 @@ use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Th
 use channel::Channel;
 pub use patch::ProcFiles;
 use space::{SlabPool, Space};
-use thread::{Prepared, SysThread, Unclaimed};
+use clone::Prepared;
+use thread::SysThread;
 use worker::Hot;
 pub use zygote::{Zygote, ZygoteOptions};
 
@@ -66,6 +69,7 @@ pub(crate) struct Inner {
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
     hot: Hot,
+    listeners: worker::Listeners,
     watchdog: worker::Watchdog,
     cpus: usize,
     pool: pool::Pool,
@@ -76,14 +80,18 @@ pub(crate) struct Inner {
 /// Host processes that have claimed no channel.
 #[derive(Default)]
 struct Strangers {
-    /// Forks that have returned, by process.
-    waiting: HashMap<i32, Unclaimed>,
+    /// The zygote's forks that have returned, by process, with their nonces.
+    waiting: HashMap<i32, (u64, u64)>,
     /// Processes that died, the latest last: their forks may not have returned yet.
     dead: VecDeque<i32>,
+    /// Ticks of the watchdog for which forks that have not been claimed are held against the dead.
+    unsure: u32,
     /// Children whose parents died meanwhile, with the watchdog's ticks since.
     orphans: Vec<(Arc<SysThread>, u32)>,
 }
 
+/// How long the dead are asked for children that have not come.
+const UNSURE_TICKS: u32 = 3;
 /// Dead strangers that are remembered.
 const STRANGERS: usize = 1024;
 
@@ -121,6 +129,7 @@ impl Systrap {
             spares: Mutex::default(),
             slabs,
             hot: Hot::default(),
+            listeners: worker::Listeners::default(),
             watchdog: worker::Watchdog::default(),
             cpus: sys::allowed_cpus(),
             pool: pool::Pool::default(),
@@ -232,7 +241,7 @@ impl Inner {
                 match z.current.take() {
                     Some(nonce) if result < 0 => failed = Some(nonce),
                     Some(nonce) if result > 0 && self.claims.lock().contains_key(&nonce) => {
-                        self.await_claim(i32::try_from(result).unwrap_or(0), Unclaimed::Spare(nonce));
+                        self.await_claim(i32::try_from(result).unwrap_or(0), nonce);
                     }
                     _ => {}
                 }
@@ -248,12 +257,12 @@ impl Inner {
     fn spare_failed(&self, nonce: (u64, u64)) {
         let claim = self.claims.lock().remove(&nonce);
         if let Some(claim) = claim {
-            self.clone_failed(&claim.child);
+            self.clone_failed(&claim.child, Event::Gone { status: 0 });
         }
     }
 
-    /// A fork has returned process `pid`, which has claimed nothing so far.
-    pub(crate) fn await_claim(&self, pid: i32, waiter: Unclaimed) {
+    /// The zygote's fork has returned process `pid`, which has claimed nothing so far.
+    fn await_claim(&self, pid: i32, nonce: (u64, u64)) {
         if pid <= 0 {
             return;
         }
@@ -264,27 +273,41 @@ impl Inner {
                 strangers.dead.remove(at);
             }
             if dead.is_none() || sys::tgkill(pid, pid, 0).is_ok() {
-                strangers.waiting.insert(pid, waiter);
+                strangers.waiting.insert(pid, nonce);
                 return;
             }
         }
-        self.unclaimed_died(pid, waiter);
+        self.spare_died(nonce);
     }
 
-    fn unclaimed_died(&self, pid: i32, waiter: Unclaimed) {
-        match waiter {
-            Unclaimed::Fork(parent) => {
-                if let Some(parent) = parent.upgrade() {
-                    parent.child_died(pid);
-                }
-            }
-            // On another thread: the zygote's state may be locked here.
-            Unclaimed::Spare(nonce) => {
-                if let Some(me) = self.me.upgrade() {
-                    self.pool.spawn(Box::new(move || me.spare_failed(nonce)));
-                }
-            }
+    fn spare_died(&self, nonce: (u64, u64)) {
+        // On another thread: the zygote's state may be locked here.
+        if let Some(me) = self.me.upgrade() {
+            self.pool.spawn(Box::new(move || me.spare_failed(nonce)));
         }
+    }
+
+    /// Gives up the forks whose host processes, as their parents' stubs tell, died without claiming a channel. True if others are unclaimed.
+    fn settle_claims(&self) -> bool {
+        let dead: Vec<i32> = self.strangers.lock().dead.iter().copied().collect();
+        let mut lost = Vec::new();
+        let left = {
+            let mut claims = self.claims.lock();
+            claims.retain(|_, claim| {
+                let forked = claim.parent.as_ref().and_then(Weak::upgrade).map_or(0, |p| p.channel.forked_pid());
+                let died = forked > 0 && dead.contains(&forked);
+                if died {
+                    lost.push((forked, Arc::clone(&claim.child), claim.parent.clone()));
+                }
+                !died
+            });
+            claims.values().any(|c| c.parent.is_some())
+        };
+        for (pid, child, parent) in lost {
+            self.strangers.lock().dead.retain(|p| *p != pid);
+            self.claim_lost(&child, parent.as_ref());
+        }
+        left
     }
 
     /// `child`'s parent died before it was claimed.
@@ -293,15 +316,18 @@ impl Inner {
         self.watchdog_wake();
     }
 
-    fn has_orphans(&self) -> bool {
-        !self.strangers.lock().orphans.is_empty()
+    fn has_strangers(&self) -> bool {
+        let strangers = self.strangers.lock();
+        !strangers.orphans.is_empty() || strangers.unsure > 0
     }
 
-    /// A tick of the watchdog: orphans that have not come are given up. True if some are left.
-    fn orphans_tick(&self) -> bool {
+    /// A tick of the watchdog: children that have not come are given up. True if there may be more.
+    fn strangers_tick(&self) -> bool {
         let mut late = Vec::new();
+        self.settle_claims();
         let left = {
             let mut strangers = self.strangers.lock();
+            strangers.unsure = strangers.unsure.saturating_sub(1);
             strangers.orphans.retain_mut(|(child, ticks)| {
                 *ticks += 1;
                 let unclaimed = child.space.pid() == 0;
@@ -310,16 +336,16 @@ impl Inner {
                 }
                 unclaimed && *ticks <= 2
             });
-            !strangers.orphans.is_empty()
+            !strangers.orphans.is_empty() || strangers.unsure > 0
         };
         for child in late {
-            self.clone_failed(&child);
+            self.clone_failed(&child, Event::Gone { status: 0 });
         }
         left
     }
 
-    /// The host process for `child` never came to be.
-    pub(crate) fn clone_failed(&self, child: &Arc<SysThread>) {
+    /// `child` has never come to run: its owner hears `event`.
+    pub(crate) fn clone_failed(&self, child: &Arc<SysThread>, event: Event) {
         self.claims.lock().retain(|_, c| !Arc::ptr_eq(&c.child, child));
         self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
         let whole_space = child.space.pid() == 0;
@@ -331,14 +357,19 @@ impl Inner {
         } else {
             self.forget_thread(child, false);
         }
-        self.report_gone(child, 0);
+        self.report(child, event);
     }
 
     pub(crate) fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
+        self.report(thread, Event::Gone { status });
+    }
+
+    /// Tells the owner of what has no reply.
+    pub(crate) fn report(&self, thread: &Arc<SysThread>, event: Event) {
         let owner = thread.owner.read().clone();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
-            let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, Event::Gone { status })));
+            let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, event)));
         }
     }
 
@@ -389,10 +420,16 @@ impl Inner {
                 waiter
             };
             sys::reap(pid);
-            if let Some(waiter) = waiter {
-                self.unclaimed_died(pid, waiter);
-                self.run_ready();
+            match waiter {
+                Some(nonce) => self.spare_died(nonce),
+                // Its fork may not have returned yet.
+                None if self.settle_claims() => {
+                    self.strangers.lock().unsure = UNSURE_TICKS;
+                    self.watchdog_wake();
+                }
+                None => {}
             }
+            self.run_ready();
             return;
         };
         let threads = space.tables.lock().threads.clone();
@@ -478,7 +515,8 @@ impl Inner {
             if sys::tgkill(pid, pid, 0).is_ok() {
                 self.claims.lock().insert(nonce, claim);
             } else {
-                self.claim_lost(pid, &claim);
+                self.strangers.lock().waiting.remove(&pid);
+                self.claim_lost(&child, claim.parent.as_ref());
             }
             return;
         }
@@ -487,22 +525,21 @@ impl Inner {
             strangers.waiting.remove(&pid);
             strangers.dead.retain(|p| *p != pid);
         }
-        child.leave_gate();
         if let Some(parent) = claim.parent.and_then(|p| p.upgrade()) {
             parent.child_claimed();
         }
+        child.leave_gate();
         if sys::tgkill(pid, pid, 0).is_err() {
             self.process_gone(pid, libc::SIGKILL);
         }
     }
 
-    /// The claiming process died over the answer.
-    fn claim_lost(&self, pid: i32, claim: &Claim) {
-        self.strangers.lock().waiting.remove(&pid);
-        match claim.parent.as_ref().and_then(Weak::upgrade) {
-            Some(parent) => parent.child_lost(&claim.child),
-            None => self.clone_failed(&claim.child),
+    /// The process that was to become `child` is gone.
+    fn claim_lost(&self, child: &Arc<SysThread>, parent: Option<&Weak<SysThread>>) {
+        if let Some(parent) = parent.and_then(Weak::upgrade) {
+            parent.child_claimed();
         }
+        self.clone_failed(child, Event::Gone { status: 0 });
     }
 
     /// Serves one notification.
@@ -581,8 +618,11 @@ impl Platform for Systrap {
                 inner.spares.lock().pop_front().ok_or(Errno::EAGAIN)?
             }
         };
-        *spare.owner.write() = Some(owner);
+        *spare.owner.write() = Some(owner.clone());
         spare.channel.set_identity(identity);
+        let started: Arc<dyn Thread> = Arc::<SysThread>::clone(&spare) as Arc<dyn Thread>;
+        owner.0.handle(&started, Event::Started);
+        inner.warm(&spare);
         spare.give_image(image);
         // The next spare is made while the new program starts.
         let _ = inner.add_spare();

@@ -10,13 +10,12 @@ use bevor_stub::layout as l;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::Inner;
-use super::channel::{Channel, Request, Window};
-use super::gate::Waiting;
+use super::channel::{Channel, Place, Request, Window};
+use super::clone::Cloning;
 use super::space::Space;
 use super::sys;
 use crate::api::{
-    AddressSpace, AltStack, CloneOp, Event, ExecImage, Fault, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Reply,
-    SignalFrame, Thread,
+    AddressSpace, AltStack, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +32,6 @@ pub(crate) enum Phase {
 /// may have blocked the signal.
 const INTERRUPT_TICKS: u32 = 20;
 
-/// A clone under way on the parent's side.
-pub(crate) struct Cloning {
-    pub(crate) child: Arc<SysThread>,
-    pub(crate) tid: i32,
-    hold: bool,
-    /// A host fork: the parent returns after the child has claimed its channel.
-    forked: bool,
-    pub(crate) claimed: bool,
-    /// The host call has returned in the parent, with this process for a fork.
-    returned: bool,
-    host_pid: i32,
-    /// The child died before the host call had returned here.
-    lost: bool,
-    /// A second reply that came before the parent asked for it.
-    deferred: Option<Reply>,
-}
-
-impl Cloning {
-    /// A fork whose child has not come for its channel yet.
-    fn unclaimed(&self) -> bool {
-        self.forked && !self.claimed
-    }
-}
-
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) request: Option<Request>,
@@ -65,16 +40,18 @@ pub(crate) struct State {
     /// It has spun for the reply before it went to sleep.
     pub(crate) spun: bool,
     /// End of the data area's part that is in use by the request and reply data.
-    used: usize,
-    outs: [Window; 2],
-    nouts: usize,
+    pub(crate) used: usize,
+    pub(crate) outs: [Window; 2],
+    pub(crate) nouts: usize,
     /// Descriptors that the current reply lets the stub ask for.
     pub(crate) donations: Vec<FileMapping>,
     pub(crate) cloning: Option<Cloning>,
     /// A spare: its first request is answered with an image, which has come already or not.
-    needs_image: bool,
-    arrived: bool,
-    image: Option<ExecImage>,
+    pub(crate) needs_image: bool,
+    pub(crate) arrived: bool,
+    pub(crate) image: Option<ExecImage>,
+    /// The last reply was an image: what breaks is one of its steps.
+    pub(crate) imaging: bool,
     pub(crate) exiting: bool,
     /// The current event's answer takes long.
     parked: bool,
@@ -113,7 +90,7 @@ pub(crate) struct SysThread {
     pub(crate) tid: AtomicI32,
     pub(crate) owner: RwLock<Option<OwnerRef>>,
     /// Held until the clone that makes this thread is through: the parent's space, and whether it is shared.
-    token: Mutex<Option<(Arc<Space>, bool)>>,
+    pub(crate) token: Mutex<Option<(Arc<Space>, bool)>>,
     pub(crate) state: Mutex<State>,
     /// A kind of its own: the zygote's main thread.
     pub(crate) zygote: bool,
@@ -165,6 +142,7 @@ impl SysThread {
                 needs_image: false,
                 arrived: false,
                 image: None,
+                imaging: false,
                 exiting: false,
                 parked: false,
                 internal: false,
@@ -180,6 +158,7 @@ impl SysThread {
         if self.channel.request_seq() == self.seq.load(Ordering::Acquire) {
             return false;
         }
+        let imaging;
         let request = {
             let mut state = self.state.lock();
             // Looked at again under the lock: another worker may have been here in between.
@@ -191,8 +170,8 @@ impl SysThread {
             let request = self.channel.request();
             state.phase = Phase::Stopped;
             state.parked = false;
-            let starting = request.kind == l::REQ_STARTED && state.needs_image;
-            state.internal = starting || matches!(request.kind, l::REQ_PATCH | l::REQ_CLONED);
+            state.internal = matches!(request.kind, l::REQ_STARTED | l::REQ_PATCH | l::REQ_CLONED);
+            imaging = std::mem::take(&mut state.imaging);
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
             if !state.donations.is_empty() {
@@ -201,11 +180,11 @@ impl SysThread {
             state.request = Some(request);
             request
         };
-        self.dispatch(&request);
+        self.dispatch(&request, imaging);
         true
     }
 
-    fn dispatch(self: &Arc<Self>, request: &Request) {
+    fn dispatch(self: &Arc<Self>, request: &Request, imaging: bool) {
         let event = match request.kind {
             l::REQ_SYSCALL => Event::Syscall(request.call),
             l::REQ_FAULT => Event::Fault(Fault {
@@ -217,12 +196,15 @@ impl SysThread {
             l::REQ_STARTED => {
                 self.space.slab_confirmed(self.slot);
                 self.leave_gate();
-                if self.start_image() {
-                    return;
+                if !self.start_image() {
+                    self.finish(l::REP_CONTINUE, 0);
                 }
-                Event::Started
+                return;
             }
-            l::REQ_BROKEN => Event::Broken(Errno::from_code(low_i32(request.call.args[0])).unwrap_or(Errno::EFAULT)),
+            l::REQ_BROKEN => {
+                let errno = Errno::from_code(low_i32(request.call.args[0])).unwrap_or(Errno::EFAULT);
+                if imaging { Event::ImageFailed(errno) } else { Event::Broken(errno) }
+            }
             l::REQ_PATCH => return self.patch(&request.call.args),
             l::REQ_CLONED => return self.cloned(request.call.args[0].cast_signed()),
             l::REQ_ZYGOTE => {
@@ -244,7 +226,7 @@ impl SysThread {
     }
 
     /// The state, if an event is unanswered. Otherwise nothing may be written to the channel: its slot may have a new owner.
-    fn stopped(&self) -> Option<MutexGuard<'_, State>> {
+    pub(crate) fn stopped(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.state.lock();
         (state.phase == Phase::Stopped).then_some(state)
     }
@@ -256,12 +238,12 @@ impl SysThread {
     }
 
     /// Publishes a reply and wakes the stub if it sleeps.
-    fn finish(&self, kind: u32, result: i64) {
+    pub(crate) fn finish(&self, kind: u32, result: i64) {
         let mut state = self.state.lock();
         self.finish_locked(&mut state, kind, result);
     }
 
-    fn finish_locked(&self, state: &mut State, kind: u32, result: i64) {
+    pub(crate) fn finish_locked(&self, state: &mut State, kind: u32, result: i64) {
         if state.phase != Phase::Stopped {
             return;
         }
@@ -274,8 +256,10 @@ impl SysThread {
         let notif = state.notif.take();
         self.platform.before_reply(self, notif.map(|_| state.spun), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
-        if let Some(id) = notif {
-            self.platform.wake_notified(id);
+        match notif {
+            Some(id) => self.platform.wake_notified(id),
+            None if state.parked => self.channel.wake_parked(),
+            None => {}
         }
         if state.kick {
             self.kick(state);
@@ -284,7 +268,14 @@ impl SysThread {
 
     /// Signals a running thread to stop, or remembers to.
     fn kick(&self, state: &mut State) {
+        if self.known_tid() == 0 {
+            // It looks here before it runs application code. If the host thread came to be meanwhile, it may have looked already.
+            self.channel.set_kick();
+        }
         let tid = self.known_tid();
+        if tid == 0 {
+            return;
+        }
         let signalled = tid > 0 && sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL).is_ok();
         state.kick = !signalled;
         let seq = self.seq.load(Ordering::Relaxed);
@@ -340,407 +331,21 @@ impl SysThread {
     }
 
     /// The reply data area's free part, as a window for `addr`.
-    fn reserve(&self, state: &mut State, addr: u64, len: usize) -> Option<usize> {
+    pub(crate) fn reserve(&self, state: &mut State, addr: u64, len: usize) -> Option<Window> {
         if state.phase != Phase::Stopped || state.nouts == 2 || len > l::BOUNCE_SIZE - state.used {
             return None;
         }
-        let off = state.used;
-        state.outs[state.nouts] = Window { addr, len, off };
+        let place = if state.nouts == 0 && len <= l::SMALL {
+            Place::Small
+        } else {
+            let off = state.used;
+            state.used = (off + len).next_multiple_of(16).min(l::BOUNCE_SIZE);
+            Place::Data(off)
+        };
+        let window = Window { addr, len, place };
+        state.outs[state.nouts] = window;
         state.nouts += 1;
-        state.used = (off + len).next_multiple_of(16).min(l::BOUNCE_SIZE);
-        Some(off)
-    }
-
-    /// Carries out the reply's copy-outs now. False if one faults.
-    fn store_outs(&self) -> bool {
-        let outs = {
-            let mut state = self.state.lock();
-            let count = std::mem::take(&mut state.nouts);
-            state.outs.into_iter().take(count)
-        };
-        outs.into_iter().all(|out| {
-            let mut data = vec![0; out.len];
-            self.channel.read_data(out.off, &mut data);
-            sys::vm_write(self.space.pid(), out.addr, &data) == data.len()
-        })
-    }
-
-    fn reply_signal(&self, frame: &SignalFrame) {
-        use crate::api::CallOutcome;
-        use l::signal_frame as at;
-        // What a finished call has stored in the reply must reach the application before the handler runs; there is no room for it
-        // beside the frame.
-        let stored = matches!(frame.outcome, CallOutcome::None | CallOutcome::Restart) || self.store_outs();
-        let (outcome, value) = match frame.outcome {
-            CallOutcome::None => (0u32, 0i64),
-            CallOutcome::Return(_) if !stored => (1, Errno::EFAULT.to_result()),
-            CallOutcome::Return(value) => (1, value),
-            CallOutcome::Restart => (2, 0),
-            CallOutcome::RestartBlock => (3, 0),
-        };
-        let mut bytes = [0u8; at::SIZE];
-        let mut put = |field: usize, data: &[u8]| bytes[field..field + data.len()].copy_from_slice(data);
-        put(at::SIGNO, &frame.signo.to_le_bytes());
-        put(at::OUTCOME, &outcome.to_le_bytes());
-        put(at::VALUE, &value.to_le_bytes());
-        put(at::HANDLER, &frame.handler.to_le_bytes());
-        put(at::FLAGS, &frame.flags.to_le_bytes());
-        put(at::RESTORER, &frame.restorer.to_le_bytes());
-        put(at::OLD_MASK, &frame.old_mask.to_le_bytes());
-        put(at::NEW_MASK, &frame.new_mask.to_le_bytes());
-        put(at::INFO, &frame.info);
-        let Some(mut state) = self.stopped() else { return };
-        // Copy-outs of a call that is made again are dropped; the frame goes where nothing else is.
-        state.nouts = 0;
-        state.used = 0;
-        if let Some(off) = self.reserve(&mut state, 0, at::SIZE) {
-            self.channel.write_data(off, &bytes);
-        }
-        self.finish_locked(&mut state, l::REP_SIGNAL, 0);
-    }
-
-    fn donate(state: &mut State, file: Option<FileMapping>) -> (u64, i32) {
-        match file {
-            None => (0, -1),
-            Some(file) => {
-                let id = file.id;
-                if let Some(at) = state.donations.iter().position(|f| f.id == id && id != 0) {
-                    return (id, i32::try_from(at).unwrap_or(-1));
-                }
-                state.donations.push(file);
-                (id, i32::try_from(state.donations.len() - 1).unwrap_or(-1))
-            }
-        }
-    }
-
-    fn patch(&self, args: &[u64; 6]) {
-        use super::patch::Step;
-        let [site, nr, result, ..] = *args;
-        let step = if self.space.gate.lock().enter_patch(self.slot) {
-            let step = self.platform.patch_step(self, site, nr, result.cast_signed());
-            if matches!(step, Step::Done) {
-                self.space.gate.lock().leave_patch();
-                Self::begin_waiting(&self.space);
-            }
-            step
-        } else {
-            Step::Done
-        };
-        let (kind, a, b) = match step {
-            Step::Done => (l::PATCH_DONE, 0, 0),
-            Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
-            Step::Barrier(window, header) => (l::PATCH_BARRIER, window, header),
-        };
-        let Some(mut state) = self.stopped() else { return };
-        self.channel.set_op(0, kind);
-        self.channel.set_op(1, a);
-        self.channel.set_op(2, b);
-        self.finish_locked(&mut state, l::REP_PATCH, 0);
-    }
-
-    /// To the zygote: fork a stub that claims with `nonce`.
-    pub(crate) fn reply_fork(&self, nonce: (u64, u64)) {
-        let Some(mut state) = self.stopped() else { return };
-        self.channel.set_op(6, nonce.0);
-        self.channel.set_op(7, nonce.1);
-        self.finish_locked(&mut state, l::REP_FORK, 0);
-    }
-
-    fn reply_mmap(&self, op: MmapOp) {
-        let Some(mut state) = self.stopped() else { return };
-        let (id, index) = Self::donate(&mut state, op.file);
-        let words = [
-            op.addr,
-            op.len,
-            u64::from(op.prot.cast_unsigned()),
-            u64::from(op.flags.cast_unsigned()),
-            op.offset,
-            id,
-            i64::from(index).cast_unsigned(),
-        ];
-        for (i, w) in words.into_iter().enumerate() {
-            self.channel.set_op(i, w);
-        }
-        self.finish_locked(&mut state, l::REP_MMAP, 0);
-    }
-
-    /// The first request of a spare; its image may have come already.
-    fn start_image(self: &Arc<Self>) -> bool {
-        let Some(mut state) = self.stopped() else { return true };
-        if !state.needs_image {
-            return false;
-        }
-        state.arrived = true;
-        if let Some(image) = state.image.take() {
-            self.reply_exec(state, image);
-        }
-        true
-    }
-
-    /// Gives a spare its image, at once or when it arrives.
-    pub(crate) fn give_image(self: &Arc<Self>, image: ExecImage) {
-        let mut state = self.state.lock();
-        match state.phase {
-            Phase::Stopped if state.arrived => self.reply_exec(state, image),
-            Phase::Stopped | Phase::Running => state.image = Some(image),
-            Phase::Dead => {
-                drop(state);
-                self.platform.report_gone(self, 0);
-            }
-        }
-    }
-
-    /// A thread of a spare, which asks for an image first.
-    pub(crate) fn make_spare(&self) {
-        self.state.lock().needs_image = true;
-    }
-
-    /// Whether an image's steps find room in a channel.
-    pub(crate) fn image_fits(image: &ExecImage) -> bool {
-        image.ops.len() <= l::BOUNCE_SIZE / l::image_op::SIZE
-    }
-
-    fn reply_exec(&self, mut state: MutexGuard<'_, State>, image: ExecImage) {
-        use l::image_op as at;
-        state.needs_image = false;
-        state.nouts = 0;
-        state.used = 0;
-        let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
-        let table = image.ops.len() * at::SIZE;
-        let mut data_at = table.next_multiple_of(16);
-        let mut count = 0u64;
-        for op in image.ops {
-            let mut b = [0u8; at::SIZE];
-            let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
-            match op {
-                ImageOp::Mmap(m) => {
-                    let (id, index) = Self::donate(&mut state, m.file);
-                    put(at::KIND, &l::OP_MMAP.to_le_bytes());
-                    put(at::FD, &index.to_le_bytes());
-                    put(at::ADDR, &m.addr.to_le_bytes());
-                    put(at::LEN, &m.len.to_le_bytes());
-                    put(at::PROT, &m.prot.to_le_bytes());
-                    put(at::FLAGS, &m.flags.to_le_bytes());
-                    put(at::OFFSET, &m.offset.to_le_bytes());
-                    put(at::ID, &id.to_le_bytes());
-                }
-                ImageOp::Zero { addr, len } => {
-                    put(at::KIND, &l::OP_ZERO.to_le_bytes());
-                    put(at::ADDR, &addr.to_le_bytes());
-                    put(at::LEN, &len.to_le_bytes());
-                }
-                ImageOp::Write { addr, data } => {
-                    if data_at + data.len() > l::BOUNCE_SIZE {
-                        // Too large for the channel: the spare's stack is already there and can be written from here.
-                        if sys::vm_write(self.space.pid(), addr, &data) != data.len() {
-                            drop(state);
-                            return self.space.kill();
-                        }
-                        continue;
-                    }
-                    self.channel.write_data(data_at, &data);
-                    put(at::KIND, &l::OP_WRITE.to_le_bytes());
-                    put(at::ADDR, &addr.to_le_bytes());
-                    put(at::LEN, &u64::try_from(data.len()).unwrap_or(0).to_le_bytes());
-                    put(at::OFFSET, &u64::try_from(data_at).unwrap_or(0).to_le_bytes());
-                    data_at = (data_at + data.len()).next_multiple_of(16);
-                }
-            }
-            ops.extend_from_slice(&b);
-            count += 1;
-        }
-        self.channel.write_data(0, &ops);
-        self.channel.set_out(0, Window { addr: 0, len: ops.len(), off: 0 });
-        for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
-            self.channel.set_op(i, w);
-        }
-        self.space.brk.store(image.brk, Ordering::Relaxed);
-        self.finish_locked(&mut state, l::REP_EXEC, 0);
-    }
-
-    /// A clone: begun at once, or when the address space's other clones and patches are through.
-    fn reply_clone(self: &Arc<Self>, op: CloneOp, owner: OwnerRef) {
-        let clone = Waiting { parent: Arc::clone(self), op, owner };
-        let turn = self.space.gate.lock().enter(clone);
-        match turn {
-            Ok(Some(clone)) => self.begin_clone(&clone.op, clone.owner),
-            Ok(None) => self.park(),
-            Err(clone) => clone.refuse(),
-        }
-    }
-
-    /// The clone that made this thread is through or has failed: the next ones in the parent's address space begin.
-    pub(crate) fn leave_gate(&self) {
-        let token = self.token.lock().take();
-        if let Some((space, share_vm)) = token {
-            space.gate.lock().leave(share_vm);
-            Self::begin_waiting(&space);
-        }
-    }
-
-    fn begin_waiting(space: &Arc<Space>) {
-        loop {
-            let next = space.gate.lock().next();
-            let Some(clone) = next else { return };
-            clone.parent.begin_clone(&clone.op, clone.owner);
-        }
-    }
-
-    fn begin_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
-        let prepared = if op.share_vm { self.prepare_thread(owner) } else { self.platform.prepare_fork(self, owner) };
-        let prepared = match prepared {
-            Ok(p) => p,
-            Err(errno) => {
-                self.space.gate.lock().leave(op.share_vm);
-                self.finish(l::REP_RETURN, errno.to_result());
-                return Self::begin_waiting(&self.space);
-            }
-        };
-        *prepared.child.token.lock() = Some((Arc::clone(&self.space), op.share_vm));
-        prepared.child.channel.set_sigmask(self.channel.sigmask());
-        // A thread starts without one; a fork's or vfork's child has its parent's.
-        if !op.share_vm || op.hold_parent {
-            prepared.child.channel.set_altstack(self.channel.altstack());
-        }
-        let mut flags = prepared.flags;
-        let mut set = |on: bool, bit: u64| flags |= if on { bit } else { 0 };
-        set(op.share_vm, l::CLONE_OP_SHARE_VM);
-        set(op.tls.is_some(), l::CLONE_OP_SETTLS);
-        set(op.parent_tid.is_some(), l::CLONE_OP_PARENT_SETTID);
-        set(op.child_tid.is_some(), l::CLONE_OP_CHILD_SETTID);
-        set(op.stack != 0, l::CLONE_OP_NEW_STACK);
-        set(op.hold_parent, l::CLONE_OP_HOLD);
-        let words = [
-            flags,
-            op.stack,
-            op.tls.unwrap_or(0),
-            op.parent_tid.unwrap_or(0),
-            op.child_tid.unwrap_or(0),
-            u64::from(op.tid.cast_unsigned()),
-            prepared.words[0],
-            prepared.words[1],
-        ];
-        let child = prepared.child;
-        let Some(mut state) = self.stopped() else {
-            return self.platform.clone_failed(&child);
-        };
-        for (i, w) in words.into_iter().enumerate() {
-            self.channel.set_op(i, w);
-        }
-        // A stub that asks for a clone in the middle of one is not ours any more.
-        let forgotten = state.cloning.take().filter(Cloning::unclaimed);
-        state.cloning = Some(Cloning {
-            host_pid: 0,
-            lost: false,
-            child,
-            tid: op.tid,
-            hold: op.hold_parent,
-            forked: !op.share_vm,
-            claimed: false,
-            returned: false,
-            deferred: None,
-        });
-        self.finish_locked(&mut state, l::REP_CLONE, 0);
-        drop(state);
-        if let Some(forgotten) = forgotten {
-            self.platform.clone_failed(&forgotten.child);
-        }
-    }
-
-    fn prepare_thread(self: &Arc<Self>, owner: OwnerRef) -> Result<Prepared, Errno> {
-        let mut tables = self.space.tables.lock();
-        let (slot, map_region, map_slab) = self.space.take_slot(&mut tables)?;
-        let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;
-        let child = SysThread::new(&self.platform, &self.space, channel, slot, Some(owner), false);
-        tables.threads.push(Arc::clone(&child));
-        let flags = if map_region { l::CLONE_OP_MAP_REGION } else { 0 } | if map_slab { l::CLONE_OP_MAP_SLAB } else { 0 };
-        Ok(Prepared { child, flags, words: [u64::from(slot), 0] })
-    }
-
-    /// The parent's host call has returned `result`.
-    fn cloned(self: &Arc<Self>, result: i64) {
-        let mut state = self.state.lock();
-        let Some(mut cloning) = state.cloning.take() else {
-            return self.finish_locked(&mut state, l::REP_RETURN, Errno::EINVAL.to_result());
-        };
-        if result < 0 && !cloning.claimed {
-            self.finish_locked(&mut state, l::REP_RETURN, result.max(-4095));
-            drop(state);
-            self.platform.clone_failed(&cloning.child);
-            return;
-        }
-        if cloning.lost {
-            return self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
-        }
-        cloning.returned = true;
-        if cloning.hold {
-            match cloning.deferred.take() {
-                Some(reply) => {
-                    drop(state);
-                    self.reply(reply);
-                }
-                // The reply comes from the kernel.
-                None if cloning.unclaimed() => self.keep_waiting(state, cloning, result),
-                None => {}
-            }
-            return;
-        }
-        if !cloning.unclaimed() {
-            self.finish_locked(&mut state, l::REP_RETURN, i64::from(cloning.tid));
-            return;
-        }
-        self.keep_waiting(state, cloning, result);
-    }
-
-    /// The forked process `pid` has not claimed its channel yet.
-    fn keep_waiting(&self, mut state: MutexGuard<'_, State>, mut cloning: Cloning, pid: i64) {
-        let host_pid = i32::try_from(pid).unwrap_or(0);
-        cloning.host_pid = host_pid;
-        state.cloning = Some(cloning);
-        drop(state);
-        self.platform.await_claim(host_pid, Unclaimed::Fork(self.me.clone()));
-    }
-
-    /// The host process of this thread's fork died before it claimed its channel.
-    pub(crate) fn child_died(&self, pid: i32) {
-        let mut state = self.state.lock();
-        if let Some(cloning) = state.cloning.take_if(|c| c.unclaimed() && c.returned && c.host_pid == pid) {
-            self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
-            drop(state);
-            self.platform.clone_failed(&cloning.child);
-        }
-    }
-
-    /// As `child_died`, when the process died while it claimed.
-    pub(crate) fn child_lost(&self, child: &Arc<SysThread>) {
-        let mut state = self.state.lock();
-        let Some(cloning) = state.cloning.as_mut().filter(|c| Arc::ptr_eq(&c.child, child)) else {
-            drop(state);
-            return self.platform.clone_failed(child);
-        };
-        if cloning.returned {
-            state.cloning = None;
-            self.finish_locked(&mut state, l::REP_RETURN, Errno::EAGAIN.to_result());
-        } else {
-            cloning.lost = true;
-        }
-        drop(state);
-        self.platform.clone_failed(child);
-    }
-
-    /// The child of this thread's fork has claimed its channel.
-    pub(crate) fn child_claimed(&self) {
-        let mut state = self.state.lock();
-        let Some(cloning) = state.cloning.as_mut() else { return };
-        cloning.claimed = true;
-        if cloning.returned {
-            let (tid, hold) = (cloning.tid, cloning.hold);
-            state.cloning = None;
-            if hold {
-                return;
-            }
-            self.finish_locked(&mut state, l::REP_RETURN, i64::from(tid));
-        }
+        Some(window)
     }
 
     fn reply_exit(self: &Arc<Self>, clear_tid: u64, robust_list: u64) {
@@ -775,29 +380,6 @@ impl SysThread {
             tid => tid,
         }
     }
-}
-
-/// Who waits for a forked host process to claim its channel.
-pub(crate) enum Unclaimed {
-    /// An application's fork: the parent.
-    Fork(Weak<SysThread>),
-    /// The zygote's.
-    Spare((u64, u64)),
-}
-
-impl Waiting {
-    /// The process is gone before its clone could begin: the child's owner hears so.
-    pub(crate) fn refuse(self) {
-        let parent: Arc<dyn Thread> = self.parent;
-        self.owner.0.handle(&parent, Event::Gone { status: 0 });
-    }
-}
-
-/// A child's side, ready before the host clone.
-pub(crate) struct Prepared {
-    pub(crate) child: Arc<SysThread>,
-    pub(crate) flags: u64,
-    pub(crate) words: [u64; 2],
 }
 
 fn low_i32(word: u64) -> i32 {
@@ -904,7 +486,7 @@ impl Thread for SysThread {
                     continue;
                 }
                 done = dst.len().min(w.len - skip);
-                self.channel.read_data(w.off + skip, &mut dst[..done]);
+                self.channel.read_window(w, skip, &mut dst[..done]);
                 break;
             }
         }
@@ -923,8 +505,8 @@ impl Thread for SysThread {
 
     fn reply_buffer(&self, addr: u64, len: usize) -> Option<SharedSlice> {
         let mut state = self.state.lock();
-        let off = self.reserve(&mut state, addr, len)?;
-        self.channel.data_slice(off, len)
+        let window = self.reserve(&mut state, addr, len)?;
+        self.channel.out_slice(&window)
     }
 
     fn shrink_reply(&self, len: usize) {
@@ -941,6 +523,9 @@ impl Thread for SysThread {
     }
 
     fn cpu_time(&self) -> (u64, u64) {
+        if self.space.pid() <= 0 {
+            return (0, 0);
+        }
         let (user, total) = sys::process_cpu_time(self.space.pid());
         (user, total.saturating_sub(user))
     }

@@ -40,6 +40,46 @@ pub(crate) struct Watchdog {
     wake: Condvar,
 }
 
+/// Listeners, and notifications that one beyond the first serves without another coming close behind before it rests.
+const LISTENERS_MAX: usize = 8;
+const CALM: u32 = 64;
+/// A notification that arrives sooner than this after the answer to another was waiting for it.
+const BACK_TO_BACK_NS: u64 = 1_500;
+
+/// Every waiting listener is woken by each notification, so there are no more of them than have work; the others rest here.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    /// How many beyond the first are wanted.
+    extra: Mutex<usize>,
+    wake: Condvar,
+}
+
+impl Listeners {
+    /// Lets listener `index` wait until it is wanted; `calm` counts what it has served since it last was. True if it rested.
+    fn wait_turn(&self, index: usize, calm: &mut u32) -> bool {
+        if (1..CALM).contains(calm) {
+            return false;
+        }
+        let mut extra = self.extra.lock();
+        if *calm >= CALM && *extra == index {
+            *extra = index - 1;
+        }
+        while *extra < index {
+            self.wake.wait(&mut extra);
+        }
+        *calm = 1;
+        true
+    }
+
+    fn want_more(&self, cpus: usize) {
+        let mut extra = self.extra.lock();
+        if *extra + 1 < cpus {
+            *extra += 1;
+            self.wake.notify_all();
+        }
+    }
+}
+
 const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -66,9 +106,9 @@ fn now_ns() -> u64 {
 
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
     sys::limit_arenas();
-    for i in 0..inner.cpus.clamp(2, 8) {
+    for i in 0..inner.cpus.min(LISTENERS_MAX) {
         let inner = Arc::clone(inner);
-        spawn(format!("listener-{i}"), move || inner.listen())?;
+        spawn(format!("listener-{i}"), move || inner.listen(i))?;
     }
     if inner.cpus > 1 {
         let inner = Arc::clone(inner);
@@ -89,15 +129,27 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 }
 
 impl Inner {
-    fn listen(&self) {
+    fn listen(&self, index: usize) {
+        let mut calm = 0u32;
+        let mut replied = 0;
         loop {
+            if index > 0 && self.listeners.wait_turn(index, &mut calm) {
+                replied = 0;
+            }
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
+                    // Already there when the last one was answered: there is work for one more.
+                    if now_ns().saturating_sub(replied) < BACK_TO_BACK_NS {
+                        calm = 0;
+                        self.listeners.want_more(self.cpus.min(LISTENERS_MAX));
+                    }
                     let served = catch_unwind(AssertUnwindSafe(|| self.notification(&n)));
                     if served.is_err() {
                         let _ = sys::notif_send(&self.listener, n.id, Errno::EPERM.to_result());
                     }
                     self.run_ready();
+                    replied = now_ns();
+                    calm += 1;
                 }
                 Ok(None) => {}
                 // No stub is left that could notify.
@@ -116,11 +168,11 @@ impl Inner {
                 let mut interrupted = self.watchdog.interrupted.lock();
                 while interrupted.is_empty() && !orphans {
                     self.watchdog.wake.wait(&mut interrupted);
-                    orphans = self.has_orphans();
+                    orphans = self.has_strangers();
                 }
             }
             pause.wait_for(&mut none.lock(), TICK);
-            orphans = self.orphans_tick();
+            orphans = self.strangers_tick();
             let threads = std::mem::take(&mut *self.watchdog.interrupted.lock());
             let late = threads.into_iter().filter(|t| t.upgrade().is_some_and(|t| t.interrupt_tick()));
             let late: Vec<_> = late.collect();
@@ -204,6 +256,13 @@ impl Inner {
             hot.threads.retain(|t| !Arc::ptr_eq(t, thread));
             hot.generation += 1;
             Self::unwatch(thread);
+        }
+    }
+
+    /// A new thread calls soon: a spinner that is at it anyway polls it from the start.
+    pub(crate) fn warm(&self, thread: &Arc<SysThread>) {
+        if self.hot.spinning.load(Ordering::Relaxed) {
+            self.make_hot(thread);
         }
     }
 

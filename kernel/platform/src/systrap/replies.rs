@@ -1,0 +1,224 @@
+//! Replies that are more than a result: signal frames, mappings, images.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bevor_abi::Errno;
+use bevor_stub::layout as l;
+use parking_lot::MutexGuard;
+
+use super::channel::{Place, Window};
+use super::sys;
+use super::thread::{Phase, State, SysThread};
+use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
+
+impl SysThread {
+    /// Carries out the reply's copy-outs now. False if one faults.
+    pub(crate) fn store_outs(&self) -> bool {
+        let outs = {
+            let mut state = self.state.lock();
+            let count = std::mem::take(&mut state.nouts);
+            state.outs.into_iter().take(count)
+        };
+        outs.into_iter().all(|out| {
+            let mut data = vec![0; out.len];
+            self.channel.read_out(&out, &mut data);
+            sys::vm_write(self.space.pid(), out.addr, &data) == data.len()
+        })
+    }
+
+    pub(crate) fn reply_signal(&self, frame: &SignalFrame) {
+        use crate::api::CallOutcome;
+        use l::signal_frame as at;
+        // What a finished call has stored in the reply must reach the application before the handler runs; there is no room for it
+        // beside the frame.
+        let stored = matches!(frame.outcome, CallOutcome::None | CallOutcome::Restart) || self.store_outs();
+        let (outcome, value) = match frame.outcome {
+            CallOutcome::None => (0u32, 0i64),
+            CallOutcome::Return(_) if !stored => (1, Errno::EFAULT.to_result()),
+            CallOutcome::Return(value) => (1, value),
+            CallOutcome::Restart => (2, 0),
+            CallOutcome::RestartBlock => (3, 0),
+        };
+        let mut bytes = [0u8; at::SIZE];
+        let mut put = |field: usize, data: &[u8]| bytes[field..field + data.len()].copy_from_slice(data);
+        put(at::SIGNO, &frame.signo.to_le_bytes());
+        put(at::OUTCOME, &outcome.to_le_bytes());
+        put(at::VALUE, &value.to_le_bytes());
+        put(at::HANDLER, &frame.handler.to_le_bytes());
+        put(at::FLAGS, &frame.flags.to_le_bytes());
+        put(at::RESTORER, &frame.restorer.to_le_bytes());
+        put(at::OLD_MASK, &frame.old_mask.to_le_bytes());
+        put(at::NEW_MASK, &frame.new_mask.to_le_bytes());
+        put(at::INFO, &frame.info);
+        let Some(mut state) = self.stopped() else { return };
+        // Copy-outs of a call that is made again are dropped; the frame goes where nothing else is.
+        state.nouts = 0;
+        state.used = 0;
+        if let Some(Place::Data(off)) = self.reserve(&mut state, 0, at::SIZE).map(|w| w.place) {
+            self.channel.write_data(off, &bytes);
+        }
+        self.finish_locked(&mut state, l::REP_SIGNAL, 0);
+    }
+
+    fn donate(state: &mut State, file: Option<FileMapping>) -> (u64, i32) {
+        match file {
+            None => (0, -1),
+            Some(file) => {
+                let id = file.id;
+                if let Some(at) = state.donations.iter().position(|f| f.id == id && id != 0) {
+                    return (id, i32::try_from(at).unwrap_or(-1));
+                }
+                state.donations.push(file);
+                (id, i32::try_from(state.donations.len() - 1).unwrap_or(-1))
+            }
+        }
+    }
+
+    /// To the zygote: fork a stub that claims with `nonce`.
+    pub(crate) fn reply_fork(&self, nonce: (u64, u64)) {
+        let Some(mut state) = self.stopped() else { return };
+        self.channel.set_op(6, nonce.0);
+        self.channel.set_op(7, nonce.1);
+        self.finish_locked(&mut state, l::REP_FORK, 0);
+    }
+
+    /// A step of a patch that the stub carries out.
+    pub(crate) fn patch(&self, args: &[u64; 6]) {
+        use super::patch::Step;
+        let [site, nr, result, ..] = *args;
+        let step = if self.space.gate.lock().enter_patch(self.slot) {
+            let step = self.platform.patch_step(self, site, nr, result.cast_signed());
+            if matches!(step, Step::Done) {
+                self.space.gate.lock().leave_patch();
+                Self::begin_waiting(&self.space);
+            }
+            step
+        } else {
+            Step::Done
+        };
+        let (kind, a, b) = match step {
+            Step::Done => (l::PATCH_DONE, 0, 0),
+            Step::Map(addr, len) => (l::PATCH_MAP, addr, len),
+            Step::Barrier(window, header) => (l::PATCH_BARRIER, window, header),
+        };
+        let Some(mut state) = self.stopped() else { return };
+        self.channel.set_op(0, kind);
+        self.channel.set_op(1, a);
+        self.channel.set_op(2, b);
+        self.finish_locked(&mut state, l::REP_PATCH, 0);
+    }
+
+    pub(crate) fn reply_mmap(&self, op: MmapOp) {
+        let Some(mut state) = self.stopped() else { return };
+        let (id, index) = Self::donate(&mut state, op.file);
+        let words = [
+            op.addr,
+            op.len,
+            u64::from(op.prot.cast_unsigned()),
+            u64::from(op.flags.cast_unsigned()),
+            op.offset,
+            id,
+            i64::from(index).cast_unsigned(),
+        ];
+        for (i, w) in words.into_iter().enumerate() {
+            self.channel.set_op(i, w);
+        }
+        self.finish_locked(&mut state, l::REP_MMAP, 0);
+    }
+
+    /// The first request of a spare; its image may have come already.
+    pub(crate) fn start_image(self: &Arc<Self>) -> bool {
+        let Some(mut state) = self.stopped() else { return true };
+        if !state.needs_image {
+            return false;
+        }
+        state.arrived = true;
+        if let Some(image) = state.image.take() {
+            self.reply_exec(state, image);
+        }
+        true
+    }
+
+    /// Gives a spare its image, at once or when it arrives.
+    pub(crate) fn give_image(self: &Arc<Self>, image: ExecImage) {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Stopped if state.arrived => self.reply_exec(state, image),
+            Phase::Stopped | Phase::Running => state.image = Some(image),
+            Phase::Dead => {
+                drop(state);
+                self.platform.report_gone(self, 0);
+            }
+        }
+    }
+
+    /// A thread of a spare, which asks for an image first.
+    pub(crate) fn make_spare(&self) {
+        self.state.lock().needs_image = true;
+    }
+
+    /// Whether an image's steps find room in a channel.
+    pub(crate) fn image_fits(image: &ExecImage) -> bool {
+        image.ops.len() <= l::BOUNCE_SIZE / l::image_op::SIZE
+    }
+
+    fn reply_exec(&self, mut state: MutexGuard<'_, State>, image: ExecImage) {
+        use l::image_op as at;
+        state.needs_image = false;
+        state.imaging = true;
+        state.nouts = 0;
+        state.used = 0;
+        let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
+        let table = image.ops.len() * at::SIZE;
+        let mut data_at = table.next_multiple_of(16);
+        let mut count = 0u64;
+        for op in image.ops {
+            let mut b = [0u8; at::SIZE];
+            let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
+            match op {
+                ImageOp::Mmap(m) => {
+                    let (id, index) = Self::donate(&mut state, m.file);
+                    put(at::KIND, &l::OP_MMAP.to_le_bytes());
+                    put(at::FD, &index.to_le_bytes());
+                    put(at::ADDR, &m.addr.to_le_bytes());
+                    put(at::LEN, &m.len.to_le_bytes());
+                    put(at::PROT, &m.prot.to_le_bytes());
+                    put(at::FLAGS, &m.flags.to_le_bytes());
+                    put(at::OFFSET, &m.offset.to_le_bytes());
+                    put(at::ID, &id.to_le_bytes());
+                }
+                ImageOp::Zero { addr, len } => {
+                    put(at::KIND, &l::OP_ZERO.to_le_bytes());
+                    put(at::ADDR, &addr.to_le_bytes());
+                    put(at::LEN, &len.to_le_bytes());
+                }
+                ImageOp::Write { addr, data } => {
+                    if data_at + data.len() > l::BOUNCE_SIZE {
+                        // Too large for the channel: the spare's stack is already there and can be written from here.
+                        if sys::vm_write(self.space.pid(), addr, &data) != data.len() {
+                            drop(state);
+                            return self.space.kill();
+                        }
+                        continue;
+                    }
+                    self.channel.write_data(data_at, &data);
+                    put(at::KIND, &l::OP_WRITE.to_le_bytes());
+                    put(at::ADDR, &addr.to_le_bytes());
+                    put(at::LEN, &u64::try_from(data.len()).unwrap_or(0).to_le_bytes());
+                    put(at::OFFSET, &u64::try_from(data_at).unwrap_or(0).to_le_bytes());
+                    data_at = (data_at + data.len()).next_multiple_of(16);
+                }
+            }
+            ops.extend_from_slice(&b);
+            count += 1;
+        }
+        self.channel.write_data(0, &ops);
+        self.channel.set_out(0, Window { addr: 0, len: ops.len(), place: Place::Data(0) });
+        for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
+            self.channel.set_op(i, w);
+        }
+        self.space.brk.store(image.brk, Ordering::Relaxed);
+        self.finish_locked(&mut state, l::REP_EXEC, 0);
+    }
+}
