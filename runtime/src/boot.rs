@@ -10,7 +10,7 @@ use bevor_core::task::WaitStatus;
 use bevor_gofer::{Gofer, ProcFile};
 use bevor_hostcall::HostFd;
 use bevor_platform::Platform;
-use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions};
+use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions, zygote};
 
 use bevor_sentry::boot::{self, BootConfig, BootError, Signaller};
 use bevor_sentry::dispatch::Fault;
@@ -44,7 +44,16 @@ pub(crate) struct Prepared {
 
 /// The kernel that `bevor do` runs.
 #[derive(Debug)]
-pub(crate) struct Bevor;
+pub(crate) struct Bevor {
+    vdso_extent: Option<(u64, u64)>,
+}
+
+impl Bevor {
+    /// To be made while the process has a `/proc`.
+    pub(crate) fn new() -> Self {
+        Self { vdso_extent: zygote::vdso_extent().ok() }
+    }
+}
 
 impl Kernel for Bevor {
     type Platform = Prepared;
@@ -53,7 +62,7 @@ impl Kernel for Bevor {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
         let rlimits = bevor_hostcall::host::rlimits();
-        Zygote::spawn(ZygoteOptions { uid })
+        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent })
             .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }

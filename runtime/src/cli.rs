@@ -101,7 +101,7 @@ pub(crate) fn run() -> Result<u8, Failure> {
     match cli.command {
         Command::Do(args) => {
             let spec = Spec::new(*args)?;
-            sandbox::run(&spec, crate::boot::Bevor)
+            sandbox::run(&spec, crate::boot::Bevor::new())
         }
         Command::Syscalls => list_syscalls().map_err(|e| Failure::new(format_args!("cannot write the list: {e}"))).map(|()| 0),
         #[cfg(feature = "test-faults")]

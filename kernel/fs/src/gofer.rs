@@ -81,6 +81,7 @@ impl GoferFs {
                 mapping_id: self.vfs.next_ino() * 2,
                 attr: Mutex::new(*attr),
                 read_only: OnceLock::new(),
+                target: OnceLock::new(),
             }))),
         ))
     }
@@ -92,6 +93,8 @@ struct Node {
     mapping_id: u64,
     attr: Mutex<wire::Attr>,
     read_only: OnceLock<HostFd>,
+    /// A symbolic link's target, which never changes.
+    target: OnceLock<Vec<u8>>,
 }
 
 impl Drop for Node {
@@ -283,7 +286,11 @@ impl InodeOps for NodeRef {
         Ok(())
     }
     fn readlink(&self, _inode: &Inode, _caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
-        self.client().readlink(self.0.id)
+        if let Some(target) = self.0.target.get() {
+            return Ok(target.clone());
+        }
+        let target = self.client().readlink(self.0.id)?;
+        Ok(self.0.target.get_or_init(|| target).clone())
     }
     fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
         if inode.is_dir() {

@@ -207,6 +207,14 @@ pub enum Reply {
     /// Clone; `owner` receives the child's events, first `Started`. On failure the parent's call returns the errno and
     /// the owner gets `NotStarted`.
     Clone(CloneOp, OwnerRef),
+    /// Replace the whole image of the thread's address space, as execve(2) does; only after [`Thread::has_space_alone`]. A step that fails is
+    /// reported as `ImageFailed`.
+    Exec {
+        /// The new image.
+        image: Box<ExecImage>,
+        /// Head of the robust futex list, or 0; the stub walks it first.
+        robust_list: u64,
+    },
     /// End the host thread: clear and wake `clear_tid` (CLONE_CHILD_CLEARTID), then exit. No further event.
     Exit {
         /// The application's clear_child_tid address, or 0.
@@ -267,6 +275,8 @@ pub trait Thread: Send + Sync {
     /// Makes a running thread stop with `Event::Interrupted` soon; a thread that has an unanswered event is not disturbed
     /// (the kernel sees to it when it replies). A thread waiting in a local futex call leaves it and restarts it silently.
     fn interrupt(&self);
+    /// Whether no other thread, of this process or (vfork) another, runs or is about to end in the address space.
+    fn has_space_alone(&self) -> bool;
     /// The blocked-signal mask. The stub keeps it (local rt_sigprocmask), so the value is untrusted and self-inflicted only.
     fn sigmask(&self) -> u64;
     /// Replaces the mask.
@@ -274,6 +284,8 @@ pub trait Thread: Send + Sync {
     /// Announces the set of signals that are pending for the thread (own and shared), so that a local unmask notices.
     /// Order: set this first, then read `sigmask`, then decide whether to `interrupt`.
     fn set_pending(&self, pending: u64);
+    /// Takes the alternate stack away.
+    fn reset_altstack(&self);
     /// The alternate stack.
     fn altstack(&self) -> AltStack;
     /// Replaces what the stub answers locally.

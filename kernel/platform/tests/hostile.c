@@ -71,10 +71,9 @@ static int unclaimed(void)
         s64 pid = gate(56, 0x8000, 0, 0, 0, 0, 0);
         if (pid == 0)
             gate(60, 0, 0, 0, 0, 0, 0);
-        if (pid < 0 || request(REQ_CLONED, 0, (u64)pid) != REP_RETURN)
+        if (pid < 0)
             return 2;
-        if (CHANNEL->result != -11)
-            return 3;
+        CHANNEL->forked_pid = (s32)pid;
     }
     return 0;
 }

@@ -90,6 +90,7 @@
 #define OP_MMAP 1                        /* args: addr, len, prot, flags, fd index or -1, offset; id */
 #define OP_ZERO 2                        /* args: addr, len */
 #define OP_WRITE 3                       /* args: addr, len, offset in bounce */
+#define OP_RESET 4                       /* args: addr, len of the range that stays (the vDSO), offset: robust list; the old image goes */
 
 /* Clone flags words (REP_CLONE op_flags). */
 #define CLONE_OP_SHARE_VM 1

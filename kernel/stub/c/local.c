@@ -4,7 +4,6 @@
 #define SIG_UNBLOCKABLE ((1UL << 8) | (1UL << 18)) /* SIGKILL, SIGSTOP */
 /* CLOCK_MONOTONIC_RAW (4) included: the vDSO reads it on every kernel since 5.3. */
 #define MEMBARRIER_ALLOWED 0x1f8u
-#define USER_TOP 0x7ffffffff000UL
 
 static s64 local_sigprocmask(struct tcb *t, u64 how, const void *set, void *old, u64 size)
 {
@@ -330,7 +329,15 @@ s64 local_call(struct stop *s, u64 nr)
         s64 e = gate3(324, command, a1, a2);
         return command == 0 && e > 0 ? e & (s64)MEMBARRIER_ALLOWED : e;
     }
-    case 334: return gate6(334, a0, a1, a2, a3, 0, 0);
+    case 334: { /* noted for execve, which gives it up */
+        s64 e = gate6(334, a0, a1, a2, a3, 0, 0);
+        if (e == 0) {
+            t->rseq = (u32)a2 & 1 ? 0 : a0;
+            t->rseq_len = (u32)a1;
+            t->rseq_sig = (u32)a3;
+        }
+        return e;
+    }
     case 158: return local_arch_prctl(s, a0, a1);
     }
     return NOT_LOCAL;

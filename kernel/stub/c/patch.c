@@ -2,6 +2,7 @@
 #include "stub.h"
 
 #define PATCH_AFTER 4 /* traps of a site before it is patched */
+#define PATCH_WARM_UP 96 /* traps of the process before its first patch */
 #define MEMBARRIER_SYNC_CORE 32
 #define MEMBARRIER_REGISTER_SYNC_CORE 64
 
@@ -106,6 +107,9 @@ void count_trap(struct stop *s, u64 site)
         proc.sites[at].count = 0;
     }
     u32 n = ++proc.sites[at].count;
+    /* A process's first patch costs as much as some fifty traps: one that soon ends is better off without. */
+    if (proc.traps < PATCH_WARM_UP && ++proc.traps < PATCH_WARM_UP)
+        return;
     /* After a refusal it is asked for again ever more rarely. */
     if (n < PATCH_AFTER || (n & (n - 1)) != 0 || proc.patch_window)
         return;

@@ -229,6 +229,35 @@ void do_exit(struct tcb *t)
 
 static const u8 zeros[4096];
 
+static void unmap(u64 from, u64 to)
+{
+    if (from < to)
+        gate2(11, from, to - from);
+}
+
+/* The old image goes, in the process of its only thread: all of the application's memory but the vDSO's. */
+static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
+{
+    if (robust)
+        walk_robust_list(t, robust);
+    if (t->rseq)
+        gate6(334, t->rseq, t->rseq_len, 1, t->rseq_sig, 0, 0);
+    t->rseq = 0;
+    unmap(0, STUB_BASE);
+    unmap(STUB_END, keep);
+    unmap(keep_end, USER_TOP);
+    for (u32 i = 0; i < 8; i++) {
+        if (proc.fds[i].used)
+            gate1(3, proc.fds[i].fd);
+        proc.fds[i].used = proc.fds[i].users = 0;
+    }
+    zero_bytes(proc.sites, sizeof proc.sites);
+    proc.traps = 0;
+    proc.patch_window = proc.patch_trampoline = 0;
+    proc.patch_busy = 0;
+    proc.brk_lock = 0;
+}
+
 static s64 image_step(struct tcb *t, const struct image_op *o)
 {
     struct channel *ch = t->ch;
@@ -244,6 +273,9 @@ static s64 image_step(struct tcb *t, const struct image_op *o)
         if (is_error(e))
             return e;
         return (o->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && (u64)e != o->addr ? -ENOMEM : 0;
+    case OP_RESET:
+        reset_image(t, o->addr, o->addr + o->len, o->offset);
+        return 0;
     case OP_ZERO:
         for (u64 to = o->addr, left = o->len; left;) {
             u64 n = left < sizeof zeros ? left : sizeof zeros;

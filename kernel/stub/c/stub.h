@@ -94,6 +94,8 @@ struct tcb {
     u32 waiting;     /* a local futex wait is interrupted: WAIT_* */
     u32 region;
     u64 last_nr;     /* number of the latest trapped call */
+    u64 rseq;        /* the application's restartable sequences area, as registered with the host */
+    u32 rseq_len, rseq_sig;
 };
 #define WAIT_NONE 0
 #define WAIT_UNTIMED 1
@@ -118,7 +120,7 @@ struct process {
     u32 next_fd, fds_lock;
     /* Call site patching. A patch under way: a forked child keeps the record of a half-written window for good. */
     u64 patch_window, patch_trampoline;
-    u32 patch_busy, sync_core;
+    u32 patch_busy, sync_core, traps;
     struct {
         u64 site;
         u32 count;
@@ -152,6 +154,7 @@ s64 cmpxchg_user32(void *dst, u32 old, u32 new, u32 *seen);
 s64 xsave_user(void *dst, u32 lo, u32 hi);
 extern char copy_start[], copy_end[], copy_fixup[], word_start[], word_end[], word_fixup[];
 
+#define USER_TOP 0x7ffffffff000UL
 #define SS_ONSTACK 1u
 #define SS_DISABLE 2u
 #define SS_AUTODISARM 0x80000000u

@@ -100,6 +100,8 @@ pub const OP_MMAP: u32 = 1;
 pub const OP_ZERO: u32 = 2;
 /// Args: addr, len, offset in bounce.
 pub const OP_WRITE: u32 = 3;
+/// Args: addr, len of the range that stays (the vDSO), offset: robust list; the old image goes.
+pub const OP_RESET: u32 = 4;
 /// Clone op share vm.
 pub const CLONE_OP_SHARE_VM: u64 = 1;
 /// Clone op settls.

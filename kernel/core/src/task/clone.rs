@@ -128,6 +128,7 @@ impl Task {
         };
         let group = ThreadGroup::new(pid, handlers, *self.group.rlimits.lock());
         *group.image.lock() = Arc::clone(&self.group.image.lock());
+        *group.image_creds.lock() = Arc::clone(&self.group.image_creds.lock());
         group.dumpable.store(self.group.dumpable.load(SeqCst), SeqCst);
         group
     }

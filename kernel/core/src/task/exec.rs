@@ -61,6 +61,9 @@ impl Task {
         self.initial_mask.store(thread.sigmask(), SeqCst);
         let PendingExec { loaded, creds, dumpable } = *pending;
         self.take_leadership();
+        if self.keeps_rights(&creds) && thread.has_space_alone() {
+            return self.exec_in_place(thread, loaded, creds, dumpable);
+        }
         {
             let mut times = self.group.times.lock();
             times.dead = times.dead.plus(self.cpu_time());
@@ -82,6 +85,25 @@ impl Task {
                 self.exit_thread(Some(thread));
             }
         }
+    }
+
+    /// Whether the process has had and will have the same rights since its last image was started. Then what the old image can have
+    /// done to its stub, and what of it is left there, concerns nobody else.
+    fn keeps_rights(&self, new: &Credentials) -> bool {
+        **self.group.image_creds.lock() == *new && **self.creds.lock() == *new
+    }
+
+    /// Replaces the image in the same host process.
+    fn exec_in_place(self: &Arc<Self>, thread: &Arc<dyn Thread>, loaded: Loaded, creds: Credentials, dumpable: bool) {
+        self.reset_for_exec(&loaded, creds, dumpable);
+        // Nobody else could see it cleared.
+        self.clear_tid.store(0, SeqCst);
+        let robust_list = self.robust_list.swap(0, SeqCst);
+        self.release_memory();
+        thread.reset_altstack();
+        thread.set_identity(self.identity());
+        self.publish_pending();
+        self.send_reply(thread, Reply::Exec { image: Box::new(loaded.image), robust_list });
     }
 
     /// The thread becomes the leader, whatever it was.
@@ -112,7 +134,9 @@ impl Task {
             own.close_on_exec();
             *files = own;
         }
-        *self.creds.lock() = Arc::new(creds);
+        let creds = Arc::new(creds);
+        *self.group.image_creds.lock() = Arc::clone(&creds);
+        *self.creds.lock() = creds;
         *self.name.lock() = task_name(&loaded.name);
         *self.group.image.lock() = Arc::new(loaded.info.clone());
         self.group.dumpable.store(u8::from(dumpable), SeqCst);

@@ -203,6 +203,8 @@ pub struct ThreadGroup {
     pub itimers: Mutex<Itimers>,
     /// What /proc shows.
     pub image: Mutex<Arc<ImageInfo>>,
+    /// The credentials with which the image started.
+    pub image_creds: Mutex<Arc<Credentials>>,
     /// PR_SET_DUMPABLE.
     pub dumpable: AtomicU8,
     /// The status is available (pidfd readiness).
@@ -224,6 +226,7 @@ impl ThreadGroup {
             times: Mutex::default(),
             itimers: Mutex::default(),
             image: Mutex::default(),
+            image_creds: Mutex::default(),
             dumpable: AtomicU8::new(1),
             dead: AtomicBool::new(false),
         })

@@ -102,7 +102,7 @@ impl SysThread {
         // It runs as soon as the host call has been made.
         let started: Arc<dyn Thread> = Arc::<Self>::clone(&prepared.child) as Arc<dyn Thread>;
         owner_of_child.0.handle(&started, Event::Started);
-        self.platform.warm(&prepared.child);
+        self.platform.warm(&prepared.child, op.share_vm);
         let mut flags = prepared.flags;
         let mut set = |on: bool, bit: u64| flags |= if on { bit } else { 0 };
         set(op.share_vm, l::CLONE_OP_SHARE_VM);

@@ -72,6 +72,11 @@ impl Gate {
         self.waiting.pop_front()
     }
 
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.forking && self.starting == 0 && self.patching.is_none() && self.waiting.is_empty()
+    }
+
     /// Whether the thread in `slot` may begin a patch or go on with its own. If not, its site stays as it is for now.
     pub(crate) fn enter_patch(&mut self, slot: u32) -> bool {
         match self.patching {

@@ -59,6 +59,7 @@ pub(crate) struct Inner {
     me: Weak<Inner>,
     listener: HostFd,
     layout: SpaceLayout,
+    pub(crate) kept: zygote::Kept,
     zygote: Mutex<Option<ZygoteState>>,
     zygote_pid: i32,
     next_space: AtomicU64,
@@ -119,6 +120,7 @@ impl Systrap {
             me: me.clone(),
             listener: zygote.listener,
             layout: zygote.layout,
+            kept: zygote.kept,
             zygote: Mutex::new(None),
             zygote_pid: zygote.pid,
             next_space: AtomicU64::new(1),
@@ -447,6 +449,7 @@ impl Inner {
             clone.refuse();
         }
         self.run_ready();
+        self.slabs.top_up();
     }
 
     /// Finds the thread that a notification speaks of. The host kernel vouches for `pid`; `slot` and `space` are the stub's words.
@@ -622,7 +625,7 @@ impl Platform for Systrap {
         spare.channel.set_identity(identity);
         let started: Arc<dyn Thread> = Arc::<SysThread>::clone(&spare) as Arc<dyn Thread>;
         owner.0.handle(&started, Event::Started);
-        inner.warm(&spare);
+        inner.warm(&spare, false);
         spare.give_image(image);
         // The next spare is made while the new program starts.
         let _ = inner.add_spare();

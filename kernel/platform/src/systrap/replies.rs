@@ -12,6 +12,9 @@ use super::sys;
 use super::thread::{Phase, State, SysThread};
 use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
 
+/// Steps before those of an image that replaces another.
+const RESET_OPS: usize = 2;
+
 impl SysThread {
     /// Carries out the reply's copy-outs now. False if one faults.
     pub(crate) fn store_outs(&self) -> bool {
@@ -135,7 +138,7 @@ impl SysThread {
         }
         state.arrived = true;
         if let Some(image) = state.image.take() {
-            self.reply_exec(state, image);
+            self.reply_exec(state, image, None);
         }
         true
     }
@@ -144,7 +147,7 @@ impl SysThread {
     pub(crate) fn give_image(self: &Arc<Self>, image: ExecImage) {
         let mut state = self.state.lock();
         match state.phase {
-            Phase::Stopped if state.arrived => self.reply_exec(state, image),
+            Phase::Stopped if state.arrived => self.reply_exec(state, image, None),
             Phase::Stopped | Phase::Running => state.image = Some(image),
             Phase::Dead => {
                 drop(state);
@@ -160,19 +163,50 @@ impl SysThread {
 
     /// Whether an image's steps find room in a channel.
     pub(crate) fn image_fits(image: &ExecImage) -> bool {
-        image.ops.len() <= l::BOUNCE_SIZE / l::image_op::SIZE
+        image.ops.len() + RESET_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
     }
 
-    fn reply_exec(&self, mut state: MutexGuard<'_, State>, image: ExecImage) {
+    /// A new image in place of the old one, for a thread that has its address space alone.
+    pub(crate) fn replace_image(&self, image: ExecImage, robust_list: u64) {
+        *self.space.patches.lock() = super::patch::Patches::default();
+        if let Some(state) = self.stopped() {
+            self.reply_exec(state, image, Some(robust_list));
+        }
+    }
+
+    /// The steps that take an old image away: all is unmapped, then there is a stack again.
+    fn reset_ops(&self, robust_list: u64) -> [[u8; l::image_op::SIZE]; RESET_OPS] {
+        use l::image_op as at;
+        let op = |kind: u32, (start, end): (u64, u64), offset: u64| {
+            let mut b = [0u8; at::SIZE];
+            let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
+            put(at::KIND, &kind.to_le_bytes());
+            put(at::FD, &(-1i32).to_le_bytes());
+            put(at::ADDR, &start.to_le_bytes());
+            put(at::LEN, &(end - start).to_le_bytes());
+            put(at::PROT, &3i32.to_le_bytes());
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_GROWSDOWN | libc::MAP_STACK;
+            put(at::FLAGS, &flags.to_le_bytes());
+            put(at::OFFSET, &offset.to_le_bytes());
+            b
+        };
+        let kept = &self.platform.kept;
+        [op(l::OP_RESET, kept.vdso, robust_list), op(l::OP_MMAP, kept.stack, 0)]
+    }
+
+    /// `robust_list`: of the thread whose old image goes first.
+    fn reply_exec(&self, mut state: MutexGuard<'_, State>, image: ExecImage, robust_list: Option<u64>) {
         use l::image_op as at;
         state.needs_image = false;
         state.imaging = true;
         state.nouts = 0;
         state.used = 0;
-        let mut ops = Vec::with_capacity(image.ops.len() * at::SIZE);
-        let table = image.ops.len() * at::SIZE;
+        let reset = robust_list.map(|head| self.reset_ops(head));
+        let table = (image.ops.len() + RESET_OPS) * at::SIZE;
+        let mut ops = Vec::with_capacity(table);
+        ops.extend(reset.iter().flatten().flatten());
         let mut data_at = table.next_multiple_of(16);
-        let mut count = 0u64;
+        let mut count = if reset.is_some() { 2u64 } else { 0 };
         for op in image.ops {
             let mut b = [0u8; at::SIZE];
             let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
@@ -218,6 +252,7 @@ impl SysThread {
         for (i, w) in [count, image.entry, image.stack, image.brk].into_iter().enumerate() {
             self.channel.set_op(i, w);
         }
+        self.new_until.store(self.seq.load(Ordering::Relaxed).saturating_add(super::worker::NEW_CALLS), Ordering::Relaxed);
         self.space.brk.store(image.brk, Ordering::Relaxed);
         self.finish_locked(&mut state, l::REP_EXEC, 0);
     }

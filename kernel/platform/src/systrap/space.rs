@@ -50,7 +50,7 @@ impl SlabPool {
         let slab = {
             let mut stock = self.stock.lock();
             let slab = stock.pop();
-            if stock.len() < Self::STOCK / 2 {
+            if stock.len() < Self::STOCK / 4 {
                 self.low.notify_one();
             }
             slab
@@ -61,16 +61,25 @@ impl SlabPool {
         }
     }
 
-    /// Keeps the stock filled, on a thread of its own.
+    /// Adds one, when a process has ended: where processes come and go, this keeps the stock by itself.
+    pub(crate) fn top_up(&self) {
+        if self.stock.lock().len() < Self::STOCK
+            && let Ok(slab) = Slab::create()
+        {
+            self.stock.lock().push(slab);
+        }
+    }
+
+    /// Keeps the stock from running out, on a thread of its own.
     pub(crate) fn refill(&self) {
         loop {
             {
                 let mut stock = self.stock.lock();
-                while stock.len() >= Self::STOCK / 2 {
+                while stock.len() >= Self::STOCK / 4 {
                     self.low.wait(&mut stock);
                 }
             }
-            for _ in 0..Self::STOCK / 2 {
+            for _ in 0..Self::STOCK / 4 {
                 match Slab::create() {
                     Ok(slab) => self.stock.lock().push(slab),
                     // Out of descriptors or memory: the next fork reports it.
@@ -200,6 +209,15 @@ impl Space {
         slot.mapped = true;
         slot.last_tid = 0;
         Ok((u32::try_from(at).map_err(|_| Errno::EAGAIN)?, map_region, map_slab))
+    }
+
+    /// Whether `slot`'s thread is alone: no other one is there, and none that has ended may still be on its way out.
+    pub(crate) fn is_alone(&self, slot: u32) -> bool {
+        let gate = self.gate.lock().is_idle();
+        let tables = self.tables.lock();
+        let pid = self.pid();
+        let gone = |s: &Slot| !s.taken && !s.lent && (s.last_tid <= 0 || sys::tgkill(pid, s.last_tid, 0).is_err());
+        gate && tables.threads.len() == 1 && tables.slots.iter().zip(0..).all(|(s, at)| at == slot || gone(s))
     }
 
     /// A thread in `slot` has called: its slab is mapped.

@@ -86,6 +86,8 @@ pub(crate) struct SysThread {
     pub(crate) cpu_news: AtomicBool,
     /// How often its spins were in vain lately: grows with each, wanes with each that was not.
     pub(crate) in_vain: AtomicI32,
+    /// Its image is new up to this sequence.
+    pub(crate) new_until: AtomicU32,
     /// Host tid as the host kernel told it (0: not yet known; the channel's word is only the stub's claim).
     pub(crate) tid: AtomicI32,
     pub(crate) owner: RwLock<Option<OwnerRef>>,
@@ -126,6 +128,7 @@ impl SysThread {
             cpu: AtomicU32::new(0),
             cpu_news: AtomicBool::new(false),
             in_vain: AtomicI32::new(0),
+            new_until: AtomicU32::new(0),
             tid: AtomicI32::new(0),
             owner: RwLock::new(owner),
             token: Mutex::new(None),
@@ -416,6 +419,7 @@ impl Thread for SysThread {
                     me.reply_clone(op, owner);
                 }
             }
+            Reply::Exec { image, robust_list } => self.replace_image(*image, robust_list),
             Reply::Exit { clear_tid, robust_list } => {
                 if let Some(me) = self.me.upgrade() {
                     me.reply_exit(clear_tid, robust_list);
@@ -442,6 +446,10 @@ impl Thread for SysThread {
         }
     }
 
+    fn has_space_alone(&self) -> bool {
+        self.space.is_alone(self.slot)
+    }
+
     fn sigmask(&self) -> u64 {
         self.channel.sigmask() & !((1 << 8) | (1 << 18))
     }
@@ -455,6 +463,12 @@ impl Thread for SysThread {
     fn set_pending(&self, pending: u64) {
         if let Some(_state) = self.alive() {
             self.channel.set_pending(pending);
+        }
+    }
+
+    fn reset_altstack(&self) {
+        if let Some(_state) = self.alive() {
+            self.channel.set_altstack(AltStack::default());
         }
     }
 

@@ -20,6 +20,10 @@ use super::{Inner, sys};
 
 /// Polls of the hot set without a request before the spinner gives up: about 40 us.
 const SPIN_POLLS: u32 = 700;
+/// As long as a thread's image is new it is waited for longer, about 250 us: a program that starts calls often, with page faults in between.
+const SPIN_POLLS_NEW: u32 = 5000;
+/// Calls after which an image is no longer new.
+pub(crate) const NEW_CALLS: u32 = 64;
 /// Polls without a pause in between.
 const TIGHT_POLLS: u32 = 64;
 /// More threads than this are not polled.
@@ -42,7 +46,7 @@ pub(crate) struct Watchdog {
 
 /// Listeners, and notifications that one beyond the first serves without another coming close behind before it rests.
 const LISTENERS_MAX: usize = 8;
-const CALM: u32 = 64;
+const CALM: u32 = 4;
 /// A notification that arrives sooner than this after the answer to another was waiting for it.
 const BACK_TO_BACK_NS: u64 = 1_500;
 
@@ -259,9 +263,9 @@ impl Inner {
         }
     }
 
-    /// A new thread calls soon: a spinner that is at it anyway polls it from the start.
-    pub(crate) fn warm(&self, thread: &Arc<SysThread>) {
-        if self.hot.spinning.load(Ordering::Relaxed) {
+    /// A new thread calls soon: a spinner that is at it anyway, or that is wanted, polls it from the start.
+    pub(crate) fn warm(&self, thread: &Arc<SysThread>, wanted: bool) {
+        if self.cpus > 1 && (wanted || self.hot.spinning.load(Ordering::Relaxed)) {
             self.make_hot(thread);
         }
     }
@@ -300,15 +304,19 @@ impl Inner {
         let mut generation = u64::MAX;
         let mut idle = 0;
         let mut rounds = 0u32;
-        while idle < SPIN_POLLS {
+        let mut limit = SPIN_POLLS;
+        while idle < limit {
             let mut hit = false;
             let mut cold = false;
             for thread in &local {
                 if thread.poll() {
                     hit = true;
                     thread.idle_polls.store(0, Ordering::Relaxed);
-                } else if thread.idle_polls.fetch_add(1, Ordering::Relaxed) > SPIN_POLLS {
-                    cold = true;
+                } else {
+                    // Only this thread counts.
+                    let polls = thread.idle_polls.load(Ordering::Relaxed) + 1;
+                    thread.idle_polls.store(polls, Ordering::Relaxed);
+                    cold |= polls > Self::patience(thread);
                 }
             }
             if hit {
@@ -329,6 +337,7 @@ impl Inner {
                 if hot.generation != generation {
                     local.clone_from(&hot.threads);
                     generation = hot.generation;
+                    limit = local.iter().map(Self::patience).max().unwrap_or(0);
                     // Only now can a stub count on being seen.
                     for thread in &local {
                         if !thread.polled.swap(true, Ordering::Relaxed) {
@@ -363,6 +372,11 @@ impl Inner {
         }
     }
 
+    /// Polls in vain after which a thread is not worth more of them.
+    fn patience(thread: &Arc<SysThread>) -> u32 {
+        if thread.seq.load(Ordering::Relaxed) < thread.new_until.load(Ordering::Relaxed) { SPIN_POLLS_NEW } else { SPIN_POLLS }
+    }
+
     fn unwatch(thread: &Arc<SysThread>) {
         thread.channel.set_watched(false);
         thread.polled.store(false, Ordering::Relaxed);
@@ -371,7 +385,7 @@ impl Inner {
 
     /// Takes threads out of the hot set that have not called for long; the caller polls them once more.
     fn drop_cold(hot: &mut HotSet) -> Vec<Arc<SysThread>> {
-        let is_cold = |t: &Arc<SysThread>| t.idle_polls.load(Ordering::Relaxed) > SPIN_POLLS;
+        let is_cold = |t: &Arc<SysThread>| t.idle_polls.load(Ordering::Relaxed) > Self::patience(t);
         let cold: Vec<_> = hot.threads.iter().filter(|t| is_cold(t)).cloned().collect();
         hot.threads.retain(|t| !is_cold(t));
         hot.generation += 1;

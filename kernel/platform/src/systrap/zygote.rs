@@ -18,6 +18,8 @@ use crate::api::SpaceLayout;
 pub struct ZygoteOptions {
     /// The stubs' own user and group id; `None` keeps the caller's.
     pub uid: Option<u32>,
+    /// What [`vdso_extent`] has said, for a caller that has no `/proc` any more.
+    pub vdso_extent: Option<(u64, u64)>,
 }
 
 /// A running zygote, not yet in use.
@@ -27,6 +29,16 @@ pub struct Zygote {
     pub(crate) memory: std::sync::Arc<SharedMemory>,
     pub(crate) listener: HostFd,
     pub(crate) layout: SpaceLayout,
+    pub(crate) kept: Kept,
+}
+
+/// What of a stub's memory outlives an execve beside the stub itself, and where the stack goes again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// The vDSO and its data.
+    pub(crate) vdso: (u64, u64),
+    /// The stack's mapping.
+    pub(crate) stack: (u64, u64),
 }
 
 fn xsave_layout() -> (u64, u32) {
@@ -230,8 +242,32 @@ impl Zygote {
             stack_bottom: word(at::ARGS + 16) - (2 << 20),
             vdso: word(at::ARGS + 8),
         };
-        Ok(Self { pid, fd, memory, listener, layout })
+        let (below, above) = options.vdso_extent.map_or_else(vdso_extent, Ok)?;
+        let kept = Kept {
+            vdso: (layout.vdso.saturating_sub(below), layout.vdso.saturating_add(above)),
+            // The page above the application's holds the address by which the host knows the stack.
+            stack: (layout.stack_top - (3 << 20), layout.stack_top + 4096),
+        };
+        Ok(Self { pid, fd, memory, listener, layout, kept })
     }
+}
+
+/// How far the vDSO and its data reach below and above the vDSO's first byte: the same in all processes. From this process's `/proc`.
+///
+/// # Errors
+/// EIO if that cannot be read.
+pub fn vdso_extent() -> Result<(u64, u64), Errno> {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| Errno::EIO)?;
+    let base = auxv(libc::AT_SYSINFO_EHDR);
+    let (mut low, mut high) = (base, base);
+    for line in maps.lines().filter(|l| l.ends_with("[vdso]") || l.contains("[vvar")) {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let parse = |text: &str| u64::from_str_radix(text, 16).ok();
+        if let Some((start, end)) = range.and_then(|(a, b)| Some((parse(a)?, parse(b)?))) {
+            (low, high) = (low.min(start), high.max(end));
+        }
+    }
+    Ok((base - low, high - base))
 }
 
 /// The stub program as a sealed memory file.

@@ -103,9 +103,42 @@ pub fn open_by_path(fs: &FsContext, start: Option<&Path>, path: &[u8], caller: C
     open_program(fs, &found, caller)
 }
 
+/// Application memory around the latest string: arguments and environment mostly lie side by side.
+#[derive(Default)]
+struct Nearby {
+    start: u64,
+    data: Vec<u8>,
+}
+
+impl Nearby {
+    const CHUNK: usize = 8192;
+
+    /// The string at `at`, without its NUL.
+    fn string(&mut self, ctx: &SyscallContext<'_>, at: UserAddr) -> Result<Vec<u8>, Errno> {
+        let find = |near: &Self| {
+            let rest = near.data.get(to_usize(at.0.checked_sub(near.start)?)..)?;
+            let len = rest.iter().position(|b| *b == 0)?;
+            (len < MAX_ARG_STRLEN).then(|| rest[..len].to_vec())
+        };
+        if let Some(found) = find(self) {
+            return Ok(found);
+        }
+        self.start = at.0;
+        self.data.resize(Self::CHUNK, 0);
+        let got = ctx.thread.read_memory(at.0, &mut self.data);
+        self.data.truncate(got);
+        match find(self) {
+            Some(found) => Ok(found),
+            // Long, or at the end of memory.
+            None => ctx.copy_in_string(at, MAX_ARG_STRLEN, Errno::E2BIG),
+        }
+    }
+}
+
 /// Copies a NULL-terminated array of strings in.
 fn copy_in_strings(ctx: &SyscallContext<'_>, mut at: UserAddr) -> Result<Vec<Vec<u8>>, Errno> {
     let mut out = Vec::new();
+    let mut nearby = Nearby::default();
     if at.is_null() {
         return Ok(out);
     }
@@ -125,7 +158,7 @@ fn copy_in_strings(ctx: &SyscallContext<'_>, mut at: UserAddr) -> Result<Vec<Vec
             if pointer.is_null() {
                 return Ok(out);
             }
-            let string = ctx.copy_in_string(pointer, MAX_ARG_STRLEN, Errno::E2BIG)?;
+            let string = nearby.string(ctx, pointer)?;
             total += string.len() + 9;
             if total > 6 << 20 {
                 return Err(Errno::E2BIG);

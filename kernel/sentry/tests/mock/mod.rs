@@ -133,6 +133,10 @@ impl Thread for MockThread {
             self.interrupted.store(true, SeqCst);
         }
     }
+    fn has_space_alone(&self) -> bool {
+        false
+    }
+    fn reset_altstack(&self) {}
     fn sigmask(&self) -> u64 {
         self.mask.load(SeqCst)
     }
