@@ -33,6 +33,10 @@ impl ProcFiles for StubFiles {
     fn maps(&self, pid: i32) -> Result<HostFd, Errno> {
         self.0.proc_open(pid, ProcFile::Maps)
     }
+
+    fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
+        self.0.proc_open(tid, ProcFile::Stat)
+    }
 }
 
 /// What is made before the sentry gives up its privileges.

@@ -290,6 +290,21 @@ pub trait Thread: Send + Sync {
     fn host_tid(&self) -> i32;
     /// CPU time used by the thread, in nanoseconds (user, system).
     fn cpu_time(&self) -> (u64, u64);
+    /// Whether a thread without an unanswered event sleeps in a host call that is made for the application (a futex).
+    fn waits(&self) -> bool;
+}
+
+/// What the host counts for an address space (proc_pid_stat(5)), the stub's own memory included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Page faults served without reading from a disk.
+    pub minor_faults: u64,
+    /// Page faults that waited for one.
+    pub major_faults: u64,
+    /// Mapped bytes.
+    pub size: u64,
+    /// Pages of 4 KiB in memory.
+    pub resident: u64,
 }
 
 /// A mapping of an address space, one line of the host's `/proc/PID/maps` (proc_pid_maps(5)).
@@ -326,6 +341,11 @@ pub trait AddressSpace: Send + Sync {
     /// # Errors
     /// The host's errno if the process is gone or its files cannot be opened.
     fn mappings(&self) -> Result<Vec<Mapping>, Errno>;
+    /// What the host counts for it.
+    ///
+    /// # Errors
+    /// As `mappings`.
+    fn memory_use(&self) -> Result<MemoryUse, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
 }

@@ -276,8 +276,6 @@ pub struct Task {
     pub(crate) stopped: AtomicBool,
     pub(crate) started: AtomicBool,
     pub(crate) last_frame: AtomicI32,
-    /// CPU time when somebody last asked whether the task runs.
-    pub(crate) seen_cpu_time: AtomicU64,
     pub(crate) resume: Mutex<run::Resume>,
     pub(crate) thread: Mutex<Option<Arc<dyn Thread>>>,
     /// The mask to go back to after sigsuspend(2) and its kin.
@@ -341,7 +339,6 @@ impl Task {
             stopped: AtomicBool::new(false),
             started: AtomicBool::new(false),
             last_frame: AtomicI32::new(0),
-            seen_cpu_time: AtomicU64::new(u64::MAX),
             resume: Mutex::new(run::Resume::None),
             thread: Mutex::new(None),
             saved_mask: Mutex::new(None),

@@ -223,17 +223,12 @@ impl Task {
         if sleep.killable { self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying() } else { self.has_work() }
     }
 
-    /// Whether the task runs, as /proc shows it. One in application code may wait for a host futex: it counts as running if its
-    /// process has used CPU time since the last question.
+    /// Whether the task runs, as /proc shows it. One in application code may wait for a host futex, which only the host knows.
     #[must_use]
     pub fn is_running(&self) -> bool {
         match self.state.load(SeqCst) {
             RUNNING | NOTIFIED | READY => true,
-            GUEST => {
-                let time = self.cpu_time();
-                let now = time.user.saturating_add(time.system);
-                self.seen_cpu_time.swap(now, SeqCst) != now
-            }
+            GUEST => !self.thread().is_some_and(|thread| thread.waits()),
             _ => false,
         }
     }

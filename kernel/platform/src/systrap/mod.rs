@@ -7,6 +7,7 @@
 mod channel;
 pub mod filter;
 mod gate;
+mod host_stat;
 mod patch;
 mod pool;
 mod space;

@@ -930,4 +930,16 @@ impl Thread for SysThread {
         let (user, total) = sys::process_cpu_time(self.space.pid());
         (user, total.saturating_sub(user))
     }
+
+    fn waits(&self) -> bool {
+        // Between an answer and the next request a stub sleeps only for the application.
+        let answered = || {
+            let phase = self.state.lock().phase;
+            let seq = self.seq.load(Ordering::Relaxed);
+            (phase == Phase::Running && self.channel.request_seq() == seq).then_some(seq)
+        };
+        let before = answered();
+        let asleep = before.is_some() && self.space.host_stat(self.known_tid()).is_ok_and(|stat| stat.state == b'S');
+        asleep && answered() == before
+    }
 }

@@ -94,6 +94,9 @@ impl AddressSpace for MockSpace {
     fn mappings(&self) -> Result<Vec<bevor_platform::Mapping>, Errno> {
         Ok(Vec::new())
     }
+    fn memory_use(&self) -> Result<bevor_platform::MemoryUse, Errno> {
+        Ok(bevor_platform::MemoryUse::default())
+    }
     fn brk_range(&self) -> (u64, u64) {
         (0, 0)
     }
@@ -170,6 +173,9 @@ impl Thread for MockThread {
     }
     fn cpu_time(&self) -> (u64, u64) {
         (0, 0)
+    }
+    fn waits(&self) -> bool {
+        false
     }
 }
 
