@@ -179,6 +179,8 @@ pub struct GroupTimes {
     pub dead: CpuTime,
     /// Of children that were waited for.
     pub children: CpuTime,
+    /// The most pages of memory that anybody who asked has seen in use.
+    pub peak_resident: u64,
 }
 
 /// One process.
