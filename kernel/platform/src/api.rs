@@ -192,8 +192,8 @@ pub enum Reply {
     /// The system call's raw result (a negated errno in -4095..=-1).
     Return(i64),
     /// The stub carries the call out itself: a call that it would have answered locally, sent to the sentry because local
-    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl).
-    Local,
+    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl). If it declines, this is the answer.
+    Local(Errno),
     /// Make the same system call again at once (its request comes as a new event).
     Again,
     /// Build a signal frame and enter the handler.

@@ -812,7 +812,7 @@ impl Thread for SysThread {
             Reply::Return(value) => self.finish(l::REP_RETURN, value),
             Reply::Continue => self.finish(l::REP_CONTINUE, 0),
             Reply::Again => self.finish(l::REP_AGAIN, 0),
-            Reply::Local => self.finish(l::REP_LOCAL, 0),
+            Reply::Local(declined) => self.finish(l::REP_LOCAL, declined.to_result()),
             Reply::Signal(frame) => self.reply_signal(&frame),
             Reply::Mmap(op) => self.reply_mmap(*op),
             Reply::Clone(op, owner) => {
