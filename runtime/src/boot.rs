@@ -134,7 +134,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         local_calls: spec.local_calls,
         boot_nonce: spec.boot_nonce.clone(),
         fault,
-        torture: spec.torture.is_some(),
+        torture: spec.torture,
         unkillable: false,
     })
 }

@@ -278,6 +278,8 @@ pub struct Task {
     pub(crate) stopped: AtomicBool,
     pub(crate) started: AtomicBool,
     pub(crate) last_frame: AtomicI32,
+    /// Calls that were about to sleep, as torture mode counts them.
+    pub(crate) slept: AtomicU32,
     pub(crate) resume: Mutex<run::Resume>,
     pub(crate) thread: Mutex<Option<Arc<dyn Thread>>>,
     /// The mask to go back to after sigsuspend(2) and its kin.
@@ -341,6 +343,7 @@ impl Task {
             stopped: AtomicBool::new(false),
             started: AtomicBool::new(false),
             last_frame: AtomicI32::new(0),
+            slept: AtomicU32::new(0),
             resume: Mutex::new(run::Resume::None),
             thread: Mutex::new(None),
             saved_mask: Mutex::new(None),
