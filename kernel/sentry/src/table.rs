@@ -313,7 +313,7 @@ table! {
     219 restart_syscall full "" => signal::restart_syscall, "continued inside the kernel";
     220 semtimedop none "xxxxxx";
     221 fadvise64 full "fuzd" => attr::fadvise64;
-    222 timer_create partial "dpp" => time::timer_create, "no CPU clocks of threads; overruns are not in siginfo";
+    222 timer_create partial "dpp" => time::timer_create, "no CPU clocks of threads";
     223 timer_settime full "dgpp" => time::timer_settime;
     224 timer_gettime full "dp" => time::timer_gettime;
     225 timer_getoverrun full "d" => time::timer_getoverrun;
