@@ -176,7 +176,8 @@ impl TaskData {
         let _ = writeln!(out, "FDSize:\t{}\nGroups:\t{} ", size.max(64).next_power_of_two(), groups.join(" "));
         let _ = writeln!(out, "Threads:\t{threads}\nSigQ:\t0/63418");
         for (name, set) in [
-            ("SigPnd", task.pending_set()),
+            ("SigPnd", task.pending.lock().set()),
+            ("ShdPnd", task.shared_pending_set()),
             ("SigBlk", task.sigmask()),
             ("SigIgn", ignored),
             ("SigCgt", caught),
@@ -365,6 +366,7 @@ impl ProcTask for TaskData {
             TaskFile::UidMap | TaskFile::GidMap => b"         0          0 4294967295\n".to_vec(),
             TaskFile::Limits => self.limits(),
             TaskFile::OomScore | TaskFile::OomScoreAdj => b"0\n".to_vec(),
+            TaskFile::Personality => format!("{:08x}\n", self.0.personality.load(Ordering::Relaxed)).into_bytes(),
             TaskFile::Stat => self.stat(),
             TaskFile::Statm => self.statm(),
             TaskFile::Status => self.status(),
