@@ -17,7 +17,7 @@ static void prepare(void)
 
 #define LENGTHS(m) f_list("lengths", v_uint((m)[0].msg_len), v_uint((m)[1].msg_len), v_uint((m)[2].msg_len))
 
-PROBE("unix/mmsg", "send", "receive", "empty", "flagged", "partial", "first_fails", "none", "waits_for_one", "bad_timeout", "ebadf", "not_socket")
+PROBE("unix/mmsg", "send", "receive", "empty", "flagged", "partial", "first_fails", "none", "waits_for_one", "bad_timeout", "ebadf", "not_socket", "no_signal")
 {
 	int s[2], p[2];
 	must(sys(socketpair, AF_UNIX, SOCK_DGRAM, 0, s));
@@ -54,4 +54,10 @@ PROBE("unix/mmsg", "send", "receive", "empty", "flagged", "partial", "first_fail
 	observe("bad_timeout", "recvmmsg", ret_int(sys(recvmmsg, s[1], got, 1, MSG_DONTWAIT, &bad)), ARGS(f_int("nsec", bad.tv_nsec)), STATE());
 	observe("ebadf", "recvmmsg", ret_int(sys(recvmmsg, 4000, got, 1, 0, NULL)), ARGS(f_int("fd", 4000)), STATE());
 	observe("not_socket", "sendmmsg", ret_int(sys(sendmmsg, p[1], out, 1, 0)), ARGS(), STATE());
+	int stream[2];
+	must(sys(socketpair, AF_UNIX, SOCK_STREAM, 0, stream));
+	must(sys(close, stream[1]));
+	mask_signals(SIG_BLOCK, SIGBIT(SIGPIPE));
+	n = sys(sendmmsg, stream[0], out, 1, MSG_NOSIGNAL);
+	observe("no_signal", "sendmmsg", ret_int(n), ARGS(f_hex("flags", MSG_NOSIGNAL)), STATE(f_hex("pending", pending_signals())));
 }
