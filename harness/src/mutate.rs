@@ -242,26 +242,35 @@ fn fault(setup: &Setup<'_>, call: &str, kind: &str, places: &Places<'_>) -> Resu
             }
         };
         let run = stream::parse(&container.run(probe), &probe.normalisers);
-        let found = compare::compare(&reference(base), &run);
-        pool = Some(container);
-        for o in &base.observations {
-            let before: &[Difference] = o.columns.get(&column.name).map_or(&[], |v| &v.differences);
-            let mut now = found.get(&o.id).cloned().unwrap_or_default();
-            now.sort();
-            if now != before {
-                return Ok(Seen::By(format!("{} {}", probe.id, o.id)));
+        if let Some(place) = changed(base, &column.name, &run) {
+            // What differs although the fault has done nothing yet comes from elsewhere.
+            effect |= took_effect(&column, &mut container, &text);
+            if effect {
+                return Ok(Seen::By(place));
             }
         }
-        let was = base.outcomes.get(&column.name).map_or("completed", String::as_str);
-        if run.outcome != Outcome::Completed && run.outcome.to_string() != was {
-            return Ok(Seen::By(format!("{} (run)", probe.id)));
-        }
+        pool = Some(container);
     }
     if let Some(mut container) = pool {
         effect |= took_effect(&column, &mut container, &text);
         container.quit();
     }
     Ok(if effect { Seen::Nowhere } else { Seen::NoEffect })
+}
+
+/// The first observation of `run` that is not as it was in column `name` of the baseline, or that the run ended otherwise.
+fn changed(base: &ProbeResult, name: &str, run: &stream::Run) -> Option<String> {
+    let found = compare::compare(&reference(base), run);
+    for o in &base.observations {
+        let before: &[Difference] = o.columns.get(name).map_or(&[], |v| &v.differences);
+        let mut now = found.get(&o.id).cloned().unwrap_or_default();
+        now.sort();
+        if now != before {
+            return Some(format!("{} {}", base.id, o.id));
+        }
+    }
+    let was = base.outcomes.get(name).map_or("completed", String::as_str);
+    (run.outcome != Outcome::Completed && run.outcome.to_string() != was).then(|| format!("{} (run)", base.id))
 }
 
 /// The native reference as the results hold it.
