@@ -1,4 +1,4 @@
-/* Every call that takes a pointer refuses one at which nothing is mapped. */
+/* Every call that takes a pointer refuses one at which nothing is mapped, be it the last of three. */
 #include "probe.h"
 
 #define FAILS(call, ...) observe(#call, #call, ret_int(sys(call, __VA_ARGS__)), ARGS(), STATE())
@@ -18,8 +18,8 @@ PROBE("sweep/bad_pointer", "access", "chdir", "chmod", "chown", "clock_getres", 
 	FAILS(execve, 8, NULL, NULL);
 	FAILS(get_robust_list, 0, 8, 8);
 	FAILS(getitimer, 0, 8);
-	FAILS(getresgid, 8, 8, 8);
-	FAILS(getresuid, 8, 8, 8);
+	FAILS(getresgid, data, data + 4, 8);
+	FAILS(getresuid, data, data + 4, 8);
 	FAILS(getrlimit, RLIMIT_NOFILE, 8);
 	FAILS(getrusage, RUSAGE_SELF, 8);
 	FAILS(lchown, 8, -1, -1);
