@@ -1,5 +1,5 @@
 #!/bin/sh
-# Conformance: the probes natively and in Bevor, compared with the recorded differences.
+# Conformance: the probes natively and in Bevor, compared with the recorded differences, in every mode that must not matter.
 . "$(dirname "$0")/lib.sh"
 harness=target/release/bevor-harness
 if ! [ -x "$harness" ] || ! "$harness" --help 2>/dev/null | grep -q selfcheck; then
@@ -8,3 +8,8 @@ if ! [ -x "$harness" ] || ! "$harness" --help 2>/dev/null | grep -q selfcheck; t
 fi
 "$harness" selfcheck
 "$harness" run
+# The same differences when the stub answers nothing itself, and when blocked calls are dropped and made again at random.
+for mode in --local-calls=off --torture=1; do
+    echo "gate: bevor do $mode"
+    "$harness" run --json "target/conformance/bevor$mode.json" --runtime "bevor=$PWD/target/release/bevor do --boot-nonce {nonce} $mode --"
+done

@@ -217,7 +217,7 @@ pub struct Catalogue {
 /// `mutate`.
 #[derive(Debug, Args)]
 pub struct Mutate {
-    /// Which probes.
+    /// Which probes; a shard is one of the calls.
     #[command(flatten)]
     pub choice: Choice,
     /// The sandbox, whose command holds `{fault}` for CALL:KIND
@@ -230,7 +230,7 @@ pub struct Mutate {
     /// Containers at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
-    /// Write the result here [default: compat-table/mutation.json].
+    /// Write the result here; a result of other calls that is there already is kept [default: compat-table/mutation.json].
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Exit with 1 if a smaller share, in percent, is caught.

@@ -203,7 +203,9 @@ pub fn bless(args: &Bless) -> Result<ExitCode> {
 /// [`Error::Infrastructure`] if the sandbox doesn't start, with or without faults.
 pub fn mutate(args: &Mutate) -> Result<ExitCode> {
     let suite = suite(&args.choice)?;
-    let probes = args.choice.selection().choose(&suite.families)?;
+    // A shard is one of calls: all probes of a call have to see its faults.
+    let selection = crate::select::Selection { shard: None, ..args.choice.selection() };
+    let probes = selection.choose(&suite.families)?;
     suite.require_built()?;
     let faulty = match &args.runtime {
         Some(spec) => discover::column(spec)?,
@@ -216,6 +218,8 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => crate::table::dir(None)?.join("mutation.json"),
     };
+    let part = !args.call.is_empty() || args.choice.shard.is_some();
+    let earlier = if part && path.is_file() { Some(crate::table::mutation(&path)?) } else { None };
     // The baseline is the same sandbox without the argument that brings the fault.
     let sound = Column {
         name: faulty.name.clone(),
@@ -242,6 +246,8 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         probes: &plan.probes,
         baseline: &baseline,
         calls: &args.call,
+        shard: args.choice.shard,
+        earlier: earlier.filter(|m| m.column == faulty.name),
         jobs: args.jobs,
     };
     let result = mutation::run(&setup, &progress)?;

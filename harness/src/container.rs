@@ -221,6 +221,14 @@ impl Container {
         })
     }
 
+    /// The end of the kernel log as the agent sees it now; `None` if it no longer says.
+    pub fn kernel_log(&mut self) -> Option<String> {
+        if self.dead {
+            return None;
+        }
+        self.hello().ok().map(|hello| hello.dmesg)
+    }
+
     /// Process id of the column's command.
     #[must_use]
     pub fn id(&self) -> u32 {

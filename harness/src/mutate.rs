@@ -11,12 +11,16 @@ use crate::container::{Agent, Column, Container, LogPolicy};
 use crate::error::{Error, Result};
 use crate::manifest::Probe;
 use crate::progress::Progress;
+use crate::select::Shard;
 use crate::stream::{self, Observation, Outcome};
 
 /// Placeholder in a column's command that stands for `CALL:KIND`.
 pub const FAULT: &str = "{fault}";
 /// The kinds of faults, as `bevor do --fault=CALL:KIND` names them.
 pub const KINDS: [&str; 5] = ["noop-success", "wrong-errno", "drop-flags", "short-count", "effect-skipped"];
+
+/// Of a pair whose fault never changed anything: its call has no such argument, passes through, or fails otherwise.
+const NO_EFFECT: &str = "the kernel says that it never took effect";
 
 /// Calls that return how much was moved.
 const COUNTING: [&str; 34] = [
@@ -71,32 +75,6 @@ const EFFECTLESS: [&str; 11] = [
     "syncfs",
 ];
 
-/// Calls that only ask.
-const ASKING: [&str; 22] = [
-    "access",
-    "capget",
-    "clock_getres",
-    "clock_gettime",
-    "epoll_wait",
-    "faccessat",
-    "faccessat2",
-    "fstat",
-    "fstatfs",
-    "lstat",
-    "mincore",
-    "newfstatat",
-    "poll",
-    "ppoll",
-    "stat",
-    "statfs",
-    "statx",
-    "sysinfo",
-    "time",
-    "times",
-    "uname",
-    "ustat",
-];
-
 /// What a mutation run needs.
 #[derive(Debug)]
 pub struct Setup<'a> {
@@ -110,31 +88,44 @@ pub struct Setup<'a> {
     pub baseline: &'a Results,
     /// Calls to try; empty means all that were observed.
     pub calls: &'a [String],
+    /// Part of the calls to try.
+    pub shard: Option<Shard>,
+    /// An earlier result, whose other calls are kept.
+    pub earlier: Option<Mutation>,
     /// Faulty sandboxes at a time.
     pub jobs: usize,
 }
 
-/// Why fault `kind` can't change anything about `call`, given what native Linux answered; `None` if it can.
+/// Why fault `kind` isn't one for the probes of `call`, given what native Linux answered; `None` if it is.
+///
+/// That flags are dropped and effects skipped where there are none is not judged here: the kernel that has the fault says whether it ever
+/// took effect.
 #[must_use]
 pub fn inapplicable(call: &str, kind: &str, observations: &[&ObservationResult]) -> Option<&'static str> {
     let failed = |o: &&ObservationResult| o.reference.get("errno").is_some_and(|e| e != "none");
     let succeeded = |o: &&ObservationResult| !failed(o);
     let moved = |o: &&ObservationResult| o.reference.get("ret").and_then(|r| r.parse::<i64>().ok()).is_some_and(|n| n > 0);
-    let flagged =
-        |o: &&ObservationResult| o.reference.iter().any(|(k, v)| k.starts_with("args.") && v.starts_with("0x") && v != "0x0");
-    let asks = call.starts_with("get") || call.starts_with("sched_get") || ASKING.contains(&call);
     match kind {
         "noop-success" if EFFECTLESS.contains(&call) && !observations.iter().any(failed) => {
             Some("success has no effect that can be read back")
         }
         "wrong-errno" if !observations.iter().any(failed) => Some("no probe makes it fail"),
-        "drop-flags" if !observations.iter().any(flagged) => Some("no probe passes it flags"),
         "short-count" if !COUNTING.contains(&call) => Some("returns no count"),
         "short-count" if !observations.iter().any(moved) => Some("no probe makes it move anything"),
-        "effect-skipped" if asks || EFFECTLESS.contains(&call) => Some("has no effect"),
         "effect-skipped" if !observations.iter().any(succeeded) => Some("no probe makes it succeed"),
         _ => None,
     }
+}
+
+/// Whether the sandbox's kernel says that the fault `text` changed an argument, an answer or an effect. What cannot be known counts as
+/// said, so that it is for the probes to notice.
+fn took_effect(column: &Column, container: &mut Container, text: &str) -> bool {
+    if !column.needs_proof() {
+        return true;
+    }
+    // The log's end is enough as long as it still shows the first line.
+    let complete = |log: &String| log.contains("Bevor: boot nonce");
+    container.kernel_log().filter(complete).is_none_or(|log| log.contains(&format!("fault {text} took effect")))
 }
 
 /// Tries every pair.
@@ -142,7 +133,7 @@ pub fn inapplicable(call: &str, kind: &str, observations: &[&ObservationResult])
 /// # Errors
 /// [`Error::Infrastructure`] if no fault at all could be injected.
 pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
-    let mut by_call: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
+    let mut by_call: BTreeMap<&str, Places<'_>> = BTreeMap::new();
     for probe in setup.baseline.probes.iter().filter(|p| p.author_errors.is_empty()) {
         for o in probe.observations.iter().filter(|o| !o.call.is_empty()) {
             by_call.entry(&o.call).or_default().push((probe, o));
@@ -151,20 +142,24 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
     if let Some(unknown) = setup.calls.iter().find(|c| !by_call.contains_key(c.as_str())) {
         return Err(Error::input(format!("no probe observes `{unknown}`")));
     }
-    by_call.retain(|call, _| setup.calls.is_empty() || setup.calls.iter().any(|c| c == call));
-    let tasks: Vec<(&str, &str, &Seen<'_>)> =
-        by_call.iter().flat_map(|(call, seen)| KINDS.map(|kind| (*call, kind, seen))).collect();
+    let mut chosen: Vec<&str> =
+        by_call.keys().copied().filter(|call| setup.calls.is_empty() || setup.calls.iter().any(|c| c == call)).collect();
+    if let Some(shard) = setup.shard {
+        shard.keep(&mut chosen);
+    }
+    let tasks: Vec<(&str, &str, &Places<'_>)> =
+        chosen.iter().flat_map(|call| KINDS.map(|kind| (*call, kind, &by_call[call]))).collect();
     progress.begin(tasks.len());
     let queue = Mutex::new(tasks.into_iter());
     let tried: Mutex<Vec<Tried>> = Mutex::default();
     let worker = || {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((call, kind, seen)) = next else {
+            let Some((call, kind, places)) = next else {
                 return;
             };
             progress.step(kind, call);
-            let one = attempt(setup, call, kind, seen);
+            let one = attempt(setup, call, kind, places);
             tried.lock().unwrap_or_else(PoisonError::into_inner).push(one);
         }
     };
@@ -184,12 +179,15 @@ pub fn run(setup: &Setup<'_>, progress: &Progress) -> Result<Mutation> {
             _ => pairs.push(one.pair),
         }
     }
+    // What is no longer observed is dropped with the rest.
+    let kept = |pair: &Pair| by_call.contains_key(pair.call.as_str()) && !chosen.contains(&pair.call.as_str());
+    pairs.extend(setup.earlier.iter().flat_map(|m| &m.pairs).filter(|pair| kept(pair)).cloned());
     pairs.sort();
     Ok(Mutation { schema: 1, column: setup.column.name.clone(), pairs })
 }
 
 /// Where a call is observed.
-type Seen<'a> = Vec<(&'a ProbeResult, &'a ObservationResult)>;
+type Places<'a> = Vec<(&'a ProbeResult, &'a ObservationResult)>;
 
 /// One pair, and why the sandbox didn't start if it didn't.
 struct Tried {
@@ -197,13 +195,14 @@ struct Tried {
     failure: Option<Error>,
 }
 
-fn attempt(setup: &Setup<'_>, call: &str, kind: &str, seen: &Seen<'_>) -> Tried {
-    let observations: Vec<&ObservationResult> = seen.iter().map(|(_, o)| *o).collect();
+fn attempt(setup: &Setup<'_>, call: &str, kind: &str, places: &Places<'_>) -> Tried {
+    let observations: Vec<&ObservationResult> = places.iter().map(|(_, o)| *o).collect();
     let (fate, by, failure) = match inapplicable(call, kind, &observations) {
         Some(why) => (Fate::NotApplicable, Some(why.to_owned()), None),
-        None => match fault(setup, call, kind, seen) {
-            Ok(Some(by)) => (Fate::Caught, Some(by), None),
-            Ok(None) => (Fate::Missed, None, None),
+        None => match fault(setup, call, kind, places) {
+            Ok(Seen::By(by)) => (Fate::Caught, Some(by), None),
+            Ok(Seen::Nowhere) => (Fate::Missed, None, None),
+            Ok(Seen::NoEffect) => (Fate::NotApplicable, Some(NO_EFFECT.to_owned()), None),
             // The error holds nonces and pids; the file holds only what is the same each time.
             Err(e) => (Fate::CaughtByCrash, Some("the sandbox no longer started a probe".to_owned()), Some(e)),
         },
@@ -211,43 +210,67 @@ fn attempt(setup: &Setup<'_>, call: &str, kind: &str, seen: &Seen<'_>) -> Tried 
     Tried { pair: Pair { call: call.to_owned(), kind: kind.to_owned(), fate, by }, failure }
 }
 
-/// Runs the probes that observe `call` in a sandbox with the fault; the first observation that changed, if any.
-fn fault(setup: &Setup<'_>, call: &str, kind: &str, seen: &[(&ProbeResult, &ObservationResult)]) -> Result<Option<String>> {
+/// What became of one fault.
+enum Seen {
+    /// The first observation that changed.
+    By(String),
+    /// None changed.
+    Nowhere,
+    /// None could.
+    NoEffect,
+}
+
+/// Runs the probes that observe `call` in a sandbox with the fault.
+fn fault(setup: &Setup<'_>, call: &str, kind: &str, places: &Places<'_>) -> Result<Seen> {
     let text = format!("{call}:{kind}");
     let column = Column {
         name: setup.column.name.clone(),
         command: setup.column.command.iter().map(|a| a.replace(FAULT, &text)).collect(),
     };
-    let ids: BTreeSet<&str> = seen.iter().map(|(p, _)| p.id.as_str()).collect();
+    let ids: BTreeSet<&str> = places.iter().map(|(p, _)| p.id.as_str()).collect();
     let mut pool: Option<Container> = None;
+    let mut effect = false;
     for probe in setup.probes.iter().filter(|p| ids.contains(p.id.as_str())) {
         let Some(base) = setup.baseline.probes.iter().find(|p| p.id == probe.id) else {
             continue;
         };
-        let mut container = match pool.take().filter(|c| c.is_usable() && !probe.exclusive) {
-            Some(c) => c,
-            None => Container::start(&column, setup.agent, &LogPolicy::default())?,
+        let mut container = match pool.take() {
+            Some(c) if c.is_usable() && !probe.exclusive => c,
+            old => {
+                effect |= old.is_some_and(|mut c| took_effect(&column, &mut c, &text));
+                Container::start(&column, setup.agent, &LogPolicy::default())?
+            }
         };
         let run = stream::parse(&container.run(probe), &probe.normalisers);
-        let found = compare::compare(&reference(base), &run);
-        pool = Some(container);
-        for o in &base.observations {
-            let before: &[Difference] = o.columns.get(&column.name).map_or(&[], |v| &v.differences);
-            let mut now = found.get(&o.id).cloned().unwrap_or_default();
-            now.sort();
-            if now != before {
-                return Ok(Some(format!("{} {}", probe.id, o.id)));
+        if let Some(place) = changed(base, &column.name, &run) {
+            // What differs although the fault has done nothing yet comes from elsewhere.
+            effect |= took_effect(&column, &mut container, &text);
+            if effect {
+                return Ok(Seen::By(place));
             }
         }
-        let was = base.outcomes.get(&column.name).map_or("completed", String::as_str);
-        if run.outcome != Outcome::Completed && run.outcome.to_string() != was {
-            return Ok(Some(format!("{} (run)", probe.id)));
-        }
+        pool = Some(container);
     }
-    if let Some(container) = pool {
+    if let Some(mut container) = pool {
+        effect |= took_effect(&column, &mut container, &text);
         container.quit();
     }
-    Ok(None)
+    Ok(if effect { Seen::Nowhere } else { Seen::NoEffect })
+}
+
+/// The first observation of `run` that is not as it was in column `name` of the baseline, or that the run ended otherwise.
+fn changed(base: &ProbeResult, name: &str, run: &stream::Run) -> Option<String> {
+    let found = compare::compare(&reference(base), run);
+    for o in &base.observations {
+        let before: &[Difference] = o.columns.get(name).map_or(&[], |v| &v.differences);
+        let mut now = found.get(&o.id).cloned().unwrap_or_default();
+        now.sort();
+        if now != before {
+            return Some(format!("{} {}", base.id, o.id));
+        }
+    }
+    let was = base.outcomes.get(name).map_or("completed", String::as_str);
+    (run.outcome != Outcome::Completed && run.outcome.to_string() != was).then(|| format!("{} (run)", base.id))
 }
 
 /// The native reference as the results hold it.

@@ -150,8 +150,13 @@ fn effective_capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask =
         status.lines().find_map(|l| l.strip_prefix("CapEff:")).and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).unwrap_or(0);
-    // An ordinary user's jail has a user namespace of its own, in which it holds them all.
-    if nix::unistd::geteuid().is_root() { mask } else { u64::MAX }
+    if nix::unistd::geteuid().is_root() {
+        return mask;
+    }
+    // An ordinary user's jail has a user namespace of its own, in which it holds them all. But it has one id there, so that those to
+    // change ids can do nothing.
+    let idle = ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"].iter().filter_map(|name| capability_number(name));
+    idle.fold(u64::MAX, |mask, n| mask & !(1 << n))
 }
 
 /// Capability numbers by position (capabilities(7)).

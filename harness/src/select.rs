@@ -23,6 +23,17 @@ pub struct Shard {
     count: usize,
 }
 
+impl Shard {
+    /// Keeps this part of `all`.
+    pub fn keep<T>(self, all: &mut Vec<T>) {
+        let mut n = 0;
+        all.retain(|_| {
+            n += 1;
+            n % self.count == self.index % self.count
+        });
+    }
+}
+
 impl FromStr for Shard {
     type Err = String;
 
@@ -56,11 +67,7 @@ impl Selection {
             return Err(Error::input(format!("no probe matches {}", self.filters.join(", "))));
         }
         if let Some(shard) = self.shard {
-            let mut n = 0;
-            all.retain(|_| {
-                n += 1;
-                n % shard.count == shard.index % shard.count
-            });
+            shard.keep(&mut all);
         }
         Ok(all)
     }

@@ -57,7 +57,11 @@ pub fn table(args: &cli::Table) -> Result<ExitCode> {
     )
 }
 
-fn mutation(path: &Path) -> Result<Mutation> {
+/// Reads a result of `mutate`.
+///
+/// # Errors
+/// [`Error::Input`] naming the file.
+pub fn mutation(path: &Path) -> Result<Mutation> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
     serde_json::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))
 }

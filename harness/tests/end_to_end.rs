@@ -192,6 +192,31 @@ fn mutation_scores_what_the_probes_catch() {
     assert_eq!(harness(&strict).code, 1);
 }
 
+#[test]
+fn a_fault_that_never_took_effect_is_not_held_against_the_probes() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("mutation.json").to_str().unwrap().to_owned();
+    // A kernel that proves itself and ignores the fault: its log says nothing of one.
+    let file = dir.path().join("ignore.sh");
+    std::fs::write(&file, r#"case "$1" in fault*) shift;; esac; exec "$@""#).unwrap();
+    let spec = format!(
+        "quiet={HARNESS} jail --bind {0}:{0} -- {HARNESS} liar --boot-nonce={{nonce}} -- /bin/sh {1} fault={{fault}}",
+        dir.path().display(),
+        file.display()
+    );
+    let out = harness(&["mutate", "--fixture", "--runtime", &spec, "--json", &json, "--call", "dup", "--min", "100"]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    assert!(out.stdout.contains("0 of 0 applicable"), "{}", out.stdout);
+    // Another call's result joins the first one's.
+    let out = harness(&["mutate", "--fixture", "--runtime", &spec, "--json", &json, "--call", "getuid"]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let mutation: bevor_compat_table::mutation::Mutation =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let calls: std::collections::BTreeSet<&str> = mutation.pairs.iter().map(|p| p.call.as_str()).collect();
+    assert_eq!(calls.into_iter().collect::<Vec<_>>(), ["dup", "getuid"]);
+    assert_eq!(mutation.pairs.len(), 10);
+}
+
 /// A misbehaving fixture probe, run in the jail.
 fn misbehave(name: &str, timeout_ms: u64) -> (Outcome, Container) {
     let suite = discover::fixture().unwrap();

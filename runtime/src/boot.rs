@@ -33,6 +33,10 @@ impl ProcFiles for StubFiles {
     fn maps(&self, pid: i32) -> Result<HostFd, Errno> {
         self.0.proc_open(pid, ProcFile::Maps)
     }
+
+    fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
+        self.0.proc_open(tid, ProcFile::Stat)
+    }
 }
 
 /// What is made before the sentry gives up its privileges.
@@ -139,7 +143,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         local_calls: spec.local_calls,
         boot_nonce: spec.boot_nonce.clone(),
         fault,
-        torture: spec.torture.is_some(),
+        torture: spec.torture,
         unkillable: false,
     })
 }

@@ -43,8 +43,8 @@ pub struct UtsNames {
 pub struct KernelOptions {
     /// The stub may answer calls itself.
     pub local_calls: bool,
-    /// Blocked calls are made again more often than needed, from nothing but their `Progress`.
-    pub torture: bool,
+    /// Seed by which blocked calls are made again, from nothing but their `Progress`, and woken more often than needed.
+    pub torture: Option<u64>,
     /// Proves in the kernel log that this sentry made the run.
     pub boot_nonce: Option<String>,
 }

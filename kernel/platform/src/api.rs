@@ -196,8 +196,8 @@ pub enum Reply {
     /// The system call's raw result (a negated errno in -4095..=-1).
     Return(i64),
     /// The stub carries the call out itself: a call that it would have answered locally, sent to the sentry because local
-    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl).
-    Local,
+    /// answers are off for the thread (memory, futex, membarrier, rseq, arch_prctl). If it declines, this is the answer.
+    Local(Errno),
     /// Make the same system call again at once (its request comes as a new event).
     Again,
     /// Build a signal frame and enter the handler.
@@ -306,6 +306,21 @@ pub trait Thread: Send + Sync {
     fn host_tid(&self) -> i32;
     /// CPU time used by the thread, in nanoseconds (user, system).
     fn cpu_time(&self) -> (u64, u64);
+    /// Whether a thread without an unanswered event sleeps in a host call that is made for the application (a futex).
+    fn waits(&self) -> bool;
+}
+
+/// What the host counts for an address space (proc_pid_stat(5)), the stub's own memory included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Page faults served without reading from a disk.
+    pub minor_faults: u64,
+    /// Page faults that waited for one.
+    pub major_faults: u64,
+    /// Mapped bytes.
+    pub size: u64,
+    /// Pages of 4 KiB in memory.
+    pub resident: u64,
 }
 
 /// A mapping of an address space, one line of the host's `/proc/PID/maps` (proc_pid_maps(5)).
@@ -342,6 +357,11 @@ pub trait AddressSpace: Send + Sync {
     /// # Errors
     /// The host's errno if the process is gone or its files cannot be opened.
     fn mappings(&self) -> Result<Vec<Mapping>, Errno>;
+    /// What the host counts for it.
+    ///
+    /// # Errors
+    /// As `mappings`.
+    fn memory_use(&self) -> Result<MemoryUse, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
 }

@@ -45,6 +45,9 @@ impl ProcFiles for OwnProc {
     fn maps(&self, pid: i32) -> Result<HostFd, Errno> {
         Self::open(pid, "maps", false)
     }
+    fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
+        Self::open(tid, "stat", false)
+    }
 }
 
 #[derive(Default)]

@@ -68,8 +68,8 @@ pub struct BootConfig {
     pub boot_nonce: Option<String>,
     /// A call that lies, for tests of tests.
     pub fault: Option<Fault>,
-    /// Blocked calls are made again more often than needed.
-    pub torture: bool,
+    /// Seed by which blocked calls are made again and woken more often than needed.
+    pub torture: Option<u64>,
     /// Signals without a handler do not touch the command, as process 1 of a pid namespace.
     pub unkillable: bool,
 }

@@ -2,15 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bevor_abi::Errno;
 use bevor_abi::signal::SIGKILL;
-use bevor_core::context::SyscallContext;
+use bevor_core::context::{Action, SyscallContext};
 use bevor_core::error::{SyscallError, SyscallResult};
 use bevor_core::kernel::Syscalls;
 use bevor_core::task::WaitStatus;
-use bevor_platform::SyscallRequest;
+use bevor_platform::{Reply, SyscallRequest};
 
 use crate::strace::Strace;
 use crate::table::{self, Entry, SLOTS};
@@ -30,6 +30,15 @@ pub enum FaultKind {
     EffectSkipped,
 }
 
+/// The kinds as `--fault` names them.
+const KINDS: [(&str, FaultKind); 5] = [
+    ("noop-success", FaultKind::NoopSuccess),
+    ("wrong-errno", FaultKind::WrongErrno),
+    ("drop-flags", FaultKind::DropFlags),
+    ("short-count", FaultKind::ShortCount),
+    ("effect-skipped", FaultKind::EffectSkipped),
+];
+
 /// `--fault=CALL:KIND`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -44,14 +53,7 @@ impl Fault {
     #[must_use]
     pub fn parse(call: &str, kind: &str) -> Option<Self> {
         let nr = bevor_abi::sysno::ALL.iter().find(|(_, name)| *name == call)?.0;
-        let kind = match kind {
-            "noop-success" => FaultKind::NoopSuccess,
-            "wrong-errno" => FaultKind::WrongErrno,
-            "drop-flags" => FaultKind::DropFlags,
-            "short-count" => FaultKind::ShortCount,
-            "effect-skipped" => FaultKind::EffectSkipped,
-            _ => return None,
-        };
+        let kind = KINDS.iter().find(|(name, _)| *name == kind)?.1;
         Some(Self { nr, kind })
     }
 }
@@ -62,6 +64,8 @@ pub struct Dispatcher {
     strace: Option<Strace>,
     fault: Option<Fault>,
     hooked: bool,
+    /// The fault has changed something.
+    took_effect: AtomicBool,
     /// One bit per number: its lack of a handler was logged.
     logged: [AtomicU64; SLOTS / 64],
 }
@@ -129,23 +133,41 @@ impl Dispatcher {
     ) -> SyscallResult {
         let args = &request.args;
         let format = entry.map_or("", |e| e.args).bytes();
-        match kind {
-            FaultKind::NoopSuccess => Ok(0),
-            FaultKind::EffectSkipped => Ok(format.zip(args).find(|(k, _)| *k == b'z').map_or(0, |(_, size)| *size)),
+        let (result, changed) = match kind {
+            FaultKind::NoopSuccess => (Ok(0), true),
+            FaultKind::EffectSkipped => {
+                let size = format.zip(args).find(|(k, _)| *k == b'z').map_or(0, |(_, size)| *size);
+                // Without a size it is the same as the above.
+                (Ok(size), size != 0)
+            }
             FaultKind::DropFlags => {
                 let mut args = *args;
+                let mut changed = false;
                 for (slot, _) in args.iter_mut().zip(format).filter(|(_, k)| *k == b'g') {
-                    *slot = 0;
+                    changed |= std::mem::take(slot) != 0;
                 }
-                self.run(ctx, request.nr, entry, &args)
+                let result = self.run(ctx, request.nr, entry, &args);
+                // A call that the stub makes has its own arguments.
+                let local = matches!(ctx.action, Some(Action::Reply(Reply::Local(_))));
+                (result, changed && !local)
             }
-            FaultKind::ShortCount => self.run(ctx, request.nr, entry, args).map(|n| n.saturating_sub(1)),
-            FaultKind::WrongErrno => self.run(ctx, request.nr, entry, args).map_err(|e| match e {
-                SyscallError::Errno(Errno::EIO, _) => Errno::EPERM.into(),
-                SyscallError::Errno(..) => Errno::EIO.into(),
-                other => other,
-            }),
+            FaultKind::ShortCount => {
+                let result = self.run(ctx, request.nr, entry, args);
+                let changed = matches!(result, Ok(n) if n > 0);
+                (result.map(|n| n.saturating_sub(1)), changed)
+            }
+            FaultKind::WrongErrno => match self.run(ctx, request.nr, entry, args) {
+                Err(SyscallError::Errno(Errno::EIO, _)) => (Err(Errno::EPERM.into()), true),
+                Err(SyscallError::Errno(..)) => (Err(Errno::EIO.into()), true),
+                other => (other, false),
+            },
+        };
+        // Whoever counts which faults are noticed must know which could be.
+        if changed && !self.took_effect.swap(true, Ordering::Relaxed) {
+            let name = KINDS.iter().find(|(_, k)| *k == kind).map_or("?", |(name, _)| name);
+            ctx.task.kernel.klog(&format!("fault {}:{name} took effect", entry.map_or("?", |e| e.name)));
         }
+        result
     }
 }
 

@@ -12,6 +12,7 @@ use bevor_core::num::to_usize;
 use bevor_core::task::Task;
 use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, device_numbers, mount_flags};
 use bevor_fs::proc::{ProcData, ProcFs, ProcTask, SystemFile, TaskFile};
+use bevor_platform::MemoryUse;
 
 /// The machine's name and version, as uname(2) gives them.
 const RELEASE: &str = "6.18.0";
@@ -175,7 +176,8 @@ impl TaskData {
         let _ = writeln!(out, "FDSize:\t{}\nGroups:\t{} ", size.max(64).next_power_of_two(), groups.join(" "));
         let _ = writeln!(out, "Threads:\t{threads}\nSigQ:\t0/63418");
         for (name, set) in [
-            ("SigPnd", task.pending_set()),
+            ("SigPnd", task.pending.lock().set()),
+            ("ShdPnd", task.shared_pending_set()),
             ("SigBlk", task.sigmask()),
             ("SigIgn", ignored),
             ("SigCgt", caught),
@@ -188,7 +190,41 @@ impl TaskData {
             let _ = writeln!(out, "{name}:\t{set:016x}");
         }
         let _ = writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(creds.no_new_privs));
+        let _ = writeln!(out, "Cpus_allowed_list:\t{}", self.cpus_allowed());
         out.into_bytes()
+    }
+
+    /// What the host counts; nothing once the process is gone.
+    fn memory_use(&self) -> MemoryUse {
+        self.0.thread().and_then(|thread| thread.space().memory_use().ok()).unwrap_or_default()
+    }
+
+    /// proc_pid_statm(5), without the split by kind of memory.
+    fn statm(&self) -> Vec<u8> {
+        let memory = self.memory_use();
+        format!("{} {} 0 0 0 0 0\n", memory.size / 4096, memory.resident).into_bytes()
+    }
+
+    /// The CPUs that the thread may use, as in `cpuset(7)`'s list format.
+    fn cpus_allowed(&self) -> String {
+        let mut mask = [0; 128];
+        let host_tid = self.0.thread().map_or(0, |thread| thread.host_tid());
+        let len = bevor_hostcall::host::get_affinity(host_tid, &mut mask).unwrap_or(0);
+        let set = |cpu: usize| mask[..len.min(128)].get(cpu / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0);
+        let mut ranges: Vec<String> = Vec::new();
+        let mut cpu = 0;
+        while cpu < len * 8 {
+            let start = cpu;
+            while set(cpu) {
+                cpu += 1;
+            }
+            match cpu - start {
+                0 => cpu += 1,
+                1 => ranges.push(start.to_string()),
+                _ => ranges.push(format!("{start}-{}", cpu - 1)),
+            }
+        }
+        ranges.join(",")
     }
 
     /// proc_pid_stat(5): fields that the sentry does not know are 0.
@@ -202,8 +238,10 @@ impl TaskData {
         let threads = task.group.threads().len();
         let nice = task.sched.lock().nice;
         let start = ticks(task.start_time.0.saturating_sub(task.kernel.boot_time.0));
+        let MemoryUse { minor_faults, major_faults, size, resident } = self.memory_use();
         let mut out = format!(
-            "{} ({}) {} {ppid} {pgid} {sid} 0 -1 0 0 0 0 0 {} {} 0 0 {} {nice} {threads} 0 {start} 0 0 18446744073709551615",
+            "{} ({}) {} {ppid} {pgid} {sid} 0 -1 0 {minor_faults} 0 {major_faults} 0 {} {} 0 0 {} {nice} {threads} 0 {start} \
+             {size} {resident} 18446744073709551615",
             task.tid(),
             task.comm().escape_ascii(),
             &self.state()[..1],
@@ -328,8 +366,9 @@ impl ProcTask for TaskData {
             TaskFile::UidMap | TaskFile::GidMap => b"         0          0 4294967295\n".to_vec(),
             TaskFile::Limits => self.limits(),
             TaskFile::OomScore | TaskFile::OomScoreAdj => b"0\n".to_vec(),
+            TaskFile::Personality => format!("{:08x}\n", self.0.personality.load(Ordering::Relaxed)).into_bytes(),
             TaskFile::Stat => self.stat(),
-            TaskFile::Statm => b"0 0 0 0 0 0 0\n".to_vec(),
+            TaskFile::Statm => self.statm(),
             TaskFile::Status => self.status(),
             TaskFile::Wchan => b"0".to_vec(),
             TaskFile::Maps => self.maps(false)?,

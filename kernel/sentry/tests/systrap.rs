@@ -76,7 +76,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         local_calls: true,
         boot_nonce: Some("1".into()),
         fault: None,
-        torture: false,
+        torture: None,
         unkillable: false,
     }
 }
@@ -122,7 +122,7 @@ fn nothing_changes_without_local_calls() {
 
 #[test]
 fn nothing_changes_when_sleeping_calls_are_made_again_at_random() {
-    guest_passes(&["-static"], |c| c.torture = true);
+    guest_passes(&["-static"], |c| c.torture = Some(1));
 }
 
 #[test]

@@ -207,7 +207,7 @@ void act_on_reply(struct stop *s, u64 nr)
         case REP_LOCAL:
             result = local_call(s, nr);
             if (result != REGS_REPLACED)
-                s->r->ax = (u64)(result == NOT_LOCAL ? -ENOSYS : result);
+                s->r->ax = (u64)(result == NOT_LOCAL ? ch->result : result);
             return;
         case REP_MMAP:
             s->r->ax = (u64)do_mmap_reply(t);

@@ -140,11 +140,14 @@ void thread_join(struct thread *t)
 	sys(munmap, t->stack, THREAD_STACK);
 }
 
+/* How long another task may take to get where it is awaited, in ns: less than a probe's time limit, more than any busy machine needs. */
+#define PATIENCE 8000000000
+
 void await_sleep(long pid, long tid)
 {
 	char path[64], text[512];
 	snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", pid, tid);
-	for (int i = 0; i < 100000; i++) {
+	for (int64_t end = now_ns() + PATIENCE; now_ns() < end;) {
 		long n = get_file(path, text, sizeof text - 1);
 		if (n < 0) {
 			/* A kernel without this file: long enough for any thread to have come to its blocking call. */
@@ -164,7 +167,7 @@ void await_sleep(long pid, long tid)
 void await_waiters(int32_t *word, int flag, int32_t value, long n)
 {
 	/* Moving waiters to the word they are on wakes none and counts them. */
-	for (int i = 0; i < 200000; i++) {
+	for (int64_t end = now_ns() + PATIENCE; now_ns() < end;) {
 		long found = sys(futex, word, FUTEX_CMP_REQUEUE | flag, 0, INT_MAX, word, value);
 		if (found >= n)
 			return;

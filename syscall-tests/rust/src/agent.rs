@@ -102,7 +102,7 @@ fn emit(event: &Json) {
 }
 
 fn dmesg() -> String {
-    let mut log = vec![0_u8; 4096];
+    let mut log = vec![0_u8; 16384];
     let n = sys!(syslog, READ_ALL, log.as_mut_slice(), log.len()).count();
     log.truncate(n);
     String::from_utf8_lossy(&log).into_owned()

@@ -75,6 +75,19 @@ impl SigInfo {
         info
     }
 
+    /// `si_timerid`.
+    #[must_use]
+    pub fn timer_id(&self) -> i32 {
+        self.get32(16)
+    }
+
+    /// Replaces `si_overrun`.
+    #[must_use]
+    pub fn with_overrun(mut self, overrun: i32) -> Self {
+        self.put32(20, overrun.cast_unsigned());
+        self
+    }
+
     /// Replaces `si_signo` (rt_sigqueueinfo takes the number from its argument).
     #[must_use]
     pub fn with_signo(mut self, signo: i32) -> Self {

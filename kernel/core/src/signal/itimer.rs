@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 
-use bevor_abi::signal::{SIGALRM, SIGPROF, SIGVTALRM};
+use bevor_abi::signal::{SI_TIMER, SIGALRM, SIGPROF, SIGVTALRM, bit};
 use parking_lot::Mutex;
 
 use super::info::SigInfo;
@@ -53,7 +53,20 @@ struct TimerState {
     expires: Option<u64>,
     interval: u64,
     scheduled: Option<TimerId>,
+    /// Expiries that no signal has told of yet.
+    expired: u64,
+    /// Expiries beyond the one that the last signal told of.
     overrun: u64,
+}
+
+impl TimerState {
+    /// Counts the expiries up to `now`, and goes on to the next one.
+    fn advance(&mut self, now: u64) {
+        let Some(at) = self.expires.filter(|at| *at <= now) else { return };
+        let count = (now - at).checked_div(self.interval).unwrap_or(0).saturating_add(1);
+        self.expired = self.expired.saturating_add(count);
+        self.expires = (self.interval != 0).then(|| at.saturating_add(count.saturating_mul(self.interval)));
+    }
 }
 
 /// One timer.
@@ -112,6 +125,15 @@ impl IntervalTimer {
         old
     }
 
+    /// As `set`, but for the time `at` (0 disarms) of a clock that shows `clock_now`; times that have passed count as expiries.
+    pub fn set_absolute(&self, at: u64, clock_now: u64, interval: u64) -> (u64, u64) {
+        let old = self.get();
+        let Some(group) = self.group.upgrade() else { return old };
+        let expires = |now: u64| now.saturating_add(at).saturating_sub(clock_now);
+        self.arm((at != 0).then(|| expires(self.clock.now(&self.kernel, &group))), interval);
+        old
+    }
+
     /// Arms for an absolute time of the timer's clock, 0 or `None` disarms.
     pub fn arm(&self, expires: Option<u64>, interval: u64) {
         let mut state = self.state.lock();
@@ -120,7 +142,7 @@ impl IntervalTimer {
         }
         state.expires = expires;
         state.interval = interval;
-        state.overrun = 0;
+        (state.expired, state.overrun) = (0, 0);
         self.schedule(&mut state);
     }
 
@@ -128,6 +150,25 @@ impl IntervalTimer {
     #[must_use]
     pub fn overrun(&self) -> u64 {
         self.state.lock().overrun
+    }
+
+    /// Its signal was taken: the expiries beyond the one that it tells of.
+    fn taken(&self, group: &ThreadGroup) -> u64 {
+        let now = self.clock.now(&self.kernel, group);
+        let mut state = self.state.lock();
+        state.advance(now);
+        state.overrun = std::mem::take(&mut state.expired).saturating_sub(1);
+        state.overrun
+    }
+
+    /// Whether a signal like this timer's is pending where this timer sends it.
+    fn is_pending(&self, group: &ThreadGroup) -> bool {
+        let pending = |info: &SigInfo, set: u64| set & bit(info.signo()) != 0;
+        match &self.target {
+            TimerTarget::None => false,
+            TimerTarget::Process(info) => pending(info, group.signals.lock().shared.set()),
+            TimerTarget::Thread(info, task) => task.upgrade().is_some_and(|task| pending(info, task.pending.lock().set())),
+        }
     }
 
     fn schedule(&self, state: &mut TimerState) {
@@ -158,18 +199,24 @@ impl Runnable for IntervalTimer {
     fn run(self: Arc<Self>) {
         let Some(group) = self.group.upgrade() else { return };
         let now = self.clock.now(&self.kernel, &group);
+        let pending = self.is_pending(&group);
         {
             let mut state = self.state.lock();
             state.scheduled = None;
             match state.expires {
                 None => return,
                 Some(at) if at > now => return self.schedule(&mut state),
-                Some(at) => {
-                    state.overrun = (now - at).checked_div(state.interval).unwrap_or(0);
-                    let skipped = state.overrun.saturating_add(1).saturating_mul(state.interval);
-                    state.expires = (state.interval != 0).then(|| at.saturating_add(skipped));
-                    self.schedule(&mut state);
-                }
+                Some(_) => {}
+            }
+            let told = pending && state.expired > 0;
+            if !told {
+                // The last signal was taken, or dropped before anybody did.
+                state.expired = 0;
+            }
+            state.advance(now);
+            self.schedule(&mut state);
+            if told {
+                return;
             }
         }
         // A full queue drops the expiry, as an unread one would.
@@ -178,6 +225,20 @@ impl Runnable for IntervalTimer {
             TimerTarget::Process(info) => group.send_signal(*info),
             TimerTarget::Thread(info, task) => task.upgrade().map_or(Ok(()), |task| task.send_signal(*info)),
         };
+    }
+}
+
+impl Task {
+    /// What a signal of a POSIX timer says when it is taken: how many expiries it also stands for.
+    pub(super) fn with_overrun(&self, info: SigInfo) -> SigInfo {
+        if info.code() != SI_TIMER {
+            return info;
+        }
+        let timer = self.group.itimers.lock().posix.get(&info.timer_id()).cloned();
+        match timer {
+            None => info,
+            Some(timer) => info.with_overrun(i32::try_from(timer.taken(&self.group)).unwrap_or(i32::MAX)),
+        }
     }
 }
 

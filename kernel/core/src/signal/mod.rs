@@ -213,7 +213,13 @@ impl Task {
         if info.is_some() {
             self.publish_pending_all();
         }
-        info
+        info.map(|info| self.with_overrun(info))
+    }
+
+    /// Signals pending for the process as a whole.
+    #[must_use]
+    pub fn shared_pending_set(&self) -> u64 {
+        self.group.signals.lock().shared.set()
     }
 
     fn publish_pending_all(&self) {

@@ -179,6 +179,8 @@ pub struct GroupTimes {
     pub dead: CpuTime,
     /// Of children that were waited for.
     pub children: CpuTime,
+    /// The most pages of memory that anybody who asked has seen in use.
+    pub peak_resident: u64,
 }
 
 /// One process.
@@ -279,8 +281,8 @@ pub struct Task {
     pub(crate) stopped: AtomicBool,
     pub(crate) started: AtomicBool,
     pub(crate) last_frame: AtomicI32,
-    /// CPU time when somebody last asked whether the task runs.
-    pub(crate) seen_cpu_time: AtomicU64,
+    /// Calls that were about to sleep, as torture mode counts them.
+    pub(crate) slept: AtomicU32,
     pub(crate) resume: Mutex<run::Resume>,
     pub(crate) thread: Mutex<Option<Arc<dyn Thread>>>,
     /// The mask to go back to after sigsuspend(2) and its kin.
@@ -344,7 +346,7 @@ impl Task {
             stopped: AtomicBool::new(false),
             started: AtomicBool::new(false),
             last_frame: AtomicI32::new(0),
-            seen_cpu_time: AtomicU64::new(u64::MAX),
+            slept: AtomicU32::new(0),
             resume: Mutex::new(run::Resume::None),
             thread: Mutex::new(None),
             saved_mask: Mutex::new(None),

@@ -33,8 +33,42 @@ pub(crate) const WORK_SIGNAL: u32 = 1;
 /// Work bit: the host thread is gone.
 pub(crate) const WORK_GONE: u32 = 2;
 
-/// How often torture mode repeats a call that is about to sleep.
-const TORTURE_RUNS: u32 = 3;
+/// What torture mode does with a call that is about to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Torment {
+    /// Lets it sleep, from now on.
+    None,
+    /// Drops its registrations and makes it again.
+    Again,
+    /// Lets it sleep and wakes it at once, for nothing.
+    Wake,
+}
+
+/// What is in store for one call: two bits a time that it is about to sleep, so that none is kept awake for ever.
+#[derive(Clone, Copy, Debug)]
+struct Fate(u64);
+
+impl Fate {
+    /// Of the `n`th sleeping call of thread `tid`: the same for the same seed, whatever other threads do.
+    fn new(seed: u64, tid: i32, n: u32) -> Self {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        let word = (u64::from(tid.cast_unsigned()) << 32 | u64::from(n)).wrapping_add(1);
+        let mut z = seed.wrapping_add(word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(z ^ (z >> 31))
+    }
+
+    fn next(&mut self) -> Torment {
+        let bits = self.0 & 3;
+        self.0 = if bits == 0 { 0 } else { self.0 >> 2 };
+        match bits {
+            0 => Torment::None,
+            1 => Torment::Again,
+            _ => Torment::Wake,
+        }
+    }
+}
 
 /// A call that sleeps.
 pub struct Call {
@@ -44,11 +78,16 @@ pub struct Call {
     sleep: Sleep,
     tokens: SmallVec<[WaitToken; 2]>,
     timer: Option<TimerId>,
+    /// Torture mode's plan for it, once it has been about to sleep.
+    fate: Option<Fate>,
+    /// It is woken as soon as it sleeps.
+    wake: bool,
 }
 
 impl Call {
     fn new(request: SyscallRequest, progress: Progress) -> Self {
-        Self { request, progress, first: true, sleep: Sleep::default(), tokens: SmallVec::new(), timer: None }
+        let (sleep, tokens) = (Sleep::default(), SmallVec::new());
+        Self { request, progress, first: true, sleep, tokens, timer: None, fate: None, wake: false }
     }
 }
 
@@ -231,17 +270,12 @@ impl Task {
         if sleep.killable { self.work.load(SeqCst) & WORK_GONE != 0 || self.is_dying() } else { self.has_work() }
     }
 
-    /// Whether the task runs, as /proc shows it. One in application code may wait for a host futex: it counts as running if its
-    /// process has used CPU time since the last question.
+    /// Whether the task runs, as /proc shows it. One in application code may wait for a host futex, which only the host knows.
     #[must_use]
     pub fn is_running(&self) -> bool {
         match self.state.load(SeqCst) {
             RUNNING | NOTIFIED | READY => true,
-            GUEST => {
-                let time = self.cpu_time();
-                let now = time.user.saturating_add(time.system);
-                self.seen_cpu_time.swap(now, SeqCst) != now
-            }
+            GUEST => !self.thread().is_some_and(|thread| thread.waits()),
             _ => false,
         }
     }
@@ -257,7 +291,6 @@ impl Task {
 
     /// Runs a call until it is done or sleeps.
     fn call(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call, mut wakeup: Wakeup) {
-        let mut torture = if self.kernel.options.torture { TORTURE_RUNS } else { 0 };
         loop {
             let mut ctx = SyscallContext::new(self, thread, &self.kernel.timers, &mut call.progress, wakeup);
             let result = self.kernel.syscalls.call(&mut ctx, &call.request, call.first);
@@ -282,8 +315,7 @@ impl Task {
                 }
                 Err(SyscallError::Block) => {}
             }
-            if torture > 0 {
-                torture -= 1;
+            if self.torment(&mut call) == Torment::Again {
                 call.tokens.clear();
                 call.sleep = Sleep::default();
                 wakeup = self.wakeup(&sleep);
@@ -309,6 +341,17 @@ impl Task {
         }
     }
 
+    fn torment(&self, call: &mut Call) -> Torment {
+        let Some(seed) = self.kernel.options.torture else { return Torment::None };
+        if call.wake {
+            return Torment::Wake;
+        }
+        let fate = call.fate.get_or_insert_with(|| Fate::new(seed, self.tid(), self.slept.fetch_add(1, SeqCst)));
+        let torment = fate.next();
+        call.wake = torment == Torment::Wake;
+        torment
+    }
+
     /// The task as a waiter.
     #[must_use]
     pub fn waiter(self: &Arc<Self>) -> Arc<dyn Waiter> {
@@ -319,7 +362,12 @@ impl Task {
     fn sleep_in_call(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call) -> Option<(Call, Wakeup)> {
         thread.park();
         call.timer = call.sleep.deadline.map(|at| self.kernel.timers.schedule(at, PollEvents::IN, self.waiter()));
-        match self.sleep(Resume::Call(Box::new(call))) {
+        let wake = std::mem::take(&mut call.wake);
+        let kept = self.sleep(Resume::Call(Box::new(call)));
+        if wake && kept.is_none() {
+            self.notify(PollEvents::IN);
+        }
+        match kept {
             Some(Resume::Call(mut call)) => {
                 if let Some(timer) = call.timer.take() {
                     self.kernel.timers.cancel(timer);
@@ -443,5 +491,30 @@ impl Task {
             RUNNING | SLEEPING => self.notify(PollEvents::IN),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fates(seed: u64, tid: i32) -> Vec<Vec<Torment>> {
+        (0..1000)
+            .map(|n| {
+                let mut fate = Fate::new(seed, tid, n);
+                std::iter::from_fn(|| Some(fate.next()).filter(|t| *t != Torment::None)).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn torture_repeats_by_its_seed_and_lets_every_call_sleep_in_the_end() {
+        let first = fates(1, 7);
+        assert_eq!(first, fates(1, 7));
+        assert_ne!(first, fates(2, 7));
+        assert_ne!(first, fates(1, 8));
+        assert!(first.iter().all(|f| f.len() <= 32));
+        let count = |wanted: Torment| first.iter().flatten().filter(|t| **t == wanted).count();
+        assert!(first.iter().any(Vec::is_empty) && count(Torment::Again) > 500 && count(Torment::Wake) > 500);
     }
 }

@@ -1,7 +1,7 @@
 //! Inodes: the wrapper that all files share and the trait that a file system implements.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
@@ -180,6 +180,8 @@ pub struct Inode {
     pub(super) dir_lock: Mutex<()>,
     /// > 0: opened for writing that often; < 0: being executed, writing denied.
     writers: AtomicI32,
+    /// O_TMPFILE without O_EXCL made it: it may get its first name.
+    nameable: AtomicBool,
     locks: OnceLock<Box<InodeLocks>>,
     fifo: OnceLock<Arc<Pipe>>,
     /// The socket bound to a socket inode.
@@ -200,10 +202,19 @@ impl Inode {
             ops,
             dir_lock: Mutex::new(()),
             writers: AtomicI32::new(0),
+            nameable: AtomicBool::new(false),
             locks: OnceLock::new(),
             fifo: OnceLock::new(),
             socket: OnceLock::new(),
         })
+    }
+
+    pub(super) fn set_nameable(&self) {
+        self.nameable.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_nameable(&self) -> bool {
+        self.nameable.load(Ordering::Relaxed)
     }
 
     /// Inode number.

@@ -47,6 +47,8 @@ pub struct Vfs {
     devices: RwLock<FxHashMap<(FileKind, u64), DeviceOpen>>,
     anon: Arc<Mount>,
     anon_sb: Arc<SuperBlock>,
+    pipe_sb: Arc<SuperBlock>,
+    socket_sb: Arc<SuperBlock>,
     /// What mapped host files are in the sandbox, by host device and inode.
     mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
     /// Abstract AF_UNIX names.
@@ -94,6 +96,8 @@ impl Vfs {
             devices: RwLock::default(),
             anon: Mount::detached(0, Dentry::new_root(root, b""), "none", 0),
             anon_sb,
+            pipe_sb: Arc::new(SuperBlock::new(makedev(0, 14), "pipefs", 0x5049_5045)),
+            socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
             abstract_names: Mutex::default(),
         })
@@ -162,7 +166,12 @@ impl Vfs {
     #[must_use]
     pub fn anon_file(&self, name: &str, mode: u32, ops: Arc<dyn FileOps>, flags: u32, owner: (u32, u32)) -> Arc<File> {
         let ino = self.next_ino();
-        let inode = Inode::new(Arc::clone(&self.anon_sb), ino, mode, owner.0, owner.1, Box::new(AnonInode { time: self.now() }));
+        let sb = match FileKind::from_mode(mode) {
+            Some(FileKind::Fifo) => &self.pipe_sb,
+            Some(FileKind::Socket) => &self.socket_sb,
+            _ => &self.anon_sb,
+        };
+        let inode = Inode::new(Arc::clone(sb), ino, mode, owner.0, owner.1, Box::new(AnonInode { time: self.now() }));
         self.anon_file_of(&name.replace("{}", &ino.to_string()), inode, ops, flags)
     }
 

@@ -287,6 +287,9 @@ impl FsContext {
         inode.permission(&caller, may::WRITE | may::EXEC)?;
         let node = self.new_node(inode, FileKind::Regular, request.mode, caller, 0);
         let made = inode.ops().tmpfile(inode, &node)?;
+        if request.flags & o::EXCL == 0 {
+            made.set_nameable();
+        }
         let name = format!("#{}", made.ino());
         let dentry = dir.dentry.new_child(name.as_bytes(), made);
         dentry.set_unlinked();
@@ -394,6 +397,9 @@ impl FsContext {
         }
         if inode.is_dir() {
             return Err(Errno::EPERM);
+        }
+        if source.dentry.is_unlinked() && !inode.is_nameable() && inode.attr()?.nlink == 0 {
+            return Err(Errno::ENOENT);
         }
         dir.inode().ops().link(dir.inode(), &parent.name, inode)?;
         dir.insert(&parent.name, Arc::clone(inode));

@@ -8,6 +8,7 @@ mod channel;
 mod clone;
 pub mod filter;
 mod gate;
+mod host_stat;
 mod patch;
 mod pool;
 mod replies;

@@ -43,6 +43,11 @@ pub trait ProcFiles: Send + Sync {
     /// # Errors
     /// The host's errno.
     fn maps(&self, pid: i32) -> Result<HostFd, Errno>;
+    /// `/proc/TID/stat`.
+    ///
+    /// # Errors
+    /// The host's errno.
+    fn stat(&self, tid: i32) -> Result<HostFd, Errno>;
 }
 
 /// An area of trampolines in an address space.

@@ -10,10 +10,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::channel::Channel;
 use super::gate::Gate;
+use super::host_stat::HostStat;
 use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
-use crate::api::{AddressSpace, Mapping};
+use crate::api::{AddressSpace, Mapping, MemoryUse};
 
 /// Channels in a slab, as an index.
 const CHANNELS: usize = 16;
@@ -171,6 +172,15 @@ impl Space {
         })
     }
 
+    /// What the host says of its thread `tid`.
+    pub(crate) fn host_stat(&self, tid: i32) -> Result<HostStat, Errno> {
+        let files = self.files.get().ok_or(Errno::ENOSYS)?;
+        if !self.alive.load(Ordering::Acquire) {
+            return Err(Errno::ESRCH);
+        }
+        HostStat::read(files.as_ref(), tid)
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.pid.load(Ordering::Acquire)
     }
@@ -266,6 +276,10 @@ impl AddressSpace for Space {
             return Err(Errno::ESRCH);
         }
         self.patches.lock().mappings(self.pid(), files)
+    }
+
+    fn memory_use(&self) -> Result<MemoryUse, Errno> {
+        self.host_stat(self.pid()).map(|stat| stat.memory)
     }
 
     fn brk_range(&self) -> (u64, u64) {

@@ -411,7 +411,7 @@ impl Thread for SysThread {
             Reply::Return(value) => self.finish(l::REP_RETURN, value),
             Reply::Continue => self.finish(l::REP_CONTINUE, 0),
             Reply::Again => self.finish(l::REP_AGAIN, 0),
-            Reply::Local => self.finish(l::REP_LOCAL, 0),
+            Reply::Local(declined) => self.finish(l::REP_LOCAL, declined.to_result()),
             Reply::Signal(frame) => self.reply_signal(&frame),
             Reply::Mmap(op) => self.reply_mmap(*op),
             Reply::Clone(op, owner) => {
@@ -542,5 +542,17 @@ impl Thread for SysThread {
         }
         let (user, total) = sys::process_cpu_time(self.space.pid());
         (user, total.saturating_sub(user))
+    }
+
+    fn waits(&self) -> bool {
+        // Between an answer and the next request a stub sleeps only for the application.
+        let answered = || {
+            let phase = self.state.lock().phase;
+            let seq = self.seq.load(Ordering::Relaxed);
+            (phase == Phase::Running && self.channel.request_seq() == seq).then_some(seq)
+        };
+        let before = answered();
+        let asleep = before.is_some() && self.space.host_stat(self.known_tid()).is_ok_and(|stat| stat.state == b'S');
+        asleep && answered() == before
     }
 }

@@ -6,12 +6,12 @@ use bevor_core::context::{Action, SyscallContext};
 use bevor_core::error::SyscallResult;
 use bevor_platform::Reply;
 
-/// Has the stub carry the call out; `declined` is the answer if it has already been asked.
+/// Has the stub carry the call out; `declined` is the answer if it will not, or has already been asked.
 fn stub(ctx: &mut SyscallContext<'_>, declined: Errno) -> SyscallResult {
     if ctx.task.kernel.options.local_calls {
         return Err(declined.into());
     }
-    Err(ctx.act(Action::Reply(Reply::Local)))
+    Err(ctx.act(Action::Reply(Reply::Local(declined))))
 }
 
 macro_rules! local {

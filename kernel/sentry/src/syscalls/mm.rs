@@ -31,7 +31,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         if ctx.task.kernel.options.local_calls {
             return Err(Errno::EINVAL.into());
         }
-        return Err(ctx.act(Action::Reply(Reply::Local)));
+        return Err(ctx.act(Action::Reply(Reply::Local(Errno::EINVAL))));
     }
     let file = ctx.file(fd)?;
     let shared = match flags & MAP_TYPE {

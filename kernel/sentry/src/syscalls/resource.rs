@@ -80,7 +80,16 @@ pub fn getrusage(ctx: &mut SyscallContext<'_>, who: i32, out: UserAddr) -> Sysca
         1 => ctx.task.cpu_time(),
         _ => return Err(Errno::EINVAL.into()),
     };
-    ctx.copy_out_value(out, &rusage(time))?;
+    let mut usage = rusage(time);
+    if who != -1 {
+        let memory = ctx.thread.space().memory_use().unwrap_or_default();
+        let mut times = ctx.task.group.times.lock();
+        times.peak_resident = times.peak_resident.max(memory.resident);
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        usage.maxrss = signed(times.peak_resident.saturating_mul(4));
+        (usage.minflt, usage.majflt) = (signed(memory.minor_faults), signed(memory.major_faults));
+    }
+    ctx.copy_out_value(out, &usage)?;
     Ok(0)
 }
 

@@ -276,12 +276,11 @@ pub fn timer_settime(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, new: Use
     let timer = posix_timer(ctx, id)?;
     let [interval, value]: [[i64; 2]; 2] = ctx.copy_in_value(new)?;
     let (interval, value) = (timespec_nanos(interval)?, timespec_nanos(value)?);
-    let after = if flags & TIMER_ABSTIME != 0 && value != 0 {
-        value.saturating_sub(read_clock(ctx, timer.clock_id())?).max(1)
+    let (left, period) = if flags & TIMER_ABSTIME == 0 {
+        timer.set(value, interval)
     } else {
-        value
+        timer.set_absolute(value, read_clock(ctx, timer.clock_id())?, interval)
     };
-    let (left, period) = timer.set(after, interval);
     if !old.is_null() {
         ctx.copy_out_value(old, &[parts(period, 1), parts(left, 1)])?;
     }

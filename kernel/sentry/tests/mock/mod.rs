@@ -94,6 +94,9 @@ impl AddressSpace for MockSpace {
     fn mappings(&self) -> Result<Vec<bevor_platform::Mapping>, Errno> {
         Ok(Vec::new())
     }
+    fn memory_use(&self) -> Result<bevor_platform::MemoryUse, Errno> {
+        Ok(bevor_platform::MemoryUse::default())
+    }
     fn brk_range(&self) -> (u64, u64) {
         (0, 0)
     }
@@ -174,6 +177,9 @@ impl Thread for MockThread {
     }
     fn cpu_time(&self) -> (u64, u64) {
         (0, 0)
+    }
+    fn waits(&self) -> bool {
+        false
     }
 }
 
@@ -329,7 +335,7 @@ impl World {
         let platform = Arc::new(MockPlatform::default());
         let timers = Arc::new(ManualTimers::default());
         let dyn_timers = Arc::clone(&timers) as Arc<dyn Timers>;
-        let options = KernelOptions { local_calls: true, torture, boot_nonce: Some("42".into()) };
+        let options = KernelOptions { local_calls: true, torture: torture.then_some(1), boot_nonce: Some("42".into()) };
         let kernel = Kernel::new(
             Arc::clone(&platform) as Arc<dyn Platform>,
             Arc::clone(&dyn_timers),

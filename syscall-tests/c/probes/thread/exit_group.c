@@ -37,8 +37,9 @@ PROBE("thread/exit_group", "from_thread", "from_leader")
 	long pid = spawn(by_thread, NULL);
 	int status = 0;
 	long r = sys(wait4, pid, &status, 0, NULL);
-	observe("from_thread", "wait4", ret_pid(r), ARGS(), STATE(f_hex("status", (uint64_t)status), f_errno("gone", err_of(sys(kill, pid, 0)))));
+	observe("from_thread", "exit_group", ret_int(0), ARGS(),
+		STATE(f_bool("reaped", r == pid), f_hex("status", (uint64_t)status), f_errno("gone", err_of(sys(kill, pid, 0)))));
 	pid = spawn(leader_first, NULL);
 	r = sys(wait4, pid, &status, 0, NULL);
-	observe("from_leader", "wait4", ret_pid(r), ARGS(), STATE(f_hex("status", (uint64_t)status)));
+	observe("from_leader", "exit_group", ret_int(0), ARGS(f_int("status", 9)), STATE(f_bool("reaped", r == pid), f_hex("status", (uint64_t)status)));
 }

@@ -13,6 +13,12 @@ pub(super) const PROBES: &[Probe] = &[
     probe("dir/link", &["link", "exists", "directory", "symlink", "follow", "missing"], link),
     probe("dir/symlink", &["create", "read", "short", "not_link", "zero", "exists", "dangling"], symlink),
     probe("dir/getdents", &["entries", "end", "rewound", "small", "file", "unlinked_seen"], getdents),
+    probe(
+        "dir/mknod",
+        &["fifo", "regular", "untyped", "socket", "umask", "exists", "directory", "bad_type", "missing", "denied"],
+        mknod,
+    ),
+    probe("dir/getdents_old", &["entries", "types", "end", "small", "file", "ebadf"], getdents_old),
     probe("dir/chdir", &["chdir", "fchdir", "file", "range", "removed", "efault"], chdir),
 ];
 
@@ -231,4 +237,65 @@ fn chdir() {
     let mut path = [0_u8; 4096];
     obs("removed", sys!(getcwd, &mut path, 4096)).state("create", errno(sys!(mkdir, c"x", 0o755).errno()));
     obs("efault", sys!(chdir, NOWHERE));
+}
+
+fn mknod() {
+    sys!(umask, 0).must();
+    let mode = |name| hex(lstat(name).st_mode);
+    let r = sys!(mknod, c"fifo", libc::S_IFIFO | 0o640, 0);
+    obs("fifo", r).arg("mode", hex(libc::S_IFIFO | 0o640)).state("mode", mode(c"fifo"));
+    let r = sys!(mknod, c"regular", libc::S_IFREG | 0o4711, 0);
+    obs("regular", r).arg("mode", hex(libc::S_IFREG | 0o4711)).state("mode", mode(c"regular"));
+    let r = sys!(mknod, c"untyped", 0o600, 0);
+    obs("untyped", r).arg("mode", hex(0o600)).state("mode", mode(c"untyped"));
+    let r = sys!(mknod, c"socket", libc::S_IFSOCK | 0o755, 0);
+    obs("socket", r).arg("mode", hex(libc::S_IFSOCK | 0o755)).state("mode", mode(c"socket"));
+    sys!(umask, 0o077).must();
+    let r = sys!(mknod, c"masked", libc::S_IFIFO | 0o666, 0);
+    obs("umask", r).arg("mode", hex(libc::S_IFIFO | 0o666)).state("mode", mode(c"masked"));
+    obs("exists", sys!(mknod, c"fifo", libc::S_IFREG | 0o600, 0)).state("mode", mode(c"fifo"));
+    obs("directory", sys!(mknod, c"d", libc::S_IFDIR | 0o755, 0)).state("made", errno(lstat_errno(c"d")));
+    obs("bad_type", sys!(mknod, c"b", 0o030_600, 0)).arg("mode", hex(0o030_600)).state("made", errno(lstat_errno(c"b")));
+    obs("missing", sys!(mknod, c"no/fifo", libc::S_IFIFO | 0o600, 0));
+    sys!(chmod, c".", 0o755).must();
+    let page = shared();
+    in_child(|| {
+        sys!(setresuid, 1000, 1000, 1000).must();
+        store(page, 0, sys!(mknod, c"theirs", libc::S_IFIFO | 0o600, 0).raw);
+        0
+    });
+    obs("denied", answer("mknod", load(page, 0))).state("made", errno(lstat_errno(c"theirs")));
+}
+
+/// Names and types of getdents's records: inode, offset, length, name, NUL, and the type in the last byte.
+fn old_records(data: &[u8]) -> Vec<(Vec<u8>, u8)> {
+    let mut out = Vec::new();
+    let mut rest = data;
+    while rest.len() > 18 {
+        let len = usize::from(u16::from_ne_bytes([rest[16], rest[17]])).clamp(19, rest.len());
+        let name = rest[18..len].split(|b| *b == 0).next().unwrap_or_default().to_vec();
+        out.push((name, rest[len - 1]));
+        rest = &rest[len..];
+    }
+    out.sort();
+    out
+}
+
+fn getdents_old() {
+    sys!(mkdir, c"d", 0o755).must();
+    put(c"d/file", b"x");
+    sys!(mkdir, c"d/sub", 0o755).must();
+    sys!(symlink, c"file", c"d/link").must();
+    let d = open(c"d", O_RDONLY | O_DIRECTORY);
+    let mut data = vec![0_u8; 1024];
+    let r = sys!(getdents, d, data.as_mut_slice(), 1024);
+    let records = old_records(&data[..r.count().min(1024)]);
+    obs("entries", r).arg("count", int(1024)).state("names", list(records.iter().map(|(name, _)| text(name))));
+    obs("types", answer("getdents", 0)).state("types", list(records.iter().map(|(_, kind)| uint(*kind))));
+    obs("end", sys!(getdents, d, data.as_mut_slice(), 1024));
+    sys!(lseek, d, 0, libc::SEEK_SET).must();
+    obs("small", sys!(getdents, d, data.as_mut_slice(), 10)).arg("count", int(10));
+    let f = open(c"d/file", O_RDONLY);
+    obs("file", sys!(getdents, f, data.as_mut_slice(), 1024));
+    obs("ebadf", sys!(getdents, 4000, data.as_mut_slice(), 1024));
 }

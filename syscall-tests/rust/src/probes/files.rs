@@ -13,6 +13,17 @@ pub(super) const PROBES: &[Probe] = &[
     probe("procfs/fd", &["entries", "after_close", "open_again", "missing"], fd_dir),
     probe("procfs/maps", &["mapping", "file", "stack", "unmapped"], maps),
     probe("procfs/text", &["cmdline", "comm", "stat", "status", "statm", "missing"], texts),
+    probe("stat/statfs", &["tmp", "same", "dev", "proc", "pipe", "missing", "below_file", "ebadf", "efault"], statfs),
+    probe(
+        "stat/old_times",
+        &["utime", "utime_now", "utimes", "bad_usec", "futimesat", "futimesat_fd", "missing", "missing_utimes", "ebadf"],
+        old_times,
+    ),
+    probe(
+        "misc/flush",
+        &["sync", "syncfs", "range", "bad_flags", "range_pipe", "advise", "bad_advice", "advise_pipe", "syncfs_ebadf"],
+        flush,
+    ),
     probe("procfs/other", &["child", "gone", "self_is_pid", "thread_self", "task"], other),
 ];
 
@@ -235,4 +246,76 @@ fn other() {
     let (r, to) = link(c"/proc/thread-self");
     obs("thread_self", r).ret(yes(r.raw > 0)).state("same", yes(to == format!("{0}/task/{0}", getpid())));
     obs("task", answer("newfstatat", -lstat_errno(&cstring(format!("/proc/self/task/{}", getpid())))));
+}
+
+fn statfs() {
+    let mut s = libc::statfs::zero();
+    let r = sys!(statfs, c".", &mut s);
+    obs("tmp", r)
+        .state("type", hex(s.f_type))
+        .state("block", int(s.f_bsize))
+        .state("name_length", int(s.f_namelen))
+        .state("ordered", yes(s.f_bavail <= s.f_bfree && s.f_bfree <= s.f_blocks));
+    let d = open(c".", O_RDONLY);
+    let mut f = libc::statfs::zero();
+    let r = sys!(fstatfs, d, &mut f);
+    obs("same", r).state("type", yes(s.f_type == f.f_type)).state("name_length", int(f.f_namelen)).state("block", int(f.f_bsize));
+    let kind = |path| {
+        let mut s = libc::statfs::zero();
+        (sys!(statfs, path, &mut s), s)
+    };
+    let (r, s) = kind(c"/dev/null");
+    obs("dev", r).state("name_length", int(s.f_namelen));
+    let (r, s) = kind(c"/proc/self");
+    obs("proc", r).state("type", hex(s.f_type)).state("blocks", uint(s.f_blocks));
+    let mut s = libc::statfs::zero();
+    let r = sys!(fstatfs, pipe(0)[0], &mut s);
+    obs("pipe", r).state("type", hex(s.f_type));
+    obs("missing", kind(c"missing").0);
+    put(c"f", b"x");
+    obs("below_file", kind(c"f/x").0);
+    obs("ebadf", sys!(fstatfs, 4000, &mut s));
+    obs("efault", sys!(statfs, c".", NOWHERE));
+}
+
+fn old_times() {
+    put(c"f", b"x");
+    let times = || {
+        let st = lstat(c"f");
+        list([int(st.st_atime), int(st.st_atime_nsec), int(st.st_mtime), int(st.st_mtime_nsec)])
+    };
+    let r = sys!(utime, c"f", &[1_000_000_001_i64, 1_000_000_002]);
+    obs("utime", r).state("times", times());
+    let before = clock_ns(libc::CLOCK_REALTIME) / 1_000_000_000;
+    let r = sys!(utime, c"f", 0);
+    let st = lstat(c"f");
+    obs("utime_now", r).state("atime", dur(st.st_atime - before, -1, 10)).state("mtime", dur(st.st_mtime - before, -1, 10));
+    let r = sys!(utimes, c"f", &[1_000_000_003_i64, 4, 1_000_000_005, 6]);
+    obs("utimes", r).state("times", times());
+    let r = sys!(utimes, c"f", &[7_i64, 1_000_000, 7, 0]);
+    obs("bad_usec", r).arg("usec", int(1_000_000)).state("times", times());
+    let r = sys!(futimesat, AT_FDCWD, c"f", &[1_000_000_007_i64, 8, 1_000_000_009, 10]);
+    obs("futimesat", r).state("times", times());
+    let f = open(c"f", O_RDONLY);
+    let r = sys!(futimesat, f, 0, &[1_000_000_011_i64, 12, 1_000_000_013, 14]);
+    obs("futimesat_fd", r).state("times", times());
+    obs("missing", sys!(utime, c"missing", 0));
+    obs("missing_utimes", sys!(utimes, c"missing", 0));
+    obs("ebadf", sys!(futimesat, 4000, c"f", 0));
+}
+
+fn flush() {
+    put(c"f", b"some data");
+    let f = open(c"f", O_RDWR);
+    let p = pipe(0);
+    obs("sync", sys!(sync));
+    obs("syncfs", sys!(syncfs, f)).state("data", bytes(get(c"f")));
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE;
+    obs("range", sys!(sync_file_range, f, 0, 4, flags)).arg("flags", hex(flags)).state("data", bytes(get(c"f")));
+    obs("bad_flags", sys!(sync_file_range, f, 0, 4, 64)).arg("flags", hex(64));
+    obs("range_pipe", sys!(sync_file_range, p[1], 0, 4, 0));
+    obs("advise", sys!(fadvise64, f, 0, 0, libc::POSIX_FADV_DONTNEED)).state("data", bytes(get(c"f")));
+    obs("bad_advice", sys!(fadvise64, f, 0, 0, 99)).arg("advice", int(99));
+    obs("advise_pipe", sys!(fadvise64, p[0], 0, 0, libc::POSIX_FADV_NORMAL));
+    obs("syncfs_ebadf", sys!(syncfs, 4000));
 }

@@ -6,6 +6,7 @@ mod fcntl;
 mod files;
 mod pipe;
 mod poll;
+mod privileges;
 mod process;
 mod signal;
 mod system;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Probe> {
         files::PROBES,
         pipe::PROBES,
         poll::PROBES,
+        privileges::PROBES,
         process::PROBES,
         signal::PROBES,
         system::PROBES,

@@ -13,6 +13,7 @@ pub(super) const PROBES: &[Probe] = &[
     probe("wait/autoreap", &["ignored", "nocldwait"], autoreap),
     probe("wait/orphan", &["adopted"], orphan),
     probe("wait/pidfd", &["open", "not_ready", "ready", "wait", "send_signal", "missing"], pidfd),
+    probe("process/pidfd_getfd", &["copy", "shared", "bad_target", "bad_flags", "not_pidfd", "ebadf", "ended"], pidfd_getfd),
     probe("session/setsid", &["leader", "again", "child"], setsid),
     probe("session/setpgid", &["own", "child", "foreign_group", "after_exec", "missing", "negative"], setpgid),
     probe("session/getters", &["getpgrp", "getpgid", "getsid", "getsid_missing", "getppid"], getters),
@@ -320,4 +321,36 @@ fn stop_group() {
     sys!(kill, -leader, SIGCONT).must();
     let r = sys!(wait4, leader, &mut status, 0, 0);
     obs("stopped", r).pid().state("stop", hex(stopped)).state("status", hex(status));
+}
+
+fn pidfd_getfd() {
+    put(c"f", b"abcdef");
+    let p = pipe(0);
+    let child = fork(|| {
+        let f = open(c"f", libc::O_RDWR);
+        sys!(dup2, f, 50).must();
+        sys!(lseek, 50, 4, libc::SEEK_SET).must();
+        sys!(write, p[1], b"r", 1).must();
+        loop {
+            let _ = sys!(pause);
+        }
+    });
+    let mut d = [0_u8; 1];
+    sys!(read, p[0], &mut d, 1).must();
+    let pidfd = sys!(pidfd_open, child, 0).must_i32();
+    let r = sys!(pidfd_getfd, pidfd, 50, 0);
+    let copy = r.as_i32();
+    let cloexec = sys!(fcntl, copy, libc::F_GETFD).raw;
+    obs("copy", r).fd().state("offset", int(sys!(lseek, copy, 0, libc::SEEK_CUR).raw)).state("cloexec", hex(cloexec));
+    sys!(lseek, copy, 1, libc::SEEK_SET).must();
+    let info = std::ffi::CString::new(format!("/proc/{child}/fdinfo/50")).unwrap_or_default();
+    let text_of = String::from_utf8_lossy(&get(&info)).into_owned();
+    obs("shared", answer("lseek", 1)).state("offset_there", text(text_of.lines().next().unwrap_or_default()));
+    obs("bad_target", sys!(pidfd_getfd, pidfd, 51, 0)).fd();
+    obs("bad_flags", sys!(pidfd_getfd, pidfd, 50, 1)).fd().arg("flags", hex(1));
+    obs("not_pidfd", sys!(pidfd_getfd, p[0], 50, 0)).fd();
+    obs("ebadf", sys!(pidfd_getfd, 4000, 50, 0)).fd();
+    sys!(kill, child, SIGKILL).must();
+    reap(child);
+    obs("ended", sys!(pidfd_getfd, pidfd, 50, 0)).fd();
 }

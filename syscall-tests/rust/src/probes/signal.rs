@@ -17,6 +17,8 @@ pub(super) const PROBES: &[Probe] = &[
     probe("signal/timedwait", &["takes", "timeout", "poll", "bad_time", "not_handled"], timedwait),
     probe("signal/kill", &["exists", "missing", "bad_signal", "group", "default_death", "ignored"], kill),
     probe("signal/signalfd", &["create", "reads", "empty", "changed", "bad_fd"], signalfd),
+    probe("signal/signalfd_old", &["create", "reads", "bad_size", "bad_fd", "not_signalfd"], signalfd_old),
+    probe("signal/thread_queue", &["queued", "value", "other_group", "bad_signal", "forged", "missing"], thread_queue),
     probe("signal/child", &["exit_info", "killed_info"], child_info),
     probe("signal/across_fork", &["fork_keeps", "fork_pending"], across_fork),
     probe("signal/nested", &["order"], nested),
@@ -409,4 +411,49 @@ fn nested() {
     let r = sys!(kill, getpid(), SIGUSR1);
     let seen = ORDER.iter().take(4).map(|o| int(o.load(SeqCst) / 1000));
     obs("order", r).state("order", list(seen)).state("mask", hex(masked()));
+}
+
+fn signalfd_old() {
+    let set = bit(SIGUSR1);
+    mask(SIG_BLOCK, set);
+    let r = sys!(signalfd, -1, &set, 8);
+    let f = r.must_i32();
+    obs("create", r).fd().state("status", hex(status_flags(f))).state("cloexec", hex(sys!(fcntl, f, libc::F_GETFD).raw));
+    sys!(kill, getpid(), SIGUSR1).must();
+    let mut record = [0_u32; 64];
+    let r = sys!(read, f, &mut record, 256);
+    obs("reads", r).state("signal", uint(record[0])).state("pending", hex(pending()));
+    obs("bad_size", sys!(signalfd, -1, &set, 4)).fd().arg("size", int(4));
+    obs("bad_fd", sys!(signalfd, 4000, &set, 8)).fd();
+    obs("not_signalfd", sys!(signalfd, 0, &set, 8)).fd();
+}
+
+fn thread_queue() {
+    mask(SIG_BLOCK, bit(SIGUSR1));
+    let me = getpid();
+    let info = |code| {
+        let mut info = [0_i32; 32];
+        info[2] = code;
+        info[4] = 1234;
+        info[6] = 77;
+        info
+    };
+    let r = sys!(rt_tgsigqueueinfo, me, me, SIGUSR1, &info(-1));
+    obs("queued", r)
+        .state("pending", hex(pending()))
+        .state("own", text(status_of_self("SigPnd")))
+        .state("shared", text(status_of_self("ShdPnd")));
+    let mut got = [0_i32; 32];
+    let r = sys!(rt_sigtimedwait, &bit(SIGUSR1), &mut got, &timespec(5000 * MS), 8);
+    obs("value", r).state("code", int(got[2])).state("pid", int(got[4])).state("value", int(got[6]));
+    let child = fork(|| {
+        let _ = sys!(pause);
+        0
+    });
+    obs("other_group", sys!(rt_tgsigqueueinfo, me, child, SIGUSR1, &info(-1)));
+    obs("bad_signal", sys!(rt_tgsigqueueinfo, me, me, 65, &info(-1))).arg("sig", int(65));
+    obs("forged", sys!(rt_tgsigqueueinfo, child, child, SIGUSR1, &info(0))).arg("code", int(0));
+    sys!(kill, child, SIGKILL).must();
+    reap(child);
+    obs("missing", sys!(rt_tgsigqueueinfo, child, child, SIGUSR1, &info(-1)));
 }

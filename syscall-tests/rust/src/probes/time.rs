@@ -16,6 +16,12 @@ pub(super) const PROBES: &[Probe] = &[
     ),
     probe("time/itimer", &["set", "fires", "replaced", "disarmed", "bad_which", "alarm", "alarm_again"], itimer),
     probe("time/posix_timer", &["create", "armed", "fires", "overrun", "deleted", "bad_clock"], posix_timer),
+    probe(
+        "time/timer_state",
+        &["disarmed", "left", "old", "absolute", "overruns", "missing", "missing_settime", "efault"],
+        timer_state,
+    ),
+    probe("timerfd/absolute", &["future", "past", "relative_far", "bad_flags"], timerfd_absolute),
     probe("timerfd/once", &["create", "armed", "left", "expired", "again", "poll", "short"], timerfd_once),
     probe("timerfd/interval", &["count", "disarm", "absolute_past", "bad_nsec", "bad_flags", "not_timerfd"], timerfd_interval),
 ];
@@ -209,15 +215,15 @@ fn timerfd_once() {
 fn timerfd_interval() {
     let t = sys!(timerfd_create, CLOCK_REALTIME, 0).must_i32();
     let set = |interval, value| libc::itimerspec { it_interval: timespec(interval), it_value: timespec(value) };
-    sys!(timerfd_settime, t, 0, &set(2 * MS, 2 * MS), 0).must();
     let start = now();
+    sys!(timerfd_settime, t, 0, &set(2 * MS, 2 * MS), 0).must();
     let mut v = 0_u64;
     let mut total = 0;
     while total < 4 {
         sys!(read, t, &mut v, 8).must();
         total += i64::try_from(v).unwrap_or(0);
     }
-    obs("count", answer("read", 8)).state("waited", dur(now() - start, 6 * MS, 5000 * MS));
+    obs("count", answer("read", 8)).state("waited", dur(now() - start, 8 * MS, 5000 * MS));
     let mut old = libc::itimerspec::zero();
     let r = sys!(timerfd_settime, t, 0, &set(0, 0), &mut old);
     let mut left = timespec_pair(t);
@@ -236,4 +242,49 @@ fn timespec_pair(t: i32) -> libc::itimerspec {
     let mut left = libc::itimerspec::zero();
     sys!(timerfd_gettime, t, &mut left).must();
     left
+}
+
+fn timer_state() {
+    mask(libc::SIG_BLOCK, bit(libc::SIGUSR2));
+    let mut event = [0_u64; 8];
+    event[1] = u64::from(libc::SIGUSR2.cast_unsigned());
+    let mut id = -1_i32;
+    sys!(timer_create, CLOCK_MONOTONIC, &event, &mut id).must();
+    let spec = |interval, value| libc::itimerspec { it_interval: timespec(interval), it_value: timespec(value) };
+    let mut now_set = spec(7, 7);
+    let r = sys!(timer_gettime, id, &mut now_set);
+    obs("disarmed", r).state("value", int(now_set.it_value.tv_nsec)).state("interval", int(now_set.it_interval.tv_nsec));
+    sys!(timer_settime, id, 0, &spec(3000 * MS, 100_000 * MS), 0).must();
+    let r = sys!(timer_gettime, id, &mut now_set);
+    obs("left", r).state("left", dur(now_set.it_value.tv_sec, 90, 100)).state("interval", int(now_set.it_interval.tv_sec));
+    let mut old = libc::itimerspec::zero();
+    let r = sys!(timer_settime, id, libc::TIMER_ABSTIME, &spec(0, now() + 50_000 * MS), &mut old);
+    obs("old", r).state("left", dur(old.it_value.tv_sec, 90, 100)).state("interval", int(old.it_interval.tv_sec));
+    sys!(timer_gettime, id, &mut now_set).must();
+    obs("absolute", answer("timer_settime", 0))
+        .arg("flags", hex(libc::TIMER_ABSTIME))
+        .state("left", dur(now_set.it_value.tv_sec, 40, 50));
+    // Expired long ago and every millisecond since: one signal, the others are overruns.
+    sys!(timer_settime, id, libc::TIMER_ABSTIME, &spec(MS, now() - 50 * MS), 0).must();
+    let wanted = bit(libc::SIGUSR2);
+    sys!(rt_sigtimedwait, &wanted, 0, &timespec(5000 * MS), 8).must();
+    let r = sys!(timer_getoverrun, id);
+    obs("overruns", r).ret(yes(r.raw >= 40));
+    sys!(timer_delete, id).must();
+    obs("missing", sys!(timer_gettime, id, &mut now_set));
+    obs("missing_settime", sys!(timer_settime, id, 0, &now_set, 0));
+    sys!(timer_create, CLOCK_MONOTONIC, &event, &mut id).must();
+    obs("efault", sys!(timer_gettime, id, NOWHERE));
+}
+
+fn timerfd_absolute() {
+    let t = sys!(timerfd_create, CLOCK_MONOTONIC, libc::TFD_NONBLOCK).must_i32();
+    let set = |value| libc::itimerspec { it_interval: timespec(0), it_value: timespec(value) };
+    let r = sys!(timerfd_settime, t, libc::TFD_TIMER_ABSTIME, &set(now() + 50_000 * MS), 0);
+    obs("future", r).arg("flags", hex(libc::TFD_TIMER_ABSTIME)).state("left", dur(timespec_pair(t).it_value.tv_sec, 40, 50));
+    let r = sys!(timerfd_settime, t, libc::TFD_TIMER_ABSTIME, &set(now() - 1000 * MS), 0);
+    obs("past", r).arg("flags", hex(libc::TFD_TIMER_ABSTIME)).state("ready", hex(ready(t, libc::POLLIN)));
+    let r = sys!(timerfd_settime, t, 0, &set(50_000 * MS), 0);
+    obs("relative_far", r).arg("flags", hex(0)).state("left", dur(timespec_pair(t).it_value.tv_sec, 40, 50));
+    obs("bad_flags", sys!(timerfd_settime, t, 8, &set(1), 0)).arg("flags", hex(8));
 }
