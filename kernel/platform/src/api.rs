@@ -99,7 +99,8 @@ pub struct SignalFrame {
 pub struct FileMapping {
     /// A descriptor with no more access than the application has.
     pub fd: HostFd,
-    /// Identifies the open host file for the stub's small cache of descriptors: equal ids are the same file and access.
+    /// Identifies the open host file for the stub's small cache of descriptors: equal ids are the same file and access. 0: not
+    /// to be kept.
     pub id: u64,
 }
 
