@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_core::creds::Credentials;
+use bevor_core::memory::MemoryBudget;
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, FileKind, FileOps, FsContext, Inode, MountNamespace, Path, Vfs, WalkFlags, mount_flags};
 use bevor_fs::gofer::GoferFs;
@@ -66,7 +67,7 @@ impl Builder<'_> {
     }
 }
 
-/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`.
+/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`; `memory` bytes may be kept.
 ///
 /// # Errors
 /// Those of the gofer, and of making mount points for the binds.
@@ -75,8 +76,10 @@ pub(crate) fn make(
     gofer: &Arc<Gofer>,
     platform: &Arc<dyn Platform>,
     binds: &[Bind],
+    memory: u64,
 ) -> Result<Filesystem, Errno> {
-    let vfs = Vfs::new(Arc::clone(timers));
+    let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(memory));
+    crate::memory::watch(&vfs, gofer);
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
     let root = OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower);
     let ns = MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "overlay", 0));

@@ -32,6 +32,8 @@ pub(crate) struct Spec {
     pub(crate) cwd: PathBuf,
     /// Whether `cwd` was asked for: if it was not and is missing, / is used.
     pub(crate) cwd_required: bool,
+    /// Bytes that the sandbox's kernel may keep for applications.
+    pub(crate) file_memory: u64,
     pub(crate) strace: bool,
     pub(crate) debug_log: Option<std::fs::File>,
     pub(crate) local_calls: bool,
@@ -70,6 +72,7 @@ impl Spec {
             environment: environment(&args.env)?,
             cwd,
             cwd_required,
+            file_memory: args.file_memory.unwrap_or_else(crate::memory::default_limit),
             strace: args.strace,
             debug_log,
             local_calls: args.local_calls == Switch::On,

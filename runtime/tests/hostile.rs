@@ -22,7 +22,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["calls", "stub", "channel", "exhaust", "victim"] {
+        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim"] {
             let status = Command::new("cc")
                 .args(["-static", "-O1", "-pthread", "-I"])
                 .arg(package.join("../kernel/stub/c"))
@@ -53,6 +53,10 @@ struct Sandbox {
 
 impl Sandbox {
     fn start(script: &str, seconds: u64) -> Self {
+        Self::with_options(&[], script, seconds)
+    }
+
+    fn with_options(options: &[&str], script: &str, seconds: u64) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut bind = guests().as_os_str().to_owned();
         bind.push(":/hostile:ro");
@@ -61,6 +65,7 @@ impl Sandbox {
             .arg(log.path())
             .arg("--bind")
             .arg(bind)
+            .args(options)
             .args(["--", "/bin/sh", "-c"])
             .arg(format!("echo started; {script}; echo status $?; /bin/echo ALIVE"))
             .stdin(Stdio::null())
@@ -245,6 +250,29 @@ fn used_up_descriptors_and_memory_are_errors() {
     for what in ["files", "memory", "sizes"] {
         attack(&format!("exhaust {what}"), 60);
     }
+}
+
+/// How many MiB the kernel keeps for the guest `hoard` when it may keep `limit`; what else the guest says.
+fn hoarded(how: &str, limit: &str) -> (u64, String) {
+    let text = Sandbox::with_options(&["--file-memory", limit], &format!("/hostile/hoard {how}"), 60).finish(0);
+    let kept = text.lines().find_map(|line| line.strip_prefix("kept ")?.strip_suffix(" MiB")?.parse().ok());
+    (kept.expect("a figure"), text)
+}
+
+#[test]
+fn the_kernel_keeps_no_more_memory_than_it_may() {
+    for how in ["files", "sparse", "mapped", "held", "inherited", "pipes", "sockets", "names"] {
+        let (kept, text) = hoarded(how, "64M");
+        assert!((16..=64).contains(&kept) && !text.contains("without end"), "{how}: {text}");
+        // Where nothing bounds it, the same guest gets more.
+        let (kept, text) = hoarded(how, "1G");
+        assert!(kept > 64 && text.contains("without end") == (how == "sockets"), "{how}: {text}");
+    }
+}
+
+#[test]
+fn memory_comes_back_when_nobody_has_the_file() {
+    assert_eq!(hoarded("unlinked", "64M").0, 256);
 }
 
 /// The host process in which the guest `victim` runs.
