@@ -143,8 +143,8 @@ fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Id
 
 /// Gives up privileges and installs the filter. Nothing is forked after this.
 fn confine() -> Result<(), Failure> {
-    // Over the stubs, whose user id is another: reading memory, killing, choosing processors.
-    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL | CapabilitySet::SYS_NICE;
+    // Over the stubs, whose user id is another: reading memory, killing, choosing processors, limiting memory.
+    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL | CapabilitySet::SYS_NICE | CapabilitySet::SYS_RESOURCE;
     limit_capabilities(keep).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.

@@ -312,6 +312,20 @@ pub struct Mapping {
     pub label: String,
 }
 
+/// Bounds of an address space, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// RLIMIT_AS.
+    pub all: u64,
+    /// RLIMIT_DATA.
+    pub data: u64,
+}
+
+impl MemoryLimits {
+    /// No bounds.
+    pub const NONE: Self = Self { all: u64::MAX, data: u64::MAX };
+}
+
 /// One application address space (a host process).
 pub trait AddressSpace: Send + Sync {
     /// Kills the host process and all of its threads. Their owners get `Gone` unless they already exited.
@@ -329,6 +343,9 @@ pub trait AddressSpace: Send + Sync {
     fn mappings(&self) -> Result<Vec<Mapping>, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
+    /// Bounds the application's address space and its private writable part in bytes (RLIMIT_AS, RLIMIT_DATA; `u64::MAX`: no
+    /// bound). The platform's own memory comes on top. A fresh space has no bounds, one made by a fork may have the parent's.
+    fn set_memory_limits(&self, limits: MemoryLimits);
 }
 
 /// A way to run application code.

@@ -151,6 +151,7 @@ impl Task {
         thread.set_sigmask(self.initial_mask.load(SeqCst));
         thread.set_local_calls(self.kernel.options.local_calls);
         thread.set_identity(self.identity());
+        self.group.bound_memory(&*thread.space());
         self.started.store(true, SeqCst);
         self.publish_pending();
         // Signals that came before the thread could be interrupted.

@@ -196,6 +196,7 @@ impl Inner {
         let mapped: Vec<bool> = parent.space.tables.lock().slots.iter().map(|s| s.mapped).collect();
         let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
         *child.space.patches.lock() = parent.space.patches.lock().fork();
+        child.space.inherit_limits(&parent.space);
         child.space.brk.store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(Prepared { child, flags: 0, words: [nonce.0, nonce.1] })
     }
@@ -461,6 +462,7 @@ impl Inner {
         child.space.pid.store(pid, Ordering::Release);
         child.tid.store(pid, Ordering::Release);
         child.channel.set_host_tid(pid);
+        child.space.lift_limits();
         // Before the answer, after which the process may do and suffer anything.
         self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
         self.threads.lock().insert(pid, Arc::clone(&child));

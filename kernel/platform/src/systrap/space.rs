@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
 use bevor_hostcall::{HostFd, SharedMemory};
+use bevor_stub::layout as l;
 use bevor_stub::layout::{SLAB_CHANNELS, SLAB_SIZE};
 use parking_lot::{Condvar, Mutex};
 
@@ -13,7 +14,12 @@ use super::gate::Gate;
 use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
-use crate::api::{AddressSpace, Mapping};
+use crate::api::{AddressSpace, Mapping, MemoryLimits};
+
+/// Bytes of a slab.
+const SLAB_BYTES: u64 = l::SLAB_SIZE as u64;
+/// What a limited process may map beyond its limit, so that a thread's region finds room (vfork).
+const ROOM: u64 = l::REGION_SIZE;
 
 /// Channels in a slab, as an index.
 const CHANNELS: usize = 16;
@@ -115,6 +121,8 @@ pub(crate) struct Space {
     pub(crate) patches: Mutex<Patches>,
     pub(crate) gate: Mutex<Gate>,
     pub(crate) brk: AtomicU64,
+    /// What the host enforces on the process.
+    limits: Mutex<MemoryLimits>,
     pool: Arc<SlabPool>,
     pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
 }
@@ -141,6 +149,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         }))
@@ -157,6 +166,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         })
@@ -212,6 +222,16 @@ impl Space {
         }
     }
 
+    /// The parent's bounds, which the host process has inherited, until the child's own are set: its first steps map a slab.
+    pub(crate) fn inherit_limits(&self, parent: &Self) {
+        *self.limits.lock() = *parent.limits.lock();
+    }
+
+    /// Takes inherited bounds off.
+    pub(crate) fn lift_limits(&self) {
+        self.set_memory_limits(MemoryLimits::NONE);
+    }
+
     /// Lets go of everything once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
@@ -253,5 +273,22 @@ impl AddressSpace for Space {
     fn brk_range(&self) -> (u64, u64) {
         let start = self.brk.load(Ordering::Relaxed);
         (start, start)
+    }
+
+    fn set_memory_limits(&self, limits: MemoryLimits) {
+        let mut now = self.limits.lock();
+        let pid = self.pid();
+        if *now == limits || pid <= 0 || !self.alive.load(Ordering::Acquire) {
+            return;
+        }
+        *now = limits;
+        let own = match self.files.get() {
+            Some(files) => self.patches.lock().own_memory(pid, files),
+            None => None,
+        };
+        let own = own.unwrap_or(MemoryLimits { all: SLAB_BYTES, data: 0 });
+        // The process may be gone by now, or belong to somebody whose limits the host does not let us change: then there is none.
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_AS, limits.all.saturating_add(own.all + ROOM));
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_DATA, limits.data.saturating_add(own.data + ROOM));
     }
 }

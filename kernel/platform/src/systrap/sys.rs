@@ -107,6 +107,18 @@ pub(crate) fn vm_write(pid: i32, addr: u64, src: &[u8]) -> usize {
     vm_copy(libc::SYS_process_vm_writev, pid, src.as_ptr().cast_mut(), src.len(), addr)
 }
 
+/// Sets a soft resource limit of another process (prlimit(2)); the hard one stays and is the most.
+pub(crate) fn set_soft_limit(pid: i32, resource: u32, soft: u64) -> Result<(), Errno> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let none = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: the kernel writes one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, none, &raw mut limit) })?;
+    limit.rlim_cur = soft.min(limit.rlim_max);
+    let none = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: the kernel reads one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, none) }).map(drop)
+}
+
 /// Signals one thread of a process.
 pub(crate) fn tgkill(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: no memory is involved.
@@ -212,10 +224,7 @@ pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
 
 /// Writes at an offset; bytes written.
 pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
-    let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
-    // SAFETY: the buffer is a live slice.
-    let n = unsafe { libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset) };
-    usize::try_from(n).unwrap_or(0)
+    bevor_hostcall::file::pwrite(fd, bytes, offset).unwrap_or(0)
 }
 
 /// Reads a (proc) file of at most `limit` bytes line by line, until `stop` says so.

@@ -97,6 +97,7 @@ impl AddressSpace for MockSpace {
     fn brk_range(&self) -> (u64, u64) {
         (0, 0)
     }
+    fn set_memory_limits(&self, _limits: bevor_platform::MemoryLimits) {}
 }
 
 pub(crate) struct MockThread {
