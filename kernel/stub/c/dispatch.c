@@ -41,18 +41,21 @@ u32 send_request(struct tcb *t, struct regs *r, u32 kind, u64 nr)
 void wait_reply(struct tcb *t, u32 seq)
 {
     struct channel *ch = t->ch;
-    if (__atomic_load_n(&ch->watched, __ATOMIC_RELAXED)) {
+    u32 spun = __atomic_load_n(&ch->watched, __ATOMIC_RELAXED);
+    if (spun) {
         for (u32 i = 0; i < SPIN_LIMIT; i++) {
             if (likely(__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) == seq))
                 return;
-            if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq)
+            if (__atomic_load_n(&ch->park_seq, __ATOMIC_RELAXED) == seq) {
+                spun = 0;
                 break;
+            }
             if (i >= TIGHT_POLLS)
                 pause_cpu();
         }
     }
     while (__atomic_load_n(&ch->rep_seq, __ATOMIC_ACQUIRE) != seq) {
-        s64 e = gate6(NOTIF_NR, NOTIF_WAIT, ch->slot, seq, ch->space, 0, 0);
+        s64 e = gate6(NOTIF_NR, NOTIF_WAIT, ch->slot, seq, ch->space, spun, current_cpu());
         if (unlikely(e == -ENOSYS)) /* nobody listens any more: the sandbox is gone */
             gate1(60, 127);
     }

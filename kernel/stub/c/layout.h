@@ -38,7 +38,8 @@
 
 /* The notification number: unknown to the host kernel, caught by the filter. arg0 = kind. */
 #define NOTIF_NR 0x2be70
-#define NOTIF_WAIT 1                     /* arg1 = slot, arg2 = sequence: sleep until the reply is there */
+#define NOTIF_WAIT 1                     /* arg1 = slot, arg2 = sequence, arg3 = space, arg4 = 1 after a spin in vain, arg5 = CPU:
+                                          * sleep until the reply is there */
 #define NOTIF_CLAIM 2                    /* arg1, arg2 = nonce: a forked child asks for its slab; returns a descriptor */
 #define NOTIF_FD 3                       /* arg1 = slot, arg2 = index: donate descriptor of the current reply; returns it */
 #define NOTIF_SLAB 4                     /* arg1 = slot, arg2 = slab index: donate a further slab; returns a descriptor */

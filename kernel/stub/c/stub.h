@@ -207,6 +207,13 @@ static inline struct tcb *tcb_of_stack(const void *sp)
     return (struct tcb *)((u64)sp & ~(u64)(REGION_SIZE - 1));
 }
 static inline void pause_cpu(void) { __asm__ volatile("pause" ::: "memory"); }
+/* The CPU, as the kernel keeps it in a segment's limit for the vDSO. */
+static inline u32 current_cpu(void)
+{
+    u32 v;
+    __asm__("lsl %1,%0" : "=r"(v) : "r"(0x7b));
+    return v & 0xfff;
+}
 static inline int in_stub_range(u64 a) { return a >= STUB_BASE && a < STUB_END; }
 static inline int is_error(s64 r) { return (u64)r >= (u64)-4095L; }
 #endif

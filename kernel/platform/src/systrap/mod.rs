@@ -510,14 +510,14 @@ impl Inner {
     /// Serves one notification.
     fn notification(&self, n: &sys::SeccompNotif) {
         let pid = i32::try_from(n.pid).unwrap_or(0);
-        let [kind, a, b, space, ..] = n.data.args;
+        let [kind, a, b, space, spun, cpu] = n.data.args;
         let refuse = |errno: Errno| {
             let _ = sys::notif_send(&self.listener, n.id, errno.to_result());
         };
         match u32::try_from(kind) {
             Ok(l::NOTIF_CLAIM) => self.claim(n.id, pid, (a, b)),
             Ok(l::NOTIF_WAIT) => match self.notifier(pid, a, space) {
-                Some(thread) => thread.notified(n.id),
+                Some(thread) => thread.notified(n.id, spun != 0, u32::try_from(cpu).unwrap_or(0)),
                 None => refuse(Errno::EPERM),
             },
             Ok(l::NOTIF_FD) => {

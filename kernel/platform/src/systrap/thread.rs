@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) request: Option<Request>,
     /// The sleeping stub's notification.
     pub(crate) notif: Option<u64>,
+    /// It has spun for the reply before it went to sleep.
+    pub(crate) spun: bool,
     /// End of the data area's part that is in use by the request and reply data.
     used: usize,
     outs: [Window; 2],
@@ -102,6 +104,11 @@ pub(crate) struct SysThread {
     pub(crate) stopped_at: AtomicU64,
     /// Quick calls in a row.
     pub(crate) streak: AtomicI32,
+    /// The CPU on which it last went to sleep (the stub's word), and whether that is news to the spinner.
+    pub(crate) cpu: AtomicU32,
+    pub(crate) cpu_news: AtomicBool,
+    /// How often its spins were in vain lately: grows with each, wanes with each that was not.
+    pub(crate) in_vain: AtomicI32,
     /// Host tid as the host kernel told it (0: not yet known; the channel's word is only the stub's claim).
     pub(crate) tid: AtomicI32,
     pub(crate) owner: RwLock<Option<OwnerRef>>,
@@ -139,6 +146,9 @@ impl SysThread {
             last_reply: AtomicU64::new(0),
             stopped_at: AtomicU64::new(0),
             streak: AtomicI32::new(0),
+            cpu: AtomicU32::new(0),
+            cpu_news: AtomicBool::new(false),
+            in_vain: AtomicI32::new(0),
             tid: AtomicI32::new(0),
             owner: RwLock::new(owner),
             token: Mutex::new(None),
@@ -146,6 +156,7 @@ impl SysThread {
                 phase: Phase::Running,
                 request: None,
                 notif: None,
+                spun: false,
                 used: 0,
                 outs: [Window::default(); 2],
                 nouts: 0,
@@ -261,7 +272,7 @@ impl SysThread {
         state.request = None;
         let outs = u32::try_from(state.nouts).unwrap_or(0);
         let notif = state.notif.take();
-        self.platform.before_reply(self, notif.is_some(), state.parked);
+        self.platform.before_reply(self, notif.map(|_| state.spun), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
         if let Some(id) = notif {
             self.platform.wake_notified(id);
@@ -307,7 +318,7 @@ impl SysThread {
     }
 
     /// A sleeping stub: answers at once if the reply is already there, else remembers whom to wake.
-    pub(crate) fn notified(self: &Arc<Self>, id: u64) {
+    pub(crate) fn notified(self: &Arc<Self>, id: u64, spun: bool, cpu: u32) {
         {
             let mut state = self.state.lock();
             let answered = state.phase == Phase::Running && self.channel.request_seq() == self.seq.load(Ordering::Acquire);
@@ -320,6 +331,9 @@ impl SysThread {
             // notification is gone, and only the later one can be answered.
             let newer = state.notif.filter(|old| old.wrapping_sub(id).cast_signed() > 0);
             state.notif = Some(newer.unwrap_or(id));
+            state.spun = spun;
+            self.cpu.store(cpu, Ordering::Relaxed);
+            self.cpu_news.store(true, Ordering::Relaxed);
         }
         self.platform.note_arrival(&self.stopped_at);
         self.poll();

@@ -7,12 +7,13 @@
 //! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bevor_abi::Errno;
 use parking_lot::{Condvar, Mutex};
+use smallvec::SmallVec;
 
 use super::thread::SysThread;
 use super::{Inner, sys};
@@ -25,9 +26,12 @@ const TIGHT_POLLS: u32 = 64;
 const HOT_MAX: usize = 16;
 /// A thread that calls again sooner than this after its last reply is worth spinning for.
 const HOT_GAP_NS: u64 = 50_000;
-/// Quick calls in a row that make a thread hot, and after a spin that failed.
+/// Quick calls in a row that make a thread hot, and after spins that failed.
 const STREAK: i32 = 3;
 const STREAK_AFTER_FAILURE: i32 = 200;
+/// What a spin in vain weighs against spins that were not, and how much of it sends a thread away.
+const IN_VAIN: i32 = 16;
+const IN_VAIN_MAX: i32 = 64;
 
 /// What must happen within a time: counted in ticks of a second, so that time in which the whole sandbox is frozen does not count.
 #[derive(Default)]
@@ -40,6 +44,8 @@ const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Hot {
+    /// The spinner polls.
+    spinning: AtomicBool,
     set: Mutex<HotSet>,
     wake: Condvar,
 }
@@ -148,33 +154,43 @@ impl Inner {
         at.store(now_ns(), Ordering::Relaxed);
     }
 
-    /// Called before each reply is published; `sleeping`: the stub sleeps in a notification.
-    pub(crate) fn before_reply(&self, thread: &SysThread, sleeping: bool, parked: bool) {
-        if self.cpus < 2 || thread.zygote || !sleeping {
+    /// Called before each reply is published. `sleeping`: the stub sleeps in a notification, after a spin in vain or without one.
+    pub(crate) fn before_reply(&self, thread: &SysThread, sleeping: Option<bool>, parked: bool) {
+        if self.cpus < 2 || thread.zygote {
             return;
         }
-        if thread.watched.load(Ordering::Relaxed) && !thread.polled.load(Ordering::Relaxed) {
-            return; // the spinner is still on its way
-        }
-        if thread.watched.load(Ordering::Relaxed) {
-            // Its spin ran out, or its call was parked.
-            let mut hot = self.hot.set.lock();
-            hot.threads.retain(|t| !std::ptr::eq(Arc::as_ptr(t), thread));
-            hot.generation += 1;
-            thread.channel.set_watched(false);
-            thread.polled.store(false, Ordering::Relaxed);
-            thread.watched.store(false, Ordering::Relaxed);
-            thread.streak.store(if parked { 0 } else { -STREAK_AFTER_FAILURE }, Ordering::Relaxed);
+        let watched = thread.watched.load(Ordering::Relaxed);
+        let Some(spun) = sleeping else {
+            let in_vain = thread.in_vain.load(Ordering::Relaxed);
+            if in_vain > 0 {
+                thread.in_vain.store(in_vain - 1, Ordering::Relaxed);
+            }
+            return;
+        };
+        if watched {
+            // One that did not spin did not know yet that somebody polls, or its call was parked.
+            if spun && thread.in_vain.fetch_add(IN_VAIN, Ordering::Relaxed) + IN_VAIN > IN_VAIN_MAX {
+                let mut hot = self.hot.set.lock();
+                hot.threads.retain(|t| !std::ptr::eq(Arc::as_ptr(t), thread));
+                hot.generation += 1;
+                thread.channel.set_watched(false);
+                thread.polled.store(false, Ordering::Relaxed);
+                thread.watched.store(false, Ordering::Relaxed);
+                thread.in_vain.store(0, Ordering::Relaxed);
+                thread.streak.store(-STREAK_AFTER_FAILURE, Ordering::Relaxed);
+            }
             return;
         }
         let now = now_ns();
         let last = thread.last_reply.swap(now, Ordering::Relaxed);
-        let quick = !parked && thread.stopped_at.load(Ordering::Relaxed).saturating_sub(last) < HOT_GAP_NS;
+        let quick = thread.stopped_at.load(Ordering::Relaxed).saturating_sub(last) < HOT_GAP_NS;
         if !quick {
             thread.streak.store(thread.streak.load(Ordering::Relaxed).min(0), Ordering::Relaxed);
             return;
         }
-        if thread.streak.fetch_add(1, Ordering::Relaxed) >= STREAK
+        // A spinner that is at it anyway costs nothing more.
+        let wanted = if parked { STREAK } else if self.hot.spinning.load(Ordering::Relaxed) { 0 } else { STREAK };
+        if thread.streak.fetch_add(1, Ordering::Relaxed) >= wanted
             && let Some(me) = thread.me.upgrade()
         {
             self.make_hot(&me);
@@ -213,7 +229,9 @@ impl Inner {
                     self.hot.wake.wait(&mut hot);
                 }
             }
+            self.hot.spinning.store(true, Ordering::Relaxed);
             self.spin();
+            self.hot.spinning.store(false, Ordering::Relaxed);
         }
     }
 
@@ -260,6 +278,7 @@ impl Inner {
                     }
                 }
                 drop(hot);
+                Self::keep_apart(&local);
                 for thread in &dropped {
                     thread.poll();
                 }
@@ -269,6 +288,20 @@ impl Inner {
             }
         }
         self.stop_spinning();
+        sys::avoid_cpus(&[]);
+    }
+
+    /// Leaves the CPU of a thread that has gone to sleep on the spinner's: one of them would wait for the other for ever.
+    fn keep_apart(threads: &[Arc<SysThread>]) {
+        let news = threads.iter().filter(|t| t.cpu_news.load(Ordering::Relaxed) && t.cpu_news.swap(false, Ordering::Relaxed)).count();
+        if news == 0 {
+            return;
+        }
+        let here = sys::current_cpu();
+        if threads.iter().any(|t| t.cpu.load(Ordering::Relaxed) == here) {
+            let taken: SmallVec<[u32; HOT_MAX]> = threads.iter().map(|t| t.cpu.load(Ordering::Relaxed)).collect();
+            sys::avoid_cpus(&taken);
+        }
     }
 
     fn unwatch(thread: &Arc<SysThread>) {

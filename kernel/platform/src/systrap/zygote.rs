@@ -224,6 +224,7 @@ impl Zygote {
         let listener = sys::take_fd(pid, RawFd::try_from(listener).map_err(|_| Errno::EBADF)?)?;
         // Hosts before 6.6 work without; hand-offs then cost a cross-CPU wake-up.
         let _ = sys::notif_set_sync(&listener);
+        sys::short_slice();
         let layout = SpaceLayout {
             stack_top: word(at::ARGS + 16),
             stack_bottom: word(at::ARGS + 16) - (2 << 20),
