@@ -9,8 +9,8 @@ use bevor_core::creds::Credentials;
 use bevor_core::task::WaitStatus;
 use bevor_gofer::{Gofer, ProcFile};
 use bevor_hostcall::HostFd;
-use bevor_platform::Platform;
 use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions};
+use bevor_platform::{Defence, Platform};
 
 use bevor_sentry::boot::{self, BootConfig, BootError, Signaller};
 use bevor_sentry::dispatch::Fault;
@@ -49,11 +49,11 @@ pub(crate) struct Bevor;
 impl Kernel for Bevor {
     type Platform = Prepared;
 
-    fn start_platform(&self, _spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
+    fn start_platform(&self, spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
         let rlimits = bevor_hostcall::host::rlimits();
-        Zygote::spawn(ZygoteOptions { uid })
+        Zygote::spawn(ZygoteOptions { uid, defences: spec.defences.clone() })
             .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }
@@ -73,7 +73,7 @@ impl Kernel for Bevor {
             Ok(sandbox) => sandbox,
             Err(e) => return refused(e),
         };
-        forward_signals(sentry.control, sandbox.signaller());
+        forward_signals(sentry.control, sandbox.signaller(), sentry.spec.defences.has(Defence::Tie));
         let status = sandbox.wait();
         platform.shutdown();
         Verdict::Exit(shell_status(status))
@@ -81,7 +81,7 @@ impl Kernel for Bevor {
 }
 
 /// Passes the command's signals on. The thread ends with the process.
-fn forward_signals(control: Control, signaller: Signaller) {
+fn forward_signals(control: Control, signaller: Signaller, tied: bool) {
     let forward = move || {
         while let Some(message) = control.receive() {
             if let Message::Signal(number) = message {
@@ -89,7 +89,9 @@ fn forward_signals(control: Control, signaller: Signaller) {
             }
         }
         // The command is gone; so is the sandbox (the parent-death signal says so as well).
-        signaller.send(libc::SIGKILL);
+        if tied {
+            signaller.send(libc::SIGKILL);
+        }
     };
     // Without the thread signals do not arrive; the sandbox runs on all the same.
     let _ = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(forward);
@@ -131,6 +133,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         boot_nonce: spec.boot_nonce.clone(),
         fault,
         torture: spec.torture.is_some(),
+        defences: spec.defences.clone(),
         unkillable: false,
     })
 }

@@ -79,6 +79,10 @@ pub(crate) struct DoArgs {
     #[cfg(feature = "test-faults")]
     #[arg(long, value_name = "CALL:KIND")]
     pub(crate) fault: Option<String>,
+    /// Take defences away, so that a test can show what they are good for; not in builds without debug assertions
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "DEFENCE", value_delimiter = ',', hide = true)]
+    pub(crate) weaken: Vec<bevor_platform::Defence>,
     /// Wake blocked calls at random
     #[arg(long, value_name = "SEED")]
     pub(crate) torture: Option<u64>,

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use bevor_gofer::confine::MountConfig;
 
+use bevor_platform::Defences;
+
 use crate::cli::{DoArgs, Switch};
 use crate::failure::Failure;
 
@@ -41,6 +43,7 @@ pub(crate) struct Spec {
     /// Call and kind.
     pub(crate) fault: Option<(String, String)>,
     pub(crate) torture: Option<u64>,
+    pub(crate) defences: Defences,
 }
 
 impl Spec {
@@ -79,6 +82,10 @@ impl Spec {
             boot_nonce: args.boot_nonce,
             fault,
             torture: args.torture,
+            #[cfg(debug_assertions)]
+            defences: Defences::without(args.weaken),
+            #[cfg(not(debug_assertions))]
+            defences: Defences::default(),
         })
     }
 

@@ -75,6 +75,17 @@ fn other_bad_options_are_refused() {
     refused(&["do", "--fault", "openat:bogus", "--", "true"], "noop-success");
 }
 
+/// What tests switch off can be switched off in test builds only (`ci/build.sh` looks at the one that is shipped).
+#[test]
+fn defences_can_be_taken_away_in_test_builds_only() {
+    if cfg!(debug_assertions) {
+        refused(&["do", "--weaken", "bogus", "--", "true"], "no such defence");
+        assert_eq!(run(&["do", "--weaken", "nonce,seals", "--", "true"]).0, 0);
+    } else {
+        refused(&["do", "--weaken", "nonce", "--", "true"], "unexpected argument '--weaken'");
+    }
+}
+
 /// As on a host that lets this user make no user namespaces.
 #[test]
 fn a_host_without_namespaces_is_named_as_the_cause() {

@@ -15,7 +15,7 @@ use bevor_core::task::clone::{MainTask, make_main};
 use bevor_core::task::{Task, WaitStatus};
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, FsContext, WalkFlags};
-use bevor_platform::Platform;
+use bevor_platform::{Defences, Platform};
 
 use crate::dispatch::{Dispatcher, Fault};
 use crate::strace::Strace;
@@ -70,6 +70,8 @@ pub struct BootConfig {
     pub fault: Option<Fault>,
     /// Blocked calls are made again more often than needed.
     pub torture: bool,
+    /// What stands between programs and the rest.
+    pub defences: Defences,
     /// Signals without a handler do not touch the command, as process 1 of a pid namespace.
     pub unkillable: bool,
 }
@@ -132,6 +134,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         local_calls: config.local_calls && !config.strace,
         torture: config.torture,
         boot_nonce: config.boot_nonce,
+        defences: config.defences,
     };
     let dispatcher = Dispatcher::new(strace, config.fault);
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);

@@ -15,6 +15,7 @@ use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
 use crate::api::{AddressSpace, Mapping, MemoryLimits};
+use crate::defence::{Defence, Defences};
 
 /// Bytes of a slab.
 const SLAB_BYTES: u64 = l::SLAB_SIZE as u64;
@@ -33,23 +34,27 @@ pub(crate) struct Slab {
 }
 
 impl Slab {
-    fn create() -> Result<Self, Errno> {
+    fn create(defences: &Defences) -> Result<Self, Errno> {
         let fd = bevor_hostcall::fd::memfd(c"bevor-slab")?;
-        sys::size_and_seal(&fd, SLAB_SIZE)?;
+        sys::size_and_seal(&fd, SLAB_SIZE, defences)?;
         let memory = SharedMemory::map(&fd, 0, SLAB_SIZE, true)?;
         Ok(Self { fd, memory })
     }
 }
 
 /// A small stock of fresh slabs, so that a fork need not wait for one to be made.
-#[derive(Default)]
 pub(crate) struct SlabPool {
+    pub(crate) defences: Defences,
     stock: Mutex<Vec<Slab>>,
     low: Condvar,
 }
 
 impl SlabPool {
     const STOCK: usize = 16;
+
+    pub(crate) fn new(defences: &Defences) -> Self {
+        Self { defences: defences.clone(), stock: Mutex::default(), low: Condvar::new() }
+    }
 
     /// A slab that no process has seen.
     pub(crate) fn take(&self) -> Result<Slab, Errno> {
@@ -63,7 +68,7 @@ impl SlabPool {
         };
         match slab {
             Some(slab) => Ok(slab),
-            None => Slab::create(),
+            None => Slab::create(&self.defences),
         }
     }
 
@@ -77,7 +82,7 @@ impl SlabPool {
                 }
             }
             for _ in 0..Self::STOCK / 2 {
-                match Slab::create() {
+                match Slab::create(&self.defences) {
                     Ok(slab) => self.stock.lock().push(slab),
                     // Out of descriptors or memory: the next fork reports it.
                     Err(_) => self.low.wait(&mut self.stock.lock()),
@@ -235,6 +240,10 @@ impl Space {
     /// Lets go of everything once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
+        if !self.pool.defences.has(Defence::Release) {
+            std::mem::forget(std::mem::take(&mut *self.tables.lock()));
+            return;
+        }
         *self.patches.lock() = Patches::default();
         let tables = std::mem::take(&mut *self.tables.lock());
         drop(tables);

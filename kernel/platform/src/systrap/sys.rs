@@ -6,6 +6,8 @@ use bevor_abi::Errno;
 use bevor_hostcall::HostFd;
 use bevor_hostcall::fd::check;
 
+use crate::defence::{Defence, Defences};
+
 /// `struct seccomp_data` (seccomp(2)).
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -251,10 +253,13 @@ pub(crate) fn nonce() -> (u64, u64) {
 }
 
 /// Sets the size of a memfd and seals it against shrinking, growing and further seals.
-pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
+pub(crate) fn size_and_seal(fd: &HostFd, len: usize, defences: &Defences) -> Result<(), Errno> {
     let len = libc::off_t::try_from(len).map_err(|_| Errno::EINVAL)?;
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::ftruncate(fd.raw(), len) }))?;
+    if !defences.has(Defence::Seals) {
+        return Ok(());
+    }
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)

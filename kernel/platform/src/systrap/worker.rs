@@ -189,7 +189,13 @@ impl Inner {
             return;
         }
         // A spinner that is at it anyway costs nothing more.
-        let wanted = if parked { STREAK } else if self.hot.spinning.load(Ordering::Relaxed) { 0 } else { STREAK };
+        let wanted = if parked {
+            STREAK
+        } else if self.hot.spinning.load(Ordering::Relaxed) {
+            0
+        } else {
+            STREAK
+        };
         if thread.streak.fetch_add(1, Ordering::Relaxed) >= wanted
             && let Some(me) = thread.me.upgrade()
         {
@@ -293,7 +299,8 @@ impl Inner {
 
     /// Leaves the CPU of a thread that has gone to sleep on the spinner's: one of them would wait for the other for ever.
     fn keep_apart(threads: &[Arc<SysThread>]) {
-        let news = threads.iter().filter(|t| t.cpu_news.load(Ordering::Relaxed) && t.cpu_news.swap(false, Ordering::Relaxed)).count();
+        let news =
+            threads.iter().filter(|t| t.cpu_news.load(Ordering::Relaxed) && t.cpu_news.swap(false, Ordering::Relaxed)).count();
         if news == 0 {
             return;
         }

@@ -324,7 +324,7 @@ impl World {
         let platform = Arc::new(MockPlatform::default());
         let timers = Arc::new(ManualTimers::default());
         let dyn_timers = Arc::clone(&timers) as Arc<dyn Timers>;
-        let options = KernelOptions { local_calls: true, torture, boot_nonce: Some("42".into()) };
+        let options = KernelOptions { local_calls: true, torture, boot_nonce: Some("42".into()), ..KernelOptions::default() };
         let kernel = Kernel::new(
             Arc::clone(&platform) as Arc<dyn Platform>,
             Arc::clone(&dyn_timers),
