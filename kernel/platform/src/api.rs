@@ -45,6 +45,8 @@ pub enum Event {
     /// A host operation of a reply failed after the point of no return (exec), or a frame could not be written. The reply
     /// must end the thread or deliver SIGSEGV.
     Broken(Errno),
+    /// The thread never came to be: the parent's clone has failed, and its call returns the errno. No reply.
+    NotMade,
     /// The host thread is gone without having been told to go (killed from outside, or it exited by itself). No reply.
     Gone {
         /// The host wait status of the process if it was the last thread, for diagnosis.
@@ -202,7 +204,7 @@ pub enum Reply {
     /// Carry out mmap(2); its result is the call's result.
     Mmap(Box<MmapOp>),
     /// Clone; `owner` receives the child's events, first `Started`. On failure the parent's call returns the errno and
-    /// the owner gets `Gone`.
+    /// the owner gets `NotMade`.
     Clone(CloneOp, OwnerRef),
     /// End the host thread: clear and wake `clear_tid` (CLONE_CHILD_CLEARTID), then exit. No further event.
     Exit {

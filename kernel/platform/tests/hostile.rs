@@ -85,7 +85,7 @@ impl ThreadOwner for Task {
                 world.threads.insert(self.pid, Arc::clone(thread));
                 Some(Reply::Continue)
             }
-            Event::Gone { .. } => {
+            Event::Gone { .. } | Event::NotMade => {
                 *world.gone.entry(self.pid).or_default() += 1;
                 None
             }

@@ -128,9 +128,10 @@ impl Runnable for Task {
 
 impl Task {
     fn handle(self: &Arc<Self>, thread: &Arc<dyn Thread>, event: Event) {
-        if let Event::Gone { .. } = event {
-            self.handle_gone();
-            return;
+        match event {
+            Event::Gone { .. } => return self.handle_gone(),
+            Event::NotMade => return self.handle_not_made(),
+            _ => {}
         }
         if self.state.swap(RUNNING, SeqCst) != GUEST {
             // Only a parent held by a clone that failed gets here: it no longer waits for its child.
@@ -142,7 +143,7 @@ impl Task {
             Event::Started => self.handle_started(thread),
             Event::Fault(fault) => self.handle_fault(thread, fault),
             Event::Broken(errno) => self.handle_broken(thread, errno),
-            Event::Gone { .. } => {}
+            Event::Gone { .. } | Event::NotMade => {}
         }
     }
 
@@ -177,13 +178,16 @@ impl Task {
         self.finish(thread, Finish::Continue);
     }
 
+    /// The parent's call has failed: nobody has heard of this task.
+    fn handle_not_made(self: &Arc<Self>) {
+        self.work.fetch_or(WORK_GONE, SeqCst);
+        self.state.store(DEAD, SeqCst);
+        self.clone_failed();
+    }
+
+    /// The host thread died, maybe before its first instruction. The parent has its number and may wait for it in any case.
     fn handle_gone(self: &Arc<Self>) {
         self.work.fetch_or(WORK_GONE, SeqCst);
-        if !self.started.load(SeqCst) && self.thread().is_none() {
-            self.state.store(DEAD, SeqCst);
-            self.clone_failed();
-            return;
-        }
         self.begin_group_exit(super::WaitStatus::killed(bevor_abi::signal::SIGKILL));
         if self.state.compare_exchange(GUEST, RUNNING, SeqCst, SeqCst).is_ok() {
             self.exit_thread(None);

@@ -335,14 +335,18 @@ impl Inner {
         } else {
             self.forget_thread(child, false);
         }
-        self.report_gone(child, 0);
+        Self::report(child, Event::NotMade);
     }
 
     pub(crate) fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
+        Self::report(thread, Event::Gone { status });
+    }
+
+    fn report(thread: &Arc<SysThread>, event: Event) {
         let owner = thread.owner.read().clone();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
-            let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, Event::Gone { status })));
+            let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, event)));
         }
     }
 

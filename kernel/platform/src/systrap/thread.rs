@@ -789,7 +789,7 @@ impl Waiting {
     /// The process is gone before its clone could begin: the child's owner hears so.
     pub(crate) fn refuse(self) {
         let parent: Arc<dyn Thread> = self.parent;
-        self.owner.0.handle(&parent, Event::Gone { status: 0 });
+        self.owner.0.handle(&parent, Event::NotMade);
     }
 }
 
