@@ -159,14 +159,24 @@ fn refused(error: BootError) -> Verdict {
                 Errno::EISDIR => "is a directory",
                 Errno::ENOENT | Errno::ELIBBAD => "its interpreter is missing",
                 other => {
-                    return Verdict::NotStarted(Failure::new(format_args!("{}: cannot be executed: {other}", shown(&path))), 126);
+                    return Verdict::NotStarted(
+                        Failure::new(format_args!("{}: cannot be executed: {}", shown(&path), words(other))),
+                        126,
+                    );
                 }
             };
             Verdict::NotStarted(Failure::new(format_args!("{}: {why}", shown(&path))), 126)
         }
-        BootError::Cwd(path, errno) => Verdict::Failed(Failure::new(format_args!("--cwd {}: {errno}", shown(&path)))),
+        BootError::Cwd(path, errno) => Verdict::Failed(Failure::new(format_args!("--cwd {}: {}", shown(&path), words(errno)))),
+        BootError::Filesystem(e) if e.what.is_empty() => failed("make the file system", e.errno),
+        BootError::Filesystem(e) => Verdict::Failed(Failure::new(format_args!("{}: {}", e.what, words(e.errno)))),
         BootError::Internal(what, errno) => failed(what, errno),
     }
+}
+
+/// As strerror(3) has it.
+fn words(errno: Errno) -> String {
+    crate::spec::why(&std::io::Error::from_raw_os_error(errno.code()))
 }
 
 /// 0 to 255: the exit status, or 128 + the signal's number.

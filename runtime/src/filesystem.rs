@@ -17,7 +17,7 @@ use bevor_fs::tmpfs::TmpFs;
 use bevor_gofer::Gofer;
 use bevor_hostcall::HostFd;
 use bevor_platform::Platform;
-use bevor_sentry::boot::Filesystem;
+use bevor_sentry::boot::{Filesystem, FilesystemError};
 
 /// /tmp and /dev/shm: sticky, writable by all.
 const SHARED_DIRECTORY: u32 = 0o1777;
@@ -77,7 +77,7 @@ pub(crate) fn make(
     platform: &Arc<dyn Platform>,
     binds: &[Bind],
     memory: u64,
-) -> Result<Filesystem, Errno> {
+) -> Result<Filesystem, FilesystemError> {
     let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(memory));
     crate::memory::watch(&vfs, gofer);
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
@@ -108,7 +108,11 @@ pub(crate) fn make(
     for (i, bind) in binds.iter().enumerate() {
         let number = u32::try_from(i + 1).map_err(|_| Errno::EINVAL)?;
         let flags = if bind.read_only { mount_flags::RDONLY } else { 0 };
-        builder.mount(GoferFs::mount(&vfs, gofer, number, true)?, "bind", &bind.destination, flags)?;
+        let root = GoferFs::mount(&vfs, gofer, number, true)?;
+        builder.mount(root, "bind", &bind.destination, flags).map_err(|errno| {
+            let what = format!("--bind: destination {}", bind.destination.display());
+            FilesystemError { what, errno }
+        })?;
     }
     Ok(Filesystem { fs, files })
 }

@@ -207,7 +207,7 @@ fn parse_fault(fault: &str) -> Result<(String, String), Failure> {
 }
 
 /// A host error in the words of strerror(3), without Rust's "(os error N)".
-fn why(e: &std::io::Error) -> String {
+pub(crate) fn why(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -35,8 +35,23 @@ pub struct Filesystem {
     pub files: Arc<FdTable>,
 }
 
+/// Why there is no file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemError {
+    /// The part of it that failed, in the words of the command line; empty if it was none.
+    pub what: String,
+    /// Why.
+    pub errno: Errno,
+}
+
+impl From<Errno> for FilesystemError {
+    fn from(errno: Errno) -> Self {
+        Self { what: String::new(), errno }
+    }
+}
+
 /// Makes the file system once clocks and timers exist.
-pub type MakeFilesystem = Box<dyn FnOnce(&Arc<dyn Timers>) -> Result<Filesystem, Errno> + Send>;
+pub type MakeFilesystem = Box<dyn FnOnce(&Arc<dyn Timers>) -> Result<Filesystem, FilesystemError> + Send>;
 
 /// What to run and how.
 pub struct BootConfig {
@@ -85,6 +100,8 @@ pub enum BootError {
     NotExecutable(Vec<u8>, Errno),
     /// The working directory cannot be entered.
     Cwd(Vec<u8>, Errno),
+    /// The file system cannot be made.
+    Filesystem(FilesystemError),
     /// Something of Bevor's own failed: what, and why.
     Internal(&'static str, Errno),
 }
@@ -149,7 +166,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
             kernel.run_ready();
         }
     }));
-    let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(internal("make the file system"))?;
+    let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(BootError::Filesystem)?;
     match crate::proc_data::mount_proc(&kernel, &fs) {
         // A root without /proc stays without.
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => {}
