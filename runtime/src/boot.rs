@@ -9,8 +9,8 @@ use bevor_core::creds::Credentials;
 use bevor_core::task::WaitStatus;
 use bevor_gofer::{Gofer, ProcFile};
 use bevor_hostcall::HostFd;
-use bevor_platform::Platform;
 use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions, zygote};
+use bevor_platform::{Defence, Platform};
 
 use bevor_sentry::boot::{self, BootConfig, BootError, Signaller};
 use bevor_sentry::dispatch::Fault;
@@ -62,11 +62,11 @@ impl Bevor {
 impl Kernel for Bevor {
     type Platform = Prepared;
 
-    fn start_platform(&self, _spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
+    fn start_platform(&self, spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
         let rlimits = bevor_hostcall::host::rlimits();
-        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent })
+        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent, defences: spec.defences.clone() })
             .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }
@@ -86,7 +86,7 @@ impl Kernel for Bevor {
             Ok(sandbox) => sandbox,
             Err(e) => return refused(e),
         };
-        forward_signals(sentry.control, sandbox.signaller());
+        forward_signals(sentry.control, sandbox.signaller(), sentry.spec.defences.has(Defence::Tie));
         let status = sandbox.wait();
         platform.shutdown();
         Verdict::Exit(shell_status(status))
@@ -94,7 +94,7 @@ impl Kernel for Bevor {
 }
 
 /// Passes the command's signals on. The thread ends with the process.
-fn forward_signals(control: Control, signaller: Signaller) {
+fn forward_signals(control: Control, signaller: Signaller, tied: bool) {
     let forward = move || {
         while let Some(message) = control.receive() {
             if let Message::Signal(number) = message {
@@ -102,7 +102,9 @@ fn forward_signals(control: Control, signaller: Signaller) {
             }
         }
         // The command is gone; so is the sandbox (the parent-death signal says so as well).
-        signaller.send(libc::SIGKILL);
+        if tied {
+            signaller.send(libc::SIGKILL);
+        }
     };
     // Without the thread signals do not arrive; the sandbox runs on all the same.
     let _ = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(forward);
@@ -113,7 +115,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
     let bytes = |words: &[std::ffi::OsString]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
     let binds: Vec<Bind> =
         spec.mounts.iter().skip(1).map(|m| Bind { destination: m.destination.clone(), read_only: m.host.read_only }).collect();
-    let (gofer, files_platform) = (Arc::clone(&sentry.gofer), Arc::clone(platform));
+    let (gofer, files_platform, memory) = (Arc::clone(&sentry.gofer), Arc::clone(platform), spec.file_memory);
     let debug_log = match &spec.debug_log {
         Some(file) => Some(file.try_clone().map_err(|e| Failure::new(format_args!("--debug-log: {e}")))?),
         None => None,
@@ -133,7 +135,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         env: bytes(&spec.environment),
         cwd: spec.cwd.as_os_str().as_bytes().to_vec(),
         cwd_required: spec.cwd_required,
-        filesystem: Box::new(move |timers| filesystem::make(timers, &gofer, &files_platform, &binds)),
+        filesystem: Box::new(move |timers| filesystem::make(timers, &gofer, &files_platform, &binds, memory)),
         creds: credentials(),
         signal_mask: sentry.signal_mask,
         ignored_signals: sentry.ignored_signals,
@@ -144,6 +146,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         boot_nonce: spec.boot_nonce.clone(),
         fault,
         torture: spec.torture,
+        defences: spec.defences.clone(),
         unkillable: false,
     })
 }
@@ -169,14 +172,24 @@ fn refused(error: BootError) -> Verdict {
                 Errno::EISDIR => "is a directory",
                 Errno::ENOENT | Errno::ELIBBAD => "its interpreter is missing",
                 other => {
-                    return Verdict::NotStarted(Failure::new(format_args!("{}: cannot be executed: {other}", shown(&path))), 126);
+                    return Verdict::NotStarted(
+                        Failure::new(format_args!("{}: cannot be executed: {}", shown(&path), words(other))),
+                        126,
+                    );
                 }
             };
             Verdict::NotStarted(Failure::new(format_args!("{}: {why}", shown(&path))), 126)
         }
-        BootError::Cwd(path, errno) => Verdict::Failed(Failure::new(format_args!("--cwd {}: {errno}", shown(&path)))),
+        BootError::Cwd(path, errno) => Verdict::Failed(Failure::new(format_args!("--cwd {}: {}", shown(&path), words(errno)))),
+        BootError::Filesystem(e) if e.what.is_empty() => failed("make the file system", e.errno),
+        BootError::Filesystem(e) => Verdict::Failed(Failure::new(format_args!("{}: {}", e.what, words(e.errno)))),
         BootError::Internal(what, errno) => failed(what, errno),
     }
+}
+
+/// As strerror(3) has it.
+fn words(errno: Errno) -> String {
+    crate::spec::why(&std::io::Error::from_raw_os_error(errno.code()))
 }
 
 /// 0 to 255: the exit status, or 128 + the signal's number.

@@ -57,6 +57,9 @@ pub(crate) struct DoArgs {
     /// Set or change an environment variable (may be repeated)
     #[arg(long, value_name = "K=V")]
     pub(crate) env: Vec<OsString>,
+    /// How much files in memory, pipes and sockets may keep: bytes, or with K, M, G [default: half of the host's memory]
+    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_size)]
+    pub(crate) file_memory: Option<u64>,
     /// Working directory inside [default: the present one, or / if the root has no such directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
@@ -76,6 +79,10 @@ pub(crate) struct DoArgs {
     #[cfg(feature = "test-faults")]
     #[arg(long, value_name = "CALL:KIND")]
     pub(crate) fault: Option<String>,
+    /// Take defences away, so that a test can show what they are good for; not in builds without debug assertions
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "DEFENCE", value_delimiter = ',', hide = true)]
+    pub(crate) weaken: Vec<bevor_platform::Defence>,
     /// Wake blocked calls at random
     #[arg(long, value_name = "SEED")]
     pub(crate) torture: Option<u64>,

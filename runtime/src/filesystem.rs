@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_core::creds::Credentials;
+use bevor_core::memory::MemoryBudget;
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, FileKind, FileOps, FsContext, Inode, MountNamespace, Path, Vfs, WalkFlags, mount_flags};
 use bevor_fs::gofer::GoferFs;
@@ -16,7 +17,7 @@ use bevor_fs::tmpfs::TmpFs;
 use bevor_gofer::Gofer;
 use bevor_hostcall::HostFd;
 use bevor_platform::Platform;
-use bevor_sentry::boot::Filesystem;
+use bevor_sentry::boot::{Filesystem, FilesystemError};
 
 /// /tmp and /dev/shm: sticky, writable by all.
 const SHARED_DIRECTORY: u32 = 0o1777;
@@ -66,7 +67,7 @@ impl Builder<'_> {
     }
 }
 
-/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`.
+/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`; `memory` bytes may be kept.
 ///
 /// # Errors
 /// Those of the gofer, and of making mount points for the binds.
@@ -75,8 +76,10 @@ pub(crate) fn make(
     gofer: &Arc<Gofer>,
     platform: &Arc<dyn Platform>,
     binds: &[Bind],
-) -> Result<Filesystem, Errno> {
-    let vfs = Vfs::new(Arc::clone(timers));
+    memory: u64,
+) -> Result<Filesystem, FilesystemError> {
+    let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(memory));
+    crate::memory::watch(&vfs, gofer);
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
     let root = OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower);
     let ns = MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "overlay", 0));
@@ -105,7 +108,11 @@ pub(crate) fn make(
     for (i, bind) in binds.iter().enumerate() {
         let number = u32::try_from(i + 1).map_err(|_| Errno::EINVAL)?;
         let flags = if bind.read_only { mount_flags::RDONLY } else { 0 };
-        builder.mount(GoferFs::mount(&vfs, gofer, number, true)?, "bind", &bind.destination, flags)?;
+        let root = GoferFs::mount(&vfs, gofer, number, true)?;
+        builder.mount(root, "bind", &bind.destination, flags).map_err(|errno| {
+            let what = format!("--bind: destination {}", bind.destination.display());
+            FilesystemError { what, errno }
+        })?;
     }
     Ok(Filesystem { fs, files })
 }

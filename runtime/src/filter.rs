@@ -39,7 +39,6 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             libc::SYS_read,
             libc::SYS_write,
             libc::SYS_pread64,
-            libc::SYS_pwrite64,
             libc::SYS_preadv2,
             libc::SYS_pwritev2,
             libc::SYS_close,
@@ -82,6 +81,8 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
         .allow_without(libc::SYS_mmap, 2, PROT_EXEC)?
         .allow_without(libc::SYS_mprotect, 2, PROT_EXEC)?
         .allow_values(libc::SYS_kill, 1, &[libc::SIGKILL.unsigned_abs()])?
+        // Memory limits of stubs.
+        .allow_values(libc::SYS_prlimit64, 1, &[libc::RLIMIT_AS, libc::RLIMIT_DATA])?
         .allow_values(libc::SYS_clone, 0, &[THREAD.unsigned_abs()])?
         .allow_values(libc::SYS_prctl, 0, &[libc::PR_SET_NAME.unsigned_abs()])?
         .allow_values(libc::SYS_ioctl, 1, &IOCTLS)?

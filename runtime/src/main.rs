@@ -7,6 +7,7 @@ mod control;
 mod failure;
 mod filesystem;
 mod filter;
+mod memory;
 mod sandbox;
 #[cfg(feature = "test-faults")]
 mod selftest;

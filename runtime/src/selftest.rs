@@ -157,7 +157,7 @@ fn write_through_gofer(gofer: &Gofer) -> Result<(), Errno> {
     let owner = Owner { uid: attr.uid, gid: attr.gid };
     let (dir, _) = gofer.mkdir(bound, b"dir", 0o750, owner)?;
     let (file, _, fd) = gofer.create(dir, b"new", OpenFlags::RDWR | OpenFlags::EXCL, 0o4711, owner)?;
-    rustix::io::pwrite(&fd, b"written inside", 0).map_err(|_| Errno::EIO)?;
+    bevor_hostcall::file::pwrite(&fd, b"written inside", 0)?;
     gofer.mknod(dir, b"fifo", SpecialKind::Fifo, 0o600, owner)?;
     gofer.mknod(dir, b"socket", SpecialKind::Socket, 0o600, owner)?;
     gofer.mknod(dir, b"regular", SpecialKind::Regular, 0o600, owner)?;

@@ -7,6 +7,7 @@ use bevor_gofer::Gofer;
 use bevor_hostcall::confine::{CapabilitySet, detached_proc, empty_root, limit_capabilities, no_new_privileges};
 use bevor_hostcall::process::{close_all_but, one_heap, set_signal_mask};
 use bevor_hostcall::seccomp::AllowList;
+use bevor_platform::Defence;
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 
 use crate::control::{Control, Message};
@@ -131,7 +132,9 @@ fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Id
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).map_err(at("change group"))?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(at("change user"))?;
     // After the change of ids, which clears it. Should the command have died before, the control line says so.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("tie it to the command"))?;
+    if spec.defences.has(Defence::Tie) {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("tie it to the command"))?;
+    }
     if control.is_closed() {
         return Err(Failure::new("cannot start the sandbox: the command is gone"));
     }
@@ -143,8 +146,8 @@ fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Id
 
 /// Gives up privileges and installs the filter. Nothing is forked after this.
 fn confine() -> Result<(), Failure> {
-    // Over the stubs, whose user id is another: reading memory, killing, choosing processors.
-    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL | CapabilitySet::SYS_NICE;
+    // Over the stubs, whose user id is another: reading memory, killing, choosing processors, limiting memory.
+    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::KILL | CapabilitySet::SYS_NICE | CapabilitySet::SYS_RESOURCE;
     limit_capabilities(keep).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
     // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use bevor_gofer::confine::MountConfig;
 
+use bevor_platform::Defences;
+
 use crate::cli::{DoArgs, Switch};
 use crate::failure::Failure;
 
@@ -32,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) cwd: PathBuf,
     /// Whether `cwd` was asked for: if it was not and is missing, / is used.
     pub(crate) cwd_required: bool,
+    /// Bytes that the sandbox's kernel may keep for applications.
+    pub(crate) file_memory: u64,
     pub(crate) strace: bool,
     pub(crate) debug_log: Option<std::fs::File>,
     pub(crate) local_calls: bool,
@@ -39,6 +43,7 @@ pub(crate) struct Spec {
     /// Call and kind.
     pub(crate) fault: Option<(String, String)>,
     pub(crate) torture: Option<u64>,
+    pub(crate) defences: Defences,
 }
 
 impl Spec {
@@ -70,12 +75,17 @@ impl Spec {
             environment: environment(&args.env)?,
             cwd,
             cwd_required,
+            file_memory: args.file_memory.unwrap_or_else(crate::memory::default_limit),
             strace: args.strace,
             debug_log,
             local_calls: args.local_calls == Switch::On,
             boot_nonce: args.boot_nonce,
             fault,
             torture: args.torture,
+            #[cfg(debug_assertions)]
+            defences: Defences::without(args.weaken),
+            #[cfg(not(debug_assertions))]
+            defences: Defences::default(),
         })
     }
 
@@ -197,7 +207,7 @@ fn parse_fault(fault: &str) -> Result<(String, String), Failure> {
 }
 
 /// A host error in the words of strerror(3), without Rust's "(os error N)".
-fn why(e: &std::io::Error) -> String {
+pub(crate) fn why(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -22,7 +22,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["calls", "stub", "channel", "exhaust", "victim"] {
+        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim"] {
             let status = Command::new("cc")
                 .args(["-static", "-O1", "-pthread", "-I"])
                 .arg(package.join("../kernel/stub/c"))
@@ -47,12 +47,17 @@ struct Sandbox {
     ended: bool,
     pid_namespace: PathBuf,
     gofer: i32,
+    sentry: i32,
     log: tempfile::NamedTempFile,
     deadline: Instant,
 }
 
 impl Sandbox {
     fn start(script: &str, seconds: u64) -> Self {
+        Self::with_options(&[], script, seconds)
+    }
+
+    fn with_options(options: &[&str], script: &str, seconds: u64) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut bind = guests().as_os_str().to_owned();
         bind.push(":/hostile:ro");
@@ -61,19 +66,21 @@ impl Sandbox {
             .arg(log.path())
             .arg("--bind")
             .arg(bind)
+            .args(options)
             .args(["--", "/bin/sh", "-c"])
             .arg(format!("echo started; {script}; echo status $?; /bin/echo ALIVE"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let mut sandbox =
-            Self { command, output: Vec::new(), ended: false, pid_namespace: PathBuf::new(), gofer: 0, log, deadline };
+            Self { command, output: Vec::new(), ended: false, pid_namespace: PathBuf::new(), gofer: 0, sentry: 0, log, deadline };
         sandbox.read_until("started\n");
         let children = children(sandbox.command.id());
         let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("the sentry");
+        sandbox.sentry = sentry;
         sandbox.gofer = *children.iter().find(|pid| **pid != sentry).expect("the gofer");
         sandbox.pid_namespace = std::fs::read_link(format!("/proc/{sentry}/ns/pid")).unwrap();
         sandbox
@@ -85,21 +92,34 @@ impl Sandbox {
 
     /// Reads output until it contains `mark`, or to its end.
     fn read_until(&mut self, mark: &str) {
+        if !self.read(mark) {
+            let text = self.text();
+            let _ = self.command.kill();
+            let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
+            panic!("the sandbox hangs; it has written:\n{text}\nits log:\n{}", tail(&log));
+        }
+    }
+
+    /// As [`Sandbox::read_until`]; whether that came in time.
+    fn read(&mut self, mark: &str) -> bool {
         while !self.ended && !self.text().contains(mark) {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let limit = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap(), tv_nsec: 0 };
             let stdout = self.command.stdout.as_mut().unwrap();
             if left.is_zero() || poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&limit)) == Ok(0) {
-                let text = self.text();
-                let _ = self.command.kill();
-                let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
-                panic!("the sandbox hangs; it has written:\n{text}\nits log:\n{}", tail(&log));
+                return false;
             }
             let mut chunk = [0; 4096];
             let n = stdout.read(&mut chunk).unwrap();
             self.output.extend_from_slice(&chunk[..n]);
             self.ended = n == 0;
         }
+        true
+    }
+
+    /// How many descriptors the sentry has.
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.sentry)).unwrap().count()
     }
 
     /// Host processes in the sandbox.
@@ -114,6 +134,7 @@ impl Sandbox {
 
     /// The sandbox's end: all is as if the guest had been harmless. Returns what it wrote.
     fn finish(mut self, status: i32) -> String {
+        drop(self.command.stdin.take());
         self.read_until("\u{0}");
         let gofer = pidfd_open(Pid::from_raw(self.gofer).unwrap(), PidfdFlags::empty()).ok();
         let code = self.command.wait().unwrap().code();
@@ -133,9 +154,39 @@ impl Sandbox {
     }
 }
 
+/// Runs a script where `defence` is missing: the attack is a real one, and the test notices what comes of it. Returns what was written
+/// until the end, or until `mark`, or for 20 seconds, and the command's status.
+fn without(defence: &str, script: &str, mark: &str) -> (String, Option<i32>) {
+    let script = format!("export PATIENCE=1500; {script}");
+    let mut sandbox = Sandbox::with_options(&["--weaken", defence], &script, 20);
+    drop(sandbox.command.stdin.take());
+    sandbox.read(mark);
+    let ended = sandbox.ended;
+    if !ended {
+        let _ = sandbox.command.kill();
+    }
+    let code = sandbox.command.wait().unwrap().code();
+    (sandbox.text(), code.filter(|_| ended))
+}
+
+/// That the attack fails a check of its own where `defence` is missing.
+fn succeeds_without(defence: &str, command: &str) -> String {
+    let (text, _) = without(defence, &format!("/hostile/{command}"), "FAIL");
+    assert!(text.contains("FAIL"), "{command} without {defence}: {text}");
+    text
+}
+
 fn tail(text: &str) -> &str {
     let start = text.len().saturating_sub(4000);
     text.get(start..).unwrap_or(text)
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // One that has ended does not mind.
+        let _ = self.command.kill();
+        let _ = self.command.wait();
+    }
 }
 
 /// Runs one attack to its end.
@@ -181,63 +232,99 @@ impl Targets {
     }
 }
 
+/// How many host calls of the guest `calls` succeeded.
+fn succeeded(text: &str) -> u32 {
+    text.lines().find_map(|line| line.strip_prefix("succeeded: ")).expect(text).parse().unwrap()
+}
+
 #[test]
 fn host_calls_from_the_gate_reach_nothing() {
     for mode in ["gate", "rewritten"] {
         let targets = Targets::new();
         let text = attack(&format!("calls {mode} {}", targets.args().join(" ")), 40);
-        assert!(text.contains("succeeded: 0\n"), "{text}");
+        assert_eq!(succeeded(&text), 0, "{text}");
+        assert_eq!(targets.reached(), [false; 4], "{mode}");
+        // Without the filter the calls are made; what keeps them from these targets then is the sandbox's namespaces.
+        let targets = Targets::new();
+        succeeds_without("filter", &format!("calls {mode} {}", targets.args().join(" ")));
         assert_eq!(targets.reached(), [false; 4], "{mode}");
     }
     // The same calls without a sandbox in the way: the attack is a real one.
     let targets = Targets::new();
     let control = Command::new(guests().join("calls")).arg("native").args(targets.args()).output().unwrap();
     let text = String::from_utf8(control.stdout).unwrap();
-    let count: u32 = text.lines().find_map(|line| line.strip_prefix("succeeded: ")).unwrap().parse().unwrap();
-    assert!(count >= 12, "{text}");
+    assert!(succeeded(&text) >= 12, "{text}");
     assert_eq!(targets.reached(), [true; 4]);
 }
 
 #[test]
 fn a_stub_taken_apart_harms_only_itself() {
     attack("stub unmap", 60);
+    succeeds_without("deadline", "stub unmap");
 }
 
 #[test]
 fn masked_host_signals_save_nobody() {
     attack("stub mask", 60);
+    succeeds_without("deadline", "stub mask");
 }
 
 #[test]
 fn other_entries_and_segment_bases_lead_nowhere() {
     attack("stub entry", 40);
+    let text = succeeds_without("entries", "stub entry");
+    assert!(text.contains("int 0x80 succeeds"), "{text}");
+}
+
+#[test]
+fn the_sentrys_memory_is_not_cut_off() {
+    attack("stub shrink", 40);
+    // The filter is the first line of defence, the seals are the second.
+    let (text, code) = without("filter", "/hostile/stub shrink", "ALIVE\n");
+    assert!(text.contains("ftruncate of the slab: -1\n") && text.ends_with("ALIVE\n"), "{code:?}: {text}");
+    let (text, code) = without("filter,seals", "/hostile/stub shrink", "ALIVE\n");
+    assert!(!text.contains("ALIVE") && code == Some(125), "{code:?}: {text}");
 }
 
 #[test]
 fn forged_requests_and_claims_are_refused() {
     let text = attack("channel 5", 60);
     assert!(text.contains("storms"), "{text}");
+    let text = succeeds_without("nonce", "channel 1");
+    assert!(text.contains("a claim "), "{text}");
+    succeeds_without("caller", "channel 1");
 }
 
 #[test]
 fn ten_thousand_forks_leak_nothing() {
     let mut sandbox = Sandbox::start("/hostile/exhaust forks; echo counted; read x", 60);
+    let before = sandbox.descriptors();
     sandbox.read_until("counted\n");
     // The main shell, the zygote, the sentry, spares; ended children are reaped soon after.
     let end = Instant::now() + Duration::from_secs(10);
-    while sandbox.processes().len() > 8 && Instant::now() < end {
+    while (sandbox.processes().len() > 8 || sandbox.descriptors() > before + 64) && Instant::now() < end {
         std::thread::yield_now();
     }
     let left = sandbox.processes();
     assert!(left.len() <= 8, "{} host processes are left after the guest's", left.len());
+    let after = sandbox.descriptors();
+    assert!(after <= before + 64, "{before} descriptors of the sentry have become {after}");
     sandbox.finish(1);
+    // A leak shows.
+    let mut sandbox = Sandbox::with_options(&["--weaken", "release"], "/hostile/exhaust forks 300; echo counted; read x", 60);
+    let before = sandbox.descriptors();
+    sandbox.read_until("counted\n");
+    let after = sandbox.descriptors();
+    assert!(after > before + 200, "{before} descriptors of the sentry have become {after}");
 }
 
 #[test]
 fn limits_hold_fork_bombs_and_thread_storms() {
     let text = attack("exhaust bomb", 40);
     assert!(text.contains("bomb: "), "{text}");
+    succeeds_without("processes", "exhaust bomb");
     attack("exhaust threads", 40);
+    succeeds_without("processes", "exhaust threads");
 }
 
 #[test]
@@ -245,6 +332,31 @@ fn used_up_descriptors_and_memory_are_errors() {
     for what in ["files", "memory", "sizes"] {
         attack(&format!("exhaust {what}"), 60);
     }
+    // What an unbounded memory does: `the_kernel_keeps_no_more_memory_than_it_may`.
+    succeeds_without("descriptors", "exhaust files");
+}
+
+/// How many MiB the kernel keeps for the guest `hoard` when it may keep `limit`; what else the guest says.
+fn hoarded(how: &str, limit: &str) -> (u64, String) {
+    let text = Sandbox::with_options(&["--file-memory", limit], &format!("/hostile/hoard {how}"), 60).finish(0);
+    let kept = text.lines().find_map(|line| line.strip_prefix("kept ")?.strip_suffix(" MiB")?.parse().ok());
+    (kept.expect("a figure"), text)
+}
+
+#[test]
+fn the_kernel_keeps_no_more_memory_than_it_may() {
+    for how in ["files", "sparse", "mapped", "held", "inherited", "pipes", "sockets", "names"] {
+        let (kept, text) = hoarded(how, "64M");
+        assert!((16..=64).contains(&kept) && !text.contains("without end"), "{how}: {text}");
+        // Where nothing bounds it, the same guest gets more.
+        let (kept, text) = hoarded(how, "1G");
+        assert!(kept > 64 && text.contains("without end") == (how == "sockets"), "{how}: {text}");
+    }
+}
+
+#[test]
+fn memory_comes_back_when_nobody_has_the_file() {
+    assert_eq!(hoarded("unlinked", "64M").0, 256);
 }
 
 /// The host process in which the guest `victim` runs.
@@ -262,4 +374,10 @@ fn a_stub_killed_from_outside_takes_only_its_process_along() {
         kill_process(Pid::from_raw(victim).unwrap(), Signal::KILL).unwrap();
         sandbox.finish(128 + 9);
     }
+    // Where nobody notices, the shell waits for ever.
+    let mut sandbox = Sandbox::with_options(&["--weaken", "reaper"], "/hostile/victim pause", 20);
+    sandbox.read_until("ready\n");
+    kill_process(Pid::from_raw(host_process_of_victim(&sandbox)).unwrap(), Signal::KILL).unwrap();
+    sandbox.deadline = Instant::now() + Duration::from_secs(2);
+    assert!(!sandbox.read("status"), "{}", sandbox.text());
 }

@@ -1,10 +1,14 @@
 //! The life of a sandbox: status, signals, confinement, and that nothing outlives it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use duct::cmd;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 mod common;
-use common::{Running, all_end, bevor, is_root};
+use common::{Running, all_end, bevor, children, is_root, ns_pid_is_one};
 
 fn selftest(action: &str) -> (i32, String, String) {
     let out =
@@ -105,6 +109,27 @@ fn killing_any_process_ends_them_all() {
     }
 }
 
+/// Without what ties the sentry to the command, the sandbox lives on: the test above sees what it says.
+#[test]
+fn a_sentry_that_is_not_tied_outlives_the_command() {
+    let mut command = Command::new(bevor())
+        .args(["do", "--weaken", "tie", "--", "/bin/sh", "-c", "echo started; while :; do sleep 1; done"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(command.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let sentry = *children(command.id()).iter().find(|pid| ns_pid_is_one(**pid)).expect("the sentry");
+    let handle = pidfd_open(Pid::from_raw(sentry).unwrap(), PidfdFlags::empty()).unwrap();
+    command.kill().unwrap();
+    command.wait().unwrap();
+    let limit = Timespec { tv_sec: 1, tv_nsec: 0 };
+    assert_eq!(poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)), Ok(0));
+    kill_process(Pid::from_raw(sentry).unwrap(), Signal::KILL).unwrap();
+    assert!(all_end(&[handle]));
+}
+
 /// Value of a line of /proc/PID/status.
 fn status(pid: i32, key: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -132,8 +157,8 @@ fn the_processes_have_given_up_what_they_do_not_need() {
         assert_eq!(status(pid, "NoNewPrivs"), "1");
         assert_eq!(status(pid, "Seccomp"), "2");
     }
-    // SYS_NICE, SYS_PTRACE and KILL; CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID.
-    for (pid, wanted) in [(sentry, 1_u64 << 23 | 1 << 19 | 1 << 5), (gofer, 0b1_1111)] {
+    // SYS_RESOURCE, SYS_NICE, SYS_PTRACE and KILL; CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID.
+    for (pid, wanted) in [(sentry, 1_u64 << 24 | 1 << 23 | 1 << 19 | 1 << 5), (gofer, 0b1_1111)] {
         for set in ["CapPrm", "CapEff", "CapBnd"] {
             assert_eq!(u64::from_str_radix(&status(pid, set), 16).unwrap(), wanted, "{set}");
         }

@@ -1,5 +1,9 @@
 //! Bad usage and bad input: one line that says what, status 125, nothing else.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use duct::cmd;
 
 mod common;
@@ -10,6 +14,76 @@ fn run(args: &[&str]) -> (i32, String, String) {
     let out = cmd(bevor(), args).stdin_null().stdout_capture().stderr_capture().unchecked().run().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+}
+
+/// Whether a process whose command line holds `mark` is there. (The gofer ends when its socket closes, a moment after the command.)
+fn is_left(mark: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().any(|entry| {
+        let path = entry.unwrap().path().join("cmdline");
+        std::fs::read(path).is_ok_and(|line| line.split(|b| *b == 0).any(|word| word == mark.as_bytes()))
+    })
+}
+
+/// A command that cannot be run: one line, the shell's status, no process left.
+#[track_caller]
+fn not_run(dir: &Path, command: &str, status: i32, says: &str) {
+    // The processes of the sandbox have the command's own command line.
+    let mark =
+        format!("{:x}{status:x}{:x}", std::process::id(), command.bytes().fold(7_u64, |n, b| n.wrapping_mul(31) + u64::from(b)));
+    let bind = format!("{}:/bad:ro", dir.display());
+    let (code, out, err) = run(&["do", "--boot-nonce", &mark, "--bind", &bind, "--", command]);
+    assert_eq!((code, out.as_str()), (status, ""), "{command}: {err}");
+    assert!(err.starts_with("bevor: ") && err.ends_with('\n') && err.lines().count() == 1, "one line: {err:?}");
+    assert!(err.contains(command) && err.contains(says), "{err:?} should say {says:?}");
+    let end = Instant::now() + Duration::from_secs(10);
+    while is_left(&mark) {
+        assert!(Instant::now() < end, "{command} leaves a process behind");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn commands_that_cannot_be_run_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, mode: u32, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mut dynamic = std::fs::read("/bin/true").unwrap();
+    let loader = b"/lib64/ld-linux-x86-64.so.2\0";
+    let at = dynamic.windows(loader.len()).position(|w| w == loader).expect("a dynamic program");
+    dynamic[at + 1] = b'X';
+    let mut foreign = std::fs::read("/bin/true").unwrap();
+    foreign[18] = 0xb7;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    file("text", 0o755, b"just text\n");
+    file("empty", 0o755, b"");
+    file("cut", 0o755, b"\x7fELF");
+    file("foreign", 0o755, &foreign);
+    file("script", 0o755, b"#!/no/such/interpreter\n");
+    file("dynamic", 0o755, &dynamic);
+    file("plain", 0o644, b"#!/bin/sh\n");
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    not_run(dir.path(), "no-such-command", 127, "command not found");
+    not_run(dir.path(), "/bad/no/such/command", 127, "command not found");
+    for name in ["text", "empty", "cut", "foreign"] {
+        not_run(dir.path(), &format!("/bad/{name}"), 126, "not an executable that Bevor can run");
+    }
+    for name in ["script", "dynamic"] {
+        not_run(dir.path(), &format!("/bad/{name}"), 126, "its interpreter is missing");
+    }
+    for name in ["plain", ""] {
+        not_run(dir.path(), &format!("/bad/{name}"), 126, "permission denied");
+    }
+    not_run(dir.path(), "/bad/loop", 126, "Too many levels of symbolic links");
+}
+
+#[test]
+fn a_destination_that_cannot_be_made_is_named() {
+    refused(&["do", "--bind", "/etc:/etc/passwd/x", "--", "true"], "--bind: destination /etc/passwd/x: Not a directory");
+    refused(&["do", "--bind", "/etc:/etc/passwd", "--", "true"], "--bind: destination /etc/passwd: Not a directory");
+    refused(&["do", "--cwd", "/no/such", "--", "true"], "--cwd /no/such: No such file or directory");
 }
 
 #[track_caller]
@@ -38,6 +112,7 @@ fn unknown_words_are_refused() {
     refused(&["do", "--bogus", "--", "true"], "--bogus");
     refused(&["do", "--local-calls=maybe", "--", "true"], "maybe");
     refused(&["do", "--boot-nonce=x", "--", "true"], "x");
+    refused(&["do", "--file-memory=much", "--", "true"], "a number of bytes");
     refused(&["do", "true"], "true");
 }
 
@@ -73,6 +148,17 @@ fn other_bad_options_are_refused() {
     refused(&["do", "--debug-log", "/does/not/exist/log", "--", "true"], "--debug-log /does/not/exist/log: No such file");
     refused(&["do", "--fault", "openat", "--", "true"], "expected CALL:KIND");
     refused(&["do", "--fault", "openat:bogus", "--", "true"], "noop-success");
+}
+
+/// What tests switch off can be switched off in test builds only (`ci/build.sh` looks at the one that is shipped).
+#[test]
+fn defences_can_be_taken_away_in_test_builds_only() {
+    if cfg!(debug_assertions) {
+        refused(&["do", "--weaken", "bogus", "--", "true"], "no such defence");
+        assert_eq!(run(&["do", "--weaken", "nonce,seals", "--", "true"]).0, 0);
+    } else {
+        refused(&["do", "--weaken", "nonce", "--", "true"], "unexpected argument '--weaken'");
+    }
 }
 
 /// As on a host that lets this user make no user namespaces.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bevor_platform::{Platform, SyscallRequest};
+use bevor_platform::{Defences, Platform, SyscallRequest};
 use parking_lot::{Condvar, Mutex};
 
 use crate::context::SyscallContext;
@@ -47,6 +47,8 @@ pub struct KernelOptions {
     pub torture: Option<u64>,
     /// Proves in the kernel log that this sentry made the run.
     pub boot_nonce: Option<String>,
+    /// What stands between programs and the rest.
+    pub defences: Defences,
 }
 
 thread_local! {

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
+use crate::memory::MemoryBudget;
+use crate::num::to_u64;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 
@@ -36,6 +38,9 @@ struct Slot {
 }
 
 struct State {
+    memory: Arc<MemoryBudget>,
+    /// Pages that are counted there: those in slots and the spare ones.
+    pages: usize,
     slots: VecDeque<Slot>,
     max: usize,
     spare: Vec<Box<[u8; PAGE]>>,
@@ -49,6 +54,39 @@ struct State {
     next_token: u64,
 }
 
+impl State {
+    fn fresh_page(&mut self) -> Result<Box<[u8; PAGE]>, Errno> {
+        if let Some(page) = self.spare.pop() {
+            return Ok(page);
+        }
+        self.memory.charge(to_u64(PAGE)).map_err(|_| Errno::ENOMEM)?;
+        self.pages += 1;
+        Ok(Box::new([0; PAGE]))
+    }
+
+    fn put_back(&mut self, page: Box<[u8; PAGE]>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(page);
+        } else {
+            self.pages -= 1;
+            self.memory.release(to_u64(PAGE));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.spare.clear();
+        self.memory.release(to_u64(self.pages * PAGE));
+        self.pages = 0;
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// A pipe: the object that both ends and a FIFO's inode share.
 pub struct Pipe {
     state: Mutex<State>,
@@ -58,9 +96,11 @@ pub struct Pipe {
 impl Pipe {
     /// An empty pipe without ends.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(memory: &Arc<MemoryBudget>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
+                memory: Arc::clone(memory),
+                pages: 0,
                 slots: VecDeque::new(),
                 max: DEFAULT_SLOTS,
                 spare: Vec::new(),
@@ -78,7 +118,7 @@ impl Pipe {
     /// pipe2(2): read end and write end. `flags`: O_NONBLOCK, O_DIRECT.
     #[must_use]
     pub fn create(vfs: &Vfs, flags: u32, owner: (u32, u32)) -> [Arc<File>; 2] {
-        let pipe = Self::new();
+        let pipe = Self::new(vfs.memory());
         let read: Arc<dyn FileOps> = PipeEnd::attach(&pipe, true, false);
         let write: Arc<dyn FileOps> = PipeEnd::attach(&pipe, false, true);
         let reader = vfs.anon_file("pipe:[{}]", 0o010_600, read, o::RDONLY | flags & o::NONBLOCK, owner);
@@ -199,9 +239,8 @@ impl Pipe {
                 let packet = slot.packet;
                 if (slot.start == slot.end || packet)
                     && let Some(slot) = state.slots.pop_front()
-                    && state.spare.len() < SPARE
                 {
-                    state.spare.push(slot.page);
+                    state.put_back(slot.page);
                 }
                 if packet || n == 0 || sink.remaining() == 0 {
                     break;
@@ -257,15 +296,21 @@ impl Pipe {
                 done += n;
             }
             while done < total && state.slots.len() < state.max {
-                let mut page = state.spare.pop().unwrap_or_else(|| Box::new([0; PAGE]));
-                let n = match source.get(&mut page[..]) {
-                    Ok(n) => n,
+                let mut page = match state.fresh_page() {
+                    Ok(page) => page,
                     Err(e) if done == 0 => return Err(e),
                     Err(_) => break,
                 };
-                if n == 0 {
-                    break;
-                }
+                let n = match source.get(&mut page[..]) {
+                    Ok(n) if n > 0 => n,
+                    other => {
+                        state.put_back(page);
+                        if done == 0 {
+                            other?;
+                        }
+                        break;
+                    }
+                };
                 done += n;
                 state.slots.push_back(Slot { page, start: 0, end: n, packet });
             }
@@ -352,8 +397,7 @@ impl FileOps for PipeEnd {
             state.readers -= u32::from(self.reads);
             state.writers -= u32::from(self.writes);
             if state.readers == 0 && state.writers == 0 {
-                state.slots.clear();
-                state.spare.clear();
+                state.clear();
             }
         }
         self.pipe.queue.wake(PollEvents::all());
@@ -369,7 +413,7 @@ mod tests {
     use crate::io::{SliceSource, VecSink};
 
     fn open() -> (Arc<Pipe>, Arc<PipeEnd>, Arc<PipeEnd>) {
-        let pipe = Pipe::new();
+        let pipe = Pipe::new(&MemoryBudget::unlimited());
         let r = PipeEnd::attach(&pipe, true, false);
         let w = PipeEnd::attach(&pipe, false, true);
         (pipe, r, w)

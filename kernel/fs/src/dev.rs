@@ -24,7 +24,6 @@ enum Kind {
 /// A memory device (null(4), full(4), random(4)).
 struct MemoryDevice {
     kind: Kind,
-    vfs: Arc<Vfs>,
 }
 
 fn drain(source: &mut dyn DataSource) -> Result<usize, Errno> {
@@ -84,7 +83,7 @@ impl FileOps for MemoryDevice {
         // Anonymous memory by another name: a sparse file of its own for each mapping.
         let fd = bevor_hostcall::fd::memfd(c"zero")?;
         file::ftruncate(&fd, 1 << 46)?;
-        Ok(FileMapping { fd, id: self.vfs.next_ino() * 2 })
+        Ok(FileMapping { fd, id: 0 })
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -94,12 +93,7 @@ impl FileOps for MemoryDevice {
 /// /dev/tty without a controlling terminal is ENXIO; `terminal` is the host terminal's operations, if there is one.
 pub fn register(vfs: &Arc<Vfs>, terminal: Option<Arc<dyn FileOps>>) {
     for (minor, kind) in [(3, Kind::Null), (5, Kind::Zero), (7, Kind::Full), (8, Kind::Random), (9, Kind::Random)] {
-        let own = Arc::clone(vfs);
-        vfs.register_device(
-            FileKind::CharDevice,
-            makedev(1, minor),
-            Box::new(move |_flags| Ok(Arc::new(MemoryDevice { kind, vfs: Arc::clone(&own) }))),
-        );
+        vfs.register_device(FileKind::CharDevice, makedev(1, minor), Box::new(move |_flags| Ok(Arc::new(MemoryDevice { kind }))));
     }
     let open_terminal = move |_flags| terminal.clone().ok_or(Errno::ENXIO);
     vfs.register_device(FileKind::CharDevice, makedev(5, 0), Box::new(open_terminal));

@@ -308,4 +308,28 @@ impl Gofer {
     pub fn proc_open(&self, pid: i32, what: ProcFile) -> Result<HostFd, Errno> {
         self.call_fd(&Request::ProcOpen(pid, what))
     }
+
+    fn call_list(&self, request: &Request<'_>) -> Result<Vec<(u64, u64)>, Errno> {
+        self.call(request, |reply, _| match reply {
+            Reply::List(pairs) => Ok(pairs),
+            _ => Err(unexpected()),
+        })
+    }
+
+    /// Every stub process (in the sandbox's pid namespace), those that the sentry knows nothing of included.
+    ///
+    /// # Errors
+    /// As [`Gofer::proc_open`]; E2BIG for more than a packet holds.
+    pub fn proc_pids(&self) -> Result<Vec<i32>, Errno> {
+        let pids = self.call_list(&Request::ProcPids)?;
+        Ok(pids.into_iter().filter_map(|(pid, _)| i32::try_from(pid).ok()).collect())
+    }
+
+    /// Device and inode (as of stat(2)) of the files that the stub process `pid` has descriptors of.
+    ///
+    /// # Errors
+    /// As [`Gofer::proc_pids`].
+    pub fn proc_files(&self, pid: i32) -> Result<Vec<(u64, u64)>, Errno> {
+        self.call_list(&Request::ProcFiles(pid))
+    }
 }

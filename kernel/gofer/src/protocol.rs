@@ -301,6 +301,10 @@ pub enum Request<'a> {
     Forget(Vec<NodeId>),
     /// A /proc file of a stub.
     ProcOpen(i32, ProcFile),
+    /// The stubs' process ids; replies `List` (with zeros beside them).
+    ProcPids,
+    /// Device and inode of every file that a stub has a descriptor of; replies `List`.
+    ProcFiles(i32),
 }
 
 /// A reply.
@@ -324,6 +328,8 @@ pub enum Reply<'a> {
     Dir(Vec<DirEntry>, u64),
     /// File system figures.
     StatFs(StatFs),
+    /// Pairs of numbers.
+    List(Vec<(u64, u64)>),
 }
 
 /// Encodes `message` into `buf` and returns the packet.

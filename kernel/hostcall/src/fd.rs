@@ -1,7 +1,7 @@
 //! Owned host descriptors and plain calls on them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
 
@@ -20,6 +20,24 @@ impl HostFd {
     #[must_use]
     pub fn raw(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+
+    /// Tells later whether anybody still has it.
+    #[must_use]
+    pub fn watch(&self) -> FdWatch {
+        FdWatch(Arc::downgrade(&self.0))
+    }
+}
+
+/// Whether a descriptor is open still; does not keep it so.
+#[derive(Clone, Debug)]
+pub struct FdWatch(Weak<OwnedFd>);
+
+impl FdWatch {
+    /// Whether an owner is left.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 

@@ -81,14 +81,18 @@ pub fn pread_shared(fd: &HostFd, dst: &SharedSlice, dst_offset: usize, len: usiz
     count(check(i64::try_from(unsafe { libc::pread(fd.raw(), to.cast(), len, at) }).unwrap_or(-1))?)
 }
 
-/// pwrite(2).
+/// pwrite(2), by the one call for writing at a place that the sentry may make (pwritev2).
 ///
 /// # Errors
 /// The host's errno.
 pub fn pwrite(fd: &HostFd, src: &[u8], offset: u64) -> Result<usize, Errno> {
-    let at = off(offset)?;
-    // SAFETY: `src` is a live slice of the given length.
-    count(check(i64::try_from(unsafe { libc::pwrite(fd.raw(), src.as_ptr().cast(), src.len(), at) }).unwrap_or(-1))?)
+    write_vector(fd, src, off(offset)?, 0)
+}
+
+fn write_vector(fd: &HostFd, src: &[u8], at: i64, flags: i32) -> Result<usize, Errno> {
+    let iov = libc::iovec { iov_base: src.as_ptr().cast_mut().cast(), iov_len: src.len() };
+    // SAFETY: one iovec over a live slice, which the call only reads.
+    count(check(i64::try_from(unsafe { libc::pwritev2(fd.raw(), &raw const iov, 1, at, flags) }).unwrap_or(-1))?)
 }
 
 /// read(2).
@@ -124,9 +128,7 @@ pub fn read_nowait(fd: &HostFd, dst: &mut [u8]) -> Result<usize, Errno> {
 /// # Errors
 /// EAGAIN if it would block, EOPNOTSUPP if the file cannot tell; else the host's errno.
 pub fn write_nowait(fd: &HostFd, src: &[u8]) -> Result<usize, Errno> {
-    let iov = libc::iovec { iov_base: src.as_ptr().cast_mut().cast(), iov_len: src.len() };
-    // SAFETY: one iovec over a live slice, which the call only reads.
-    count(check(i64::try_from(unsafe { libc::pwritev2(fd.raw(), &raw const iov, 1, -1, libc::RWF_NOWAIT) }).unwrap_or(-1))?)
+    write_vector(fd, src, -1, libc::RWF_NOWAIT)
 }
 
 /// poll(2) of one descriptor; returns `revents`. `timeout_ms` < 0 waits for ever.

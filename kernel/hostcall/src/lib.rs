@@ -12,5 +12,5 @@ pub mod process;
 pub mod seccomp;
 pub mod shared;
 
-pub use fd::HostFd;
+pub use fd::{FdWatch, HostFd};
 pub use shared::{SharedMemory, SharedSlice};

@@ -103,7 +103,8 @@ pub struct SignalFrame {
 pub struct FileMapping {
     /// A descriptor with no more access than the application has.
     pub fd: HostFd,
-    /// Identifies the open host file for the stub's small cache of descriptors: equal ids are the same file and access.
+    /// Identifies the open host file for the stub's small cache of descriptors: equal ids are the same file and access. 0: not
+    /// to be kept.
     pub id: u64,
 }
 
@@ -207,7 +208,7 @@ pub enum Reply {
     /// Clone; `owner` receives the child's events, first `Started`. On failure the parent's call returns the errno and
     /// the owner gets `NotStarted`.
     Clone(CloneOp, OwnerRef),
-    /// Replace the whole image of the thread's address space, as execve(2) does; only after [`Thread::has_space_alone`]. A step that fails is
+    /// Replace the whole image of the thread's address space, as execve(2) does; only after [`Thread::may_replace_image`]. A step that fails is
     /// reported as `ImageFailed`.
     Exec {
         /// The new image.
@@ -275,8 +276,9 @@ pub trait Thread: Send + Sync {
     /// Makes a running thread stop with `Event::Interrupted` soon; a thread that has an unanswered event is not disturbed
     /// (the kernel sees to it when it replies). A thread waiting in a local futex call leaves it and restarts it silently.
     fn interrupt(&self);
-    /// Whether no other thread, of this process or (vfork) another, runs or is about to end in the address space.
-    fn has_space_alone(&self) -> bool;
+    /// Whether `image` can take the place of the address space's present one: no other thread, of this process or (vfork) another, runs or
+    /// is about to end in it, and the image is small enough to be handed over in one piece.
+    fn may_replace_image(&self, image: &ExecImage) -> bool;
     /// The blocked-signal mask. The stub keeps it (local rt_sigprocmask), so the value is untrusted and self-inflicted only.
     fn sigmask(&self) -> u64;
     /// Replaces the mask.
@@ -342,6 +344,20 @@ pub struct Mapping {
     pub label: String,
 }
 
+/// Bounds of an address space, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// RLIMIT_AS.
+    pub all: u64,
+    /// RLIMIT_DATA.
+    pub data: u64,
+}
+
+impl MemoryLimits {
+    /// No bounds.
+    pub const NONE: Self = Self { all: u64::MAX, data: u64::MAX };
+}
+
 /// One application address space (a host process).
 pub trait AddressSpace: Send + Sync {
     /// Kills the host process and all of its threads. Their owners get `Gone` unless they already exited.
@@ -364,6 +380,9 @@ pub trait AddressSpace: Send + Sync {
     fn memory_use(&self) -> Result<MemoryUse, Errno>;
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
+    /// Bounds the application's address space and its private writable part in bytes (RLIMIT_AS, RLIMIT_DATA; `u64::MAX`: no
+    /// bound). The platform's own memory comes on top. A fresh space has no bounds, one made by a fork may have the parent's.
+    fn set_memory_limits(&self, limits: MemoryLimits);
 }
 
 /// A way to run application code.

@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 pub mod api;
+pub mod defence;
 pub mod systrap;
 
 pub use api::*;
+pub use defence::{Defence, Defences};

@@ -15,7 +15,7 @@ use bevor_core::task::clone::{MainTask, make_main};
 use bevor_core::task::{Task, WaitStatus};
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, FsContext, WalkFlags};
-use bevor_platform::Platform;
+use bevor_platform::{Defences, Platform};
 
 use crate::dispatch::{Dispatcher, Fault};
 use crate::strace::Strace;
@@ -35,8 +35,23 @@ pub struct Filesystem {
     pub files: Arc<FdTable>,
 }
 
+/// Why there is no file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemError {
+    /// The part of it that failed, in the words of the command line; empty if it was none.
+    pub what: String,
+    /// Why.
+    pub errno: Errno,
+}
+
+impl From<Errno> for FilesystemError {
+    fn from(errno: Errno) -> Self {
+        Self { what: String::new(), errno }
+    }
+}
+
 /// Makes the file system once clocks and timers exist.
-pub type MakeFilesystem = Box<dyn FnOnce(&Arc<dyn Timers>) -> Result<Filesystem, Errno> + Send>;
+pub type MakeFilesystem = Box<dyn FnOnce(&Arc<dyn Timers>) -> Result<Filesystem, FilesystemError> + Send>;
 
 /// What to run and how.
 pub struct BootConfig {
@@ -70,6 +85,8 @@ pub struct BootConfig {
     pub fault: Option<Fault>,
     /// Seed by which blocked calls are made again and woken more often than needed.
     pub torture: Option<u64>,
+    /// What stands between programs and the rest.
+    pub defences: Defences,
     /// Signals without a handler do not touch the command, as process 1 of a pid namespace.
     pub unkillable: bool,
 }
@@ -83,6 +100,8 @@ pub enum BootError {
     NotExecutable(Vec<u8>, Errno),
     /// The working directory cannot be entered.
     Cwd(Vec<u8>, Errno),
+    /// The file system cannot be made.
+    Filesystem(FilesystemError),
     /// Something of Bevor's own failed: what, and why.
     Internal(&'static str, Errno),
 }
@@ -132,6 +151,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         local_calls: config.local_calls && !config.strace,
         torture: config.torture,
         boot_nonce: config.boot_nonce,
+        defences: config.defences,
     };
     let dispatcher = Dispatcher::new(strace, config.fault);
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);
@@ -146,7 +166,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
             kernel.run_ready();
         }
     }));
-    let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(internal("make the file system"))?;
+    let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(BootError::Filesystem)?;
     match crate::proc_data::mount_proc(&kernel, &fs) {
         // A root without /proc stays without.
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => {}

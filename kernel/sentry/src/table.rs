@@ -251,7 +251,7 @@ table! {
     157 prctl partial "dxxxx" => prctl::prctl, "PDEATHSIG, DUMPABLE, KEEPCAPS, NAME, CAPBSET, SECUREBITS, TIMERSLACK, CHILD_SUBREAPER, NO_NEW_PRIVS, CAP_AMBIENT";
     158 arch_prctl full "gx" => local::arch_prctl;
     159 adjtimex none "xxxxxx";
-    160 setrlimit partial "dp" => resource::setrlimit, "recorded; NOFILE, FSIZE, NPROC, STACK, SIGPENDING, NICE and RTPRIO are enforced";
+    160 setrlimit partial "dp" => resource::setrlimit, "recorded; AS, DATA, NOFILE, FSIZE, NPROC, STACK, SIGPENDING, NICE and RTPRIO are enforced";
     161 chroot full "s" => dir::chroot;
     162 sync full "" => attr::sync;
     163 acct none "xxxxxx";

@@ -77,6 +77,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         boot_nonce: Some("1".into()),
         fault: None,
         torture: None,
+        defences: bevor_platform::Defences::default(),
         unkillable: false,
     }
 }

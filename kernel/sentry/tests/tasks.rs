@@ -5,7 +5,7 @@ mod mock;
 use bevor_abi::signal::*;
 use bevor_abi::{Errno, sysno};
 use bevor_core::creds::Credentials;
-use bevor_platform::{CallOutcome, Reply};
+use bevor_platform::{CallOutcome, Event, Reply};
 use mock::{BASE, World, handle, ignore};
 
 const WNOHANG: u64 = 1;
@@ -54,6 +54,21 @@ fn waitid_with_wnowait_leaves_the_zombie() {
     assert_eq!(w.main.peek32(STATUS + 24), 3);
     assert_eq!(w.main.call(sysno::waitid, &[1, pid, STATUS, 4, 0]), 0);
     assert_eq!(w.main.call(sysno::waitid, &[1, pid, STATUS, 4, 0]), errno(Errno::ECHILD));
+}
+
+#[test]
+fn a_child_that_dies_before_its_first_instruction_was_killed() {
+    let w = World::new();
+    let pid = w.fork_without_child(&w.main, Event::Gone { status: 9 });
+    assert_eq!(w.main.call(sysno::wait4, &[any(), STATUS, 0, 0]), pid);
+    assert_eq!(w.main.peek32(STATUS), SIGKILL);
+}
+
+#[test]
+fn a_child_that_never_was_leaves_nothing() {
+    let w = World::new();
+    assert_eq!(w.fork_without_child(&w.main, Event::NotStarted), errno(Errno::EAGAIN));
+    assert_eq!(w.main.call(sysno::wait4, &[any(), STATUS, WNOHANG, 0]), errno(Errno::ECHILD));
 }
 
 #[test]

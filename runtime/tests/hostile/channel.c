@@ -214,11 +214,22 @@ static void *thief(void *arg)
     return NULL;
 }
 
+/* One that claims whatever is to be had, with nonces of its own. */
+static void *guesser(void *arg)
+{
+    (void)arg;
+    for (long i = 0; i < 20000; i++)
+        if (notify(NOTIF_CLAIM, i, i, 0) >= 0)
+            fail("a claim with a guessed nonce beside a fork", i, 0);
+    return NULL;
+}
+
 static void stolen_claims(long unused)
 {
     (void)unused;
-    pthread_t t[2];
+    pthread_t t[3];
     pthread_create(&t[0], NULL, thief, channel(0));
+    pthread_create(&t[2], NULL, guesser, NULL);
     pthread_create(&t[1], NULL, thief, channel(0));
     for (int i = 0; i < 60; i++) {
         pid_t pid = fork();

@@ -1,6 +1,6 @@
 /*
  * Uses up what there is: processes, threads, descriptors, memory.
- *   exhaust forks|bomb|threads|files|memory|sizes
+ *   exhaust forks [COUNT]|bomb|threads|files|memory|sizes
  */
 #include "hostile.h"
 #include <limits.h>
@@ -20,9 +20,10 @@ static void limit(int what, unsigned long n)
         fail("setrlimit", what, errno);
 }
 
+static int count = 10000;
 static void forks(void)
 {
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < count; i++) {
         pid_t pid = fork();
         if (pid < 0)
             fail("fork", i, errno);
@@ -44,7 +45,7 @@ static void bomb(void)
     volatile long *refused = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     volatile long *most = refused + 1;
     pid_t top = getpid();
-    while (now_ms() < end) {
+    while (now_ms() < end && *most < 400) {
         pid_t pid = fork();
         if (pid < 0) {
             if (errno != EAGAIN)
@@ -100,9 +101,9 @@ static void threads(void)
 static int open_all(int (*make)(void))
 {
     int n = 0, fd;
-    while ((fd = make()) >= 0)
+    while (n < 4096 && (fd = make()) >= 0)
         n++;
-    int e = errno;
+    int e = n < 4096 ? errno : ELOOP;
     for (fd = 3; fd < 2048; fd++)
         close(fd);
     return e == EMFILE ? n : -e;
@@ -275,6 +276,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } all[] = {{"forks", forks}, {"bomb", bomb}, {"threads", threads}, {"files", files}, {"memory", memory}, {"sizes", sizes}};
+    if (argc > 2)
+        count = atoi(argv[2]);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         if (argc > 1 && !strcmp(argv[1], all[i].name)) {
             all[i].run();

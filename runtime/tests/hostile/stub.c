@@ -1,6 +1,6 @@
 /*
  * Takes the stub apart from inside: each attack ends the child that makes it, at most. The last word is the shell's.
- *   stub unmap|mask|entry
+ *   stub unmap|mask|entry|shrink
  */
 #include "hostile.h"
 #include <pthread.h>
@@ -211,6 +211,27 @@ static void entries(void)
     }
 }
 
+static void *sleeper(void *arg)
+{
+    millis(300);
+    return arg;
+}
+
+/* Cuts off the memory that the sentry is to write a reply to. */
+static void shrink(long unused)
+{
+    (void)unused;
+    pthread_t t;
+    pthread_create(&t, NULL, sleeper, NULL);
+    millis(50);
+    struct channel *ch = (struct channel *)CHANNEL_BASE;
+    long fd = gate(NOTIF_NR, NOTIF_SLAB, ch->slot, 0, (long)ch->space, 0, 0);
+    if (fd < 0)
+        fail("a descriptor of the own slab", fd, 0);
+    shared[0] = gate(SYS_ftruncate, fd, 0, 0, 0, 0, 0);
+    for (;;) { }
+}
+
 int main(int argc, char **argv)
 {
     shared = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -227,6 +248,10 @@ int main(int argc, char **argv)
             fail("the front door", status, 0);
     } else if (!strcmp(argv[1], "mask")) {
         masks();
+    } else if (!strcmp(argv[1], "shrink")) {
+        shared[0] = 1;
+        in_child(shrink, 0, 1000);
+        printf("ftruncate of the slab: %ld\n", shared[0]);
     } else if (!strcmp(argv[1], "entry")) {
         entries();
     }

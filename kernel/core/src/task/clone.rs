@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bevor_abi::Errno;
 use bevor_abi::process::{self as abi, RLIMIT_NPROC};
 use bevor_abi::signal::{KernelSigaction, NSIG, SIG_IGN, SIGCHLD, bit};
-use bevor_platform::{CloneOp, Thread};
+use bevor_platform::{CloneOp, Defence, Thread};
 
 use super::tree::{Process, TaskTree};
 use super::{SchedAttributes, Task, TaskInit, ThreadGroup};
@@ -108,7 +108,8 @@ impl Task {
         let creds = self.creds();
         let limit = self.group.rlimit(RLIMIT_NPROC).cur;
         let privileged = creds.uid == 0 || creds.capable(Capability::SysResource) || creds.capable(Capability::SysAdmin);
-        if privileged || limit == abi::RLIM_INFINITY {
+        let enforced = self.kernel.options.defences.has(Defence::Processes);
+        if privileged || limit == abi::RLIM_INFINITY || !enforced {
             return Ok(());
         }
         let count = tree.tasks().iter().filter(|t| t.creds().uid == creds.uid).count();

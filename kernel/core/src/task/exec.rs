@@ -61,7 +61,7 @@ impl Task {
         self.initial_mask.store(thread.sigmask(), SeqCst);
         let PendingExec { loaded, creds, dumpable } = *pending;
         self.take_leadership();
-        if self.keeps_rights(&creds) && thread.has_space_alone() {
+        if self.keeps_rights(&creds) && thread.may_replace_image(&loaded.image) {
             return self.exec_in_place(thread, loaded, creds, dumpable);
         }
         {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bevor_abi::signal::{self, SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGCONT, SIGHUP, SIGKILL};
+use bevor_platform::Defence;
 use bevor_platform::{Reply, Thread};
 
 use super::run::DEAD;
@@ -36,6 +37,9 @@ impl Waiter for ExitDeadline {
 
 impl Runnable for ExitDeadline {
     fn run(self: Arc<Self>) {
+        if !self.kernel.options.defences.has(Defence::Deadline) {
+            return;
+        }
         let alive = self.group.threads();
         for (task, thread) in &self.threads {
             if let Some(task) = task.upgrade().filter(|t| alive.iter().any(|a| Arc::ptr_eq(a, t))) {

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
-use bevor_abi::process::{RLIM_INFINITY, RLIM_NLIMITS, Rlimit};
-use bevor_platform::{Identity, Thread};
+use bevor_abi::process::{RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_AS, RLIMIT_DATA, Rlimit};
+use bevor_platform::{AddressSpace, Identity, MemoryLimits, Thread};
 use parking_lot::Mutex;
 
 use crate::creds::Credentials;
@@ -250,6 +250,15 @@ impl ThreadGroup {
     #[must_use]
     pub fn rlimit(&self, resource: usize) -> Rlimit {
         self.rlimits.lock().get(resource).copied().unwrap_or(Rlimit { cur: RLIM_INFINITY, max: RLIM_INFINITY })
+    }
+
+    /// Has `space` bounded by RLIMIT_AS and RLIMIT_DATA.
+    pub fn bound_memory(&self, space: &dyn AddressSpace) {
+        let limits = {
+            let limits = self.rlimits.lock();
+            MemoryLimits { all: limits[RLIMIT_AS].cur, data: limits[RLIMIT_DATA].cur }
+        };
+        space.set_memory_limits(limits);
     }
 
     /// CPU time of all threads, ended ones too.

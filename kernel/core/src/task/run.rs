@@ -195,6 +195,7 @@ impl Task {
         thread.set_sigmask(self.initial_mask.load(SeqCst));
         thread.set_local_calls(self.kernel.options.local_calls);
         thread.set_identity(self.identity());
+        self.group.bound_memory(&*thread.space());
         self.started.store(true, SeqCst);
         self.publish_pending();
         // Signals that came before the thread could be interrupted.
@@ -204,8 +205,9 @@ impl Task {
         }
     }
 
-    /// The clone has failed; the platform has told the parent.
+    /// The parent's call has failed: nobody has heard of this task.
     fn handle_not_started(self: &Arc<Self>) {
+        self.work.fetch_or(WORK_GONE, SeqCst);
         self.started.store(false, SeqCst);
         self.state.store(DEAD, SeqCst);
         self.clone_failed();
@@ -228,6 +230,7 @@ impl Task {
         self.finish(thread, Finish::Continue);
     }
 
+    /// The host thread died, maybe before its first instruction. The parent has its number and may wait for it in any case.
     fn handle_gone(self: &Arc<Self>) {
         self.work.fetch_or(WORK_GONE, SeqCst);
         self.begin_group_exit(super::WaitStatus::killed(bevor_abi::signal::SIGKILL));

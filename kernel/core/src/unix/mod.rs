@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
+use crate::memory::Charge;
 use crate::socket::{Control, Received, Socket, SocketCaller, UnixCredentials};
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
@@ -62,6 +63,7 @@ impl UnixKind {
 /// A message in a receive queue.
 struct Packet {
     data: Vec<u8>,
+    charge: Charge,
     start: usize,
     files: Vec<Arc<File>>,
     creds: UnixCredentials,

@@ -7,11 +7,15 @@ use bevor_abi::Errno;
 use super::address::{Bound, unnamed};
 use super::{MAX_DGRAM_QLEN, Packet, State, UnixKind, UnixSocket};
 use crate::io::{DataSink, DataSource};
+use crate::memory::Charge;
+use crate::num::to_u64;
 use crate::socket::{Control, Received, SocketCaller, UnixCredentials, msg};
 use crate::wait::PollEvents;
 
 /// SCM_MAX_FD.
 const MAX_FILES: usize = 253;
+/// What a message takes of the sandbox's memory besides its bytes.
+const PACKET_COST: usize = 256;
 
 impl UnixSocket {
     pub(super) fn send_message(
@@ -33,6 +37,11 @@ impl UnixSocket {
             UnixKind::Stream => self.send_stream(to, source, control, creds),
             _ => self.send_packet(who, to, source, control, creds),
         }
+    }
+
+    /// Counts a message of `len` bytes in the sandbox's memory.
+    fn charge(&self, len: usize) -> Result<Charge, Errno> {
+        Charge::new(self.vfs.memory(), to_u64(len + PACKET_COST)).map_err(|_| Errno::ENOBUFS)
     }
 
     fn connected_peer(&self) -> Result<Arc<UnixSocket>, Errno> {
@@ -80,6 +89,7 @@ impl UnixSocket {
         let mut data = vec![0; total.min(room)];
         let n = source.get(&mut data)?;
         data.truncate(n);
+        let charge = self.charge(n)?;
         {
             let mut state = peer.state.lock();
             if state.shut_read {
@@ -89,8 +99,14 @@ impl UnixSocket {
             let mergeable = control.files.is_empty()
                 && state.queue.back().is_some_and(|p| p.files.is_empty() && p.creds == creds && p.data.len() + n <= 32768);
             match state.queue.back_mut() {
-                Some(last) if mergeable => last.data.extend_from_slice(&data),
-                _ => state.queue.push_back(Packet { data, start: 0, files: control.files.clone(), creds, from: Vec::new() }),
+                Some(last) if mergeable => {
+                    last.data.extend_from_slice(&data);
+                    last.charge.merge(charge);
+                }
+                _ => {
+                    let files = control.files.clone();
+                    state.queue.push_back(Packet { data, charge, start: 0, files, creds, from: Vec::new() });
+                }
             }
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
@@ -144,10 +160,11 @@ impl UnixSocket {
         let mut data = vec![0; total];
         let n = source.get(&mut data)?;
         data.truncate(n);
+        let charge = self.charge(n)?;
         {
             let mut state = peer.state.lock();
             state.bytes += n;
-            state.queue.push_back(Packet { data, start: 0, files: control.files.clone(), creds, from });
+            state.queue.push_back(Packet { data, charge, start: 0, files: control.files.clone(), creds, from });
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         Ok(n)

@@ -14,6 +14,7 @@ use super::locks::InodeLocks;
 use super::lookup::Caller;
 use super::mount::Path;
 use crate::creds::{Capability, Credentials};
+use crate::memory::MemoryBudget;
 use crate::pipe::Pipe;
 
 /// Access that is asked for (the bits of access(2)).
@@ -381,10 +382,10 @@ impl Inode {
         self.fifo.set(pipe).ok();
     }
 
-    /// The pipe behind a FIFO.
+    /// The pipe behind a FIFO; its buffer is counted in `memory`.
     #[must_use]
-    pub fn fifo(&self) -> &Arc<Pipe> {
-        self.fifo.get_or_init(Pipe::new)
+    pub fn fifo(&self, memory: &Arc<MemoryBudget>) -> &Arc<Pipe> {
+        self.fifo.get_or_init(|| Pipe::new(memory))
     }
 }
 

@@ -31,6 +31,7 @@ pub use lookup::{Caller, WalkFlags};
 pub use mount::{Mount, MountNamespace, Path, mount_flags};
 pub use namei::{OpenRequest, Opened};
 
+use crate::memory::MemoryBudget;
 use crate::time::Timers;
 
 /// Opens a device node. The argument is open(2)'s flags.
@@ -53,6 +54,7 @@ pub struct Vfs {
     mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
+    memory: Arc<MemoryBudget>,
 }
 
 /// A host device (major, minor) and inode, as /proc/PID/maps of the host shows them.
@@ -82,9 +84,15 @@ impl MappedFile {
 }
 
 impl Vfs {
-    /// An empty VFS.
+    /// An empty VFS without a bound on its memory.
     #[must_use]
     pub fn new(timers: Arc<dyn Timers>) -> Arc<Self> {
+        Self::bounded(timers, MemoryBudget::unlimited())
+    }
+
+    /// An empty VFS whose objects keep no more than `memory` allows.
+    #[must_use]
+    pub fn bounded(timers: Arc<dyn Timers>, memory: Arc<MemoryBudget>) -> Arc<Self> {
         let anon_sb = Arc::new(SuperBlock::new(makedev(0, 15), "anon_inodefs", 0x0904_1934));
         let root = Inode::new(Arc::clone(&anon_sb), 1, 0, 0, 0, Box::new(AnonInode { time: Timespec::default() }));
         Arc::new(Self {
@@ -100,7 +108,14 @@ impl Vfs {
             socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
             abstract_names: Mutex::default(),
+            memory,
         })
+    }
+
+    /// What its objects may keep.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
     }
 
     /// The current time for timestamps.
@@ -139,6 +154,14 @@ impl Vfs {
     #[must_use]
     pub fn mapped_file(&self, key: HostInode) -> Option<MappedFile> {
         self.mapped.lock().get(&key).cloned()
+    }
+
+    /// Host files that nobody maps any more.
+    pub fn forget_mappings<'a>(&self, gone: impl Iterator<Item = &'a HostInode>) {
+        let mut mapped = self.mapped.lock();
+        for file in gone {
+            mapped.remove(file);
+        }
     }
 
     /// A mount of `root`, not attached anywhere yet.

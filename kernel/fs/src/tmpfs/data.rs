@@ -1,9 +1,15 @@
 //! Contents of a regular file: a page on the heap, or a memfd that is mapped here and, if need be, in applications.
 
+use std::sync::Arc;
+
 use bevor_abi::Errno;
 use bevor_core::io::{DataSink, DataSource};
+use bevor_core::memory::MemoryBudget;
 use bevor_core::num::{to_u64, to_usize};
+use bevor_core::vfs::device_numbers;
 use bevor_hostcall::{HostFd, SharedMemory, SharedSlice, file};
+
+use super::pages::Pages;
 
 /// Up to this size contents stay on the heap.
 const INLINE_MAX: u64 = 4096;
@@ -33,17 +39,30 @@ fn map_window(fd: &HostFd, len: u64) -> Result<SharedSlice, Errno> {
     SharedMemory::map(fd, 0, len, true)?.slice(0, len)
 }
 
+/// Reads from a memfd, up to where the window ends.
+fn read_memory(fd: &HostFd, window: &SharedSlice, at: u64, len: usize, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+    let in_window = to_u64(window.len()).saturating_sub(at).min(to_u64(len));
+    if in_window > 0 {
+        return sink.put_shared(window, to_usize(at), to_usize(in_window));
+    }
+    if let Some(result) = sink.put_from_host(fd, at, len) {
+        return result;
+    }
+    let mut buffer = vec![0; len.min(1 << 20)];
+    let n = file::pread(fd, &mut buffer, at)?;
+    sink.put(&buffer[..n])
+}
+
 /// Contents with their size.
 pub(super) struct Content {
     size: u64,
     store: Store,
-    /// Allocated blocks, if known.
-    blocks: Option<u64>,
+    pages: Pages,
 }
 
 impl Content {
-    pub(super) fn new() -> Self {
-        Self { size: 0, store: Store::Inline(Vec::new()), blocks: None }
+    pub(super) fn new(memory: &Arc<MemoryBudget>) -> Self {
+        Self { size: 0, store: Store::Inline(Vec::new()), pages: Pages::new(memory) }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -51,23 +70,11 @@ impl Content {
     }
 
     /// Allocated 512-byte blocks.
-    pub(super) fn blocks(&mut self) -> u64 {
+    pub(super) fn blocks(&self) -> u64 {
         match &self.store {
-            Store::Inline(v) => {
-                if v.is_empty() {
-                    0
-                } else {
-                    8
-                }
-            }
-            Store::Memory { fd, mapped, .. } => {
-                if let Some(blocks) = self.blocks.filter(|_| !mapped) {
-                    return blocks;
-                }
-                let blocks = file::fstat(fd).map_or(0, |st| st.blocks);
-                self.blocks = Some(blocks);
-                blocks
-            }
+            // Its pages come and go without the sentry.
+            Store::Memory { fd, mapped: true, .. } => file::fstat(fd).map_or(0, |st| st.blocks),
+            _ => self.pages.count() * 8,
         }
     }
 
@@ -79,7 +86,6 @@ impl Content {
             file::ftruncate(&fd, capacity)?;
             let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
             window.write(0, bytes);
-            self.blocks = None;
             self.store = Store::Memory { fd, window, capacity, mapped: false };
         }
         match &self.store {
@@ -92,6 +98,7 @@ impl Content {
     pub(super) fn map(&mut self) -> Result<HostFd, Errno> {
         let fd = self.memory(self.size)?.clone();
         let size = self.size;
+        self.pages.charge_whole(size).map_err(|_| Errno::ENOMEM)?;
         if let Store::Memory { capacity, mapped, .. } = &mut self.store {
             if *capacity != size {
                 file::ftruncate(&fd, size)?;
@@ -115,6 +122,9 @@ impl Content {
         }
         if let Store::Memory { fd, window, capacity, mapped } = &mut self.store {
             if end > *capacity {
+                if *mapped {
+                    self.pages.charge_whole(end)?;
+                }
                 let wanted =
                     if *mapped { end } else { end.checked_next_power_of_two().filter(|n| *n <= MAX_SIZE).unwrap_or(end) };
                 file::ftruncate(fd, wanted)?;
@@ -134,17 +144,20 @@ impl Content {
             self.reserve(size)?;
         }
         match &mut self.store {
-            Store::Inline(bytes) => bytes.truncate(to_usize(size)),
+            Store::Inline(bytes) => {
+                bytes.truncate(to_usize(size));
+                self.pages.truncate(size);
+            }
             Store::Memory { fd, capacity, mapped, .. } => {
                 if size < self.size {
                     // Drops the pages behind; what is mapped beyond is not touched any more.
                     file::ftruncate(fd, size)?;
                     *capacity = size;
+                    self.pages.truncate(size);
                 } else if *mapped && *capacity != size {
                     file::ftruncate(fd, size)?;
                     *capacity = size;
                 }
-                self.blocks = None;
             }
         }
         self.size = size;
@@ -170,17 +183,23 @@ impl Content {
                 Ok(n)
             }
             Store::Memory { fd, window, .. } => {
-                let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
-                if in_window > 0 {
-                    let n = to_usize(in_window);
-                    return sink.put_shared(window, to_usize(offset), n);
+                let end = offset + to_u64(len);
+                let mut at = offset;
+                while at < end {
+                    let (data, until) = self.pages.run(at, end);
+                    let wanted = to_usize(until - at);
+                    // A look at a hole through the window would fill it.
+                    let step = if data { read_memory(fd, window, at, wanted, sink) } else { sink.put_zeros(wanted) };
+                    match step {
+                        Ok(n) => at += to_u64(n),
+                        Err(errno) if at == offset => return Err(errno),
+                        Err(_) => break,
+                    }
+                    if at < until {
+                        break;
+                    }
                 }
-                if let Some(result) = sink.put_from_host(fd, offset, len) {
-                    return result;
-                }
-                let mut buffer = vec![0; len.min(1 << 20)];
-                let n = file::pread(fd, &mut buffer, offset)?;
-                sink.put(&buffer[..n])
+                Ok(to_usize(at - offset))
             }
         }
     }
@@ -195,8 +214,9 @@ impl Content {
             return Err(Errno::EFBIG);
         }
         let len = to_usize(to_u64(len).min(MAX_SIZE - offset));
-        let end = offset + to_u64(len);
-        self.reserve(end)?;
+        self.reserve(offset + to_u64(len))?;
+        let end = self.pages.charge(offset, offset + to_u64(len))?;
+        let len = to_usize(end - offset);
         let n = match &mut self.store {
             Store::Inline(bytes) => {
                 let (start, end) = (to_usize(offset), to_usize(end));
@@ -206,7 +226,6 @@ impl Content {
                 source.get(&mut bytes[start..end])?
             }
             Store::Memory { fd, window, .. } => {
-                self.blocks = None;
                 let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
                 if in_window > 0 {
                     let n = to_usize(in_window);
@@ -233,7 +252,7 @@ impl Content {
                     _ => Ok(offset),
                 }
             }
-            Store::Memory { fd, .. } => {
+            Store::Memory { fd, mapped: true, .. } => {
                 let whence = if hole { 4 } else { 3 };
                 let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
                 let found = file::lseek(fd, at, whence)?;
@@ -241,6 +260,14 @@ impl Content {
                     true => Ok(found.min(self.size)),
                     false if found >= self.size => Err(Errno::ENXIO),
                     false => Ok(found),
+                }
+            }
+            Store::Memory { .. } => {
+                let (data, until) = self.pages.run(offset, self.size);
+                match data == hole {
+                    false => Ok(offset),
+                    true if until >= self.size && !hole => Err(Errno::ENXIO),
+                    true => Ok(until.min(self.size)),
                 }
             }
         }
@@ -254,11 +281,10 @@ impl Content {
         if punch && offset >= self.size {
             return Ok(());
         }
-        // The host would go on until it runs out of memory.
-        if !punch && len > super::CAPACITY {
-            return Err(Errno::ENOSPC);
-        }
         let host_end = if keep { end.min(self.size.next_multiple_of(4096)) } else { end };
+        if !punch {
+            self.pages.charge_all(offset, end)?;
+        }
         self.memory(end)?;
         if !keep {
             self.reserve(end)?;
@@ -267,11 +293,22 @@ impl Content {
             }
         }
         let fd = self.memory(end)?.clone();
-        self.blocks = None;
         if punch {
-            return file::fallocate(&fd, 3, offset, len);
+            file::fallocate(&fd, 3, offset, len)?;
+            self.pages.punch(offset, end);
+            return Ok(());
         }
         // KEEP_SIZE on the host as well: the memfd may be larger than the file anyway.
         file::fallocate(&fd, 1, offset, if keep { len } else { host_end - offset })
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if let Store::Memory { fd, mapped: true, .. } = &self.store
+            && let Ok(host) = file::fstat(fd)
+        {
+            self.pages.abandon((device_numbers(host.dev), host.ino), fd.watch());
+        }
     }
 }

@@ -4,25 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bevor_abi::Errno;
+use bevor_core::memory::MemoryBudget;
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{DirEntry, File, Inode};
 use rustc_hash::FxHashMap;
 
-use super::Node;
+use super::{NODE_COST, Node};
 use crate::util::emit_dots;
 
 /// What one entry adds to a directory's size.
 const ENTRY_SIZE: u64 = 20;
 
 /// Entries by name, and in the order of their making so that reading goes on where it stopped.
-#[derive(Default)]
 pub(super) struct Directory {
+    memory: Arc<MemoryBudget>,
     names: FxHashMap<Arc<[u8]>, u64>,
     entries: BTreeMap<u64, (Arc<[u8]>, Arc<Inode>)>,
     next: u64,
 }
 
 impl Directory {
+    pub(super) fn new(memory: &Arc<MemoryBudget>) -> Self {
+        Self { memory: Arc::clone(memory), names: FxHashMap::default(), entries: BTreeMap::new(), next: 0 }
+    }
+
     pub(super) fn get(&self, name: &[u8]) -> Option<Arc<Inode>> {
         let at = self.names.get(name)?;
         self.entries.get(at).map(|(_, inode)| Arc::clone(inode))
@@ -36,9 +41,15 @@ impl Directory {
         (to_u64(self.entries.len()) + 2) * ENTRY_SIZE
     }
 
-    fn insert(&mut self, name: &[u8], inode: Arc<Inode>) -> Result<(), Errno> {
+    /// `back`: the name was taken out a moment ago, so that putting it back (elsewhere) must not fail for want of memory.
+    fn insert(&mut self, name: &[u8], inode: Arc<Inode>, back: bool) -> Result<(), Errno> {
         if self.names.contains_key(name) {
             return Err(Errno::EEXIST);
+        }
+        if back {
+            self.memory.charge_anyway(NODE_COST);
+        } else {
+            self.memory.charge(NODE_COST)?;
         }
         let name: Arc<[u8]> = Arc::from(name);
         // 0 and 1 are "." and "..".
@@ -52,16 +63,32 @@ impl Directory {
     fn remove(&mut self, name: &[u8]) -> Result<(), Errno> {
         let at = self.names.remove(name).ok_or(Errno::ENOENT)?;
         self.entries.remove(&at);
+        self.memory.release(NODE_COST);
         Ok(())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.memory.release(to_u64(self.entries.len()) * NODE_COST);
     }
 }
 
 impl Node {
     /// Adds a name. A directory's ".." counts as a link here.
     pub(super) fn insert(&self, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        self.insert_entry(name, inode, false)
+    }
+
+    /// As [`Node::insert`] for a name that was just taken out.
+    pub(super) fn insert_back(&self, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
+        self.insert_entry(name, inode, true)
+    }
+
+    fn insert_entry(&self, name: &[u8], inode: &Arc<Inode>, back: bool) -> Result<(), Errno> {
         let now = self.now();
         let mut state = self.state.lock();
-        state.dir()?.insert(name, Arc::clone(inode))?;
+        state.dir()?.insert(name, Arc::clone(inode), back)?;
         state.nlink += u32::from(inode.is_dir());
         state.touch(now);
         Ok(())

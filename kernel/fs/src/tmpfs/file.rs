@@ -69,7 +69,8 @@ impl FileOps for Node {
             return Err(Errno::EPERM);
         }
         let fd = state.content().map_err(|_| Errno::ENODEV)?.map()?;
-        Ok(FileMapping { fd, id: self.mapping_id })
+        // No number, so that the stub does not keep the descriptor: the memory is to go with the file and its mappings.
+        Ok(FileMapping { fd, id: 0 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         // KEEP_SIZE, PUNCH_HOLE: what tmpfs knows.

@@ -3,6 +3,7 @@
 mod data;
 mod dir;
 mod file;
+mod pages;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, mode};
+use bevor_core::memory::MemoryBudget;
+use bevor_core::num::to_u64;
 use bevor_core::vfs::{
     Attr, Caller, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
 };
@@ -18,6 +21,7 @@ use parking_lot::Mutex;
 
 use data::Content;
 use dir::Directory;
+use pages::PAGE;
 
 /// Longest extended attribute value.
 const XATTR_MAX: usize = 65536;
@@ -41,8 +45,8 @@ pub struct TmpFs {
     next_ino: AtomicU64,
 }
 
-/// How large statfs(2) says the file system is, in bytes.
-const CAPACITY: u64 = 4 << 30;
+/// What an inode or a name costs of the sandbox's memory, in bytes.
+const NODE_COST: u64 = 1024;
 
 impl TmpFs {
     /// An empty file system; returns its root directory, owned by root with mode `mode`.
@@ -50,61 +54,74 @@ impl TmpFs {
     #[expect(clippy::new_ret_no_self, reason = "a file system is reached by its root")]
     pub fn new(vfs: &Arc<Vfs>, root_mode: u32) -> Arc<Inode> {
         let mut sb = SuperBlock::new(vfs.next_dev(), "tmpfs", 0x0102_1994);
-        sb.stats = Box::new(|| FsStats {
-            bsize: 4096,
-            blocks: CAPACITY / 4096,
-            bfree: CAPACITY / 4096,
-            bavail: CAPACITY / 4096,
-            files: 1 << 20,
-            ffree: 1 << 20,
-            namelen: 255,
+        let memory = Arc::clone(vfs.memory());
+        sb.stats = Box::new(move || {
+            let (blocks, free) = (memory.limit() / PAGE, memory.limit().saturating_sub(memory.used()));
+            let (bfree, ffree) = (free / PAGE, free / NODE_COST);
+            FsStats { bsize: PAGE, blocks, bfree, bavail: bfree, files: memory.limit() / NODE_COST, ffree, namelen: 255 }
         });
         let fs = Arc::new(Self { vfs: Arc::clone(vfs), sb: Arc::new(sb), next_ino: AtomicU64::new(1) });
-        fs.inode(&NewNode { kind: FileKind::Directory, mode: root_mode, uid: 0, gid: 0, rdev: 0 })
+        // The root is there even if it does not fit.
+        fs.memory().charge_anyway(NODE_COST);
+        let root = NewNode { kind: FileKind::Directory, mode: root_mode, uid: 0, gid: 0, rdev: 0 };
+        fs.paid_inode(&root, Body::Dir(Directory::new(fs.memory())), NODE_COST)
     }
 
     /// memfd_create(2): an unnamed file. `sealable`: MFD_ALLOW_SEALING.
-    #[must_use]
-    pub fn memfd(vfs: &Arc<Vfs>, name: &[u8], file_mode: u32, sealable: bool, flags: u32, owner: (u32, u32)) -> Arc<File> {
+    ///
+    /// # Errors
+    /// ENOSPC if the sandbox's memory is used up.
+    pub fn memfd(
+        vfs: &Arc<Vfs>,
+        name: &[u8],
+        file_mode: u32,
+        sealable: bool,
+        flags: u32,
+        owner: (u32, u32),
+    ) -> Result<Arc<File>, Errno> {
         let root = Self::new(vfs, 0o700);
-        let Some(node) = Node::of(&root) else {
-            return vfs.anon_file("memfd", file_mode, Arc::new(bevor_core::vfs::file::PathOnly), flags, owner);
-        };
-        let inode = node.fs.inode(&NewNode { kind: FileKind::Regular, mode: file_mode, uid: owner.0, gid: owner.1, rdev: 0 });
-        let ops: Arc<dyn FileOps> = match Node::of(&inode) {
-            Some(node) => {
-                let mut state = node.state.lock();
-                state.nlink = 0;
-                state.seals = if sealable { 0 } else { seal::SEAL };
-                if file_mode & 0o111 == 0 && sealable {
-                    state.seals |= seal::EXEC;
-                }
-                drop(state);
-                Arc::<Node>::clone(node)
+        let new = NewNode { kind: FileKind::Regular, mode: file_mode, uid: owner.0, gid: owner.1, rdev: 0 };
+        let inode = Node::required(&root)?.fs.inode(&new)?;
+        let node = Node::required(&inode)?;
+        {
+            let mut state = node.state.lock();
+            state.nlink = 0;
+            state.seals = if sealable { 0 } else { seal::SEAL };
+            if file_mode & 0o111 == 0 && sealable {
+                state.seals |= seal::EXEC;
             }
-            None => Arc::new(bevor_core::vfs::file::PathOnly),
-        };
+        }
+        let ops: Arc<dyn FileOps> = Arc::<Node>::clone(node);
         let shown = format!("/memfd:{} (deleted)", String::from_utf8_lossy(name));
-        vfs.anon_file_of(&shown, inode, ops, flags)
+        Ok(vfs.anon_file_of(&shown, inode, ops, flags))
     }
 
-    fn inode(self: &Arc<Self>, new: &NewNode) -> Arc<Inode> {
-        self.inode_with(
-            new,
-            match new.kind {
-                FileKind::Regular => Body::File(Content::new()),
-                FileKind::Directory => Body::Dir(Directory::default()),
-                _ => Body::Other,
-            },
-        )
+    fn memory(&self) -> &Arc<MemoryBudget> {
+        self.vfs.memory()
     }
 
-    fn inode_with(self: &Arc<Self>, new: &NewNode, body: Body) -> Arc<Inode> {
+    fn inode(self: &Arc<Self>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let body = match new.kind {
+            FileKind::Regular => Body::File(Content::new(self.memory())),
+            FileKind::Directory => Body::Dir(Directory::new(self.memory())),
+            _ => Body::Other,
+        };
+        self.inode_with(new, body, NODE_COST)
+    }
+
+    /// An inode that takes `cost` bytes.
+    fn inode_with(self: &Arc<Self>, new: &NewNode, body: Body, cost: u64) -> Result<Arc<Inode>, Errno> {
+        self.memory().charge(cost)?;
+        Ok(self.paid_inode(new, body, cost))
+    }
+
+    /// An inode for which `cost` bytes were counted already.
+    fn paid_inode(self: &Arc<Self>, new: &NewNode, body: Body, cost: u64) -> Arc<Inode> {
         let ino = self.next_ino.fetch_add(1, Ordering::Relaxed);
         let now = self.vfs.now();
         let node = Arc::new(Node {
             fs: Arc::clone(self),
-            mapping_id: self.vfs.next_ino() * 2,
+            cost,
             state: Mutex::new(State {
                 nlink: if new.kind == FileKind::Directory { 2 } else { 1 },
                 rdev: new.rdev,
@@ -165,8 +182,21 @@ impl State {
 /// What an inode of a tmpfs holds. It serves as the operations of open files too, so that opening allocates no more.
 struct Node {
     fs: Arc<TmpFs>,
-    mapping_id: u64,
+    /// What it takes of the sandbox's memory, apart from contents and attributes.
+    cost: u64,
     state: Mutex<State>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let attributes: u64 = self.state.get_mut().xattrs.iter().map(|(name, value)| xattr_cost(name, value)).sum();
+        self.fs.memory().release(self.cost + attributes);
+    }
+}
+
+/// What an extended attribute takes of the sandbox's memory.
+fn xattr_cost(name: &[u8], value: &[u8]) -> u64 {
+    to_u64(name.len() + value.len()) + 128
 }
 
 impl Node {
@@ -206,7 +236,7 @@ impl InodeOps for NodeRef {
         let (size, blocks) = match &mut state.body {
             Body::File(c) => (c.size(), c.blocks()),
             Body::Dir(d) => (d.size(), 0),
-            Body::Link(t) => (bevor_core::num::to_u64(t.len()), 0),
+            Body::Link(t) => (to_u64(t.len()), 0),
             Body::Other => (0, 0),
         };
         Ok(Attr {
@@ -254,19 +284,20 @@ impl InodeOps for NodeRef {
     }
 
     fn create(&self, _dir: &Arc<Inode>, name: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let inode = self.0.fs.inode(new);
+        let inode = self.0.fs.inode(new)?;
         self.0.insert(name, &inode)?;
         Ok(inode)
     }
 
     fn tmpfile(&self, _dir: &Arc<Inode>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let inode = self.0.fs.inode(new);
+        let inode = self.0.fs.inode(new)?;
         Node::required(&inode)?.state.lock().nlink = 0;
         Ok(inode)
     }
 
     fn symlink(&self, _dir: &Arc<Inode>, name: &[u8], target: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let inode = self.0.fs.inode_with(new, Body::Link(target.to_vec()));
+        let cost = NODE_COST + to_u64(target.len());
+        let inode = self.0.fs.inode_with(new, Body::Link(target.to_vec()), cost)?;
         self.0.insert(name, &inode)?;
         Ok(inode)
     }
@@ -305,9 +336,9 @@ impl InodeOps for NodeRef {
             new_dir.remove_entry(r.new_name, target, !r.exchange)?;
         }
         self.0.remove_entry(r.old_name, r.source, false)?;
-        new_dir.insert(r.new_name, r.source)?;
+        new_dir.insert_back(r.new_name, r.source)?;
         if let (Some(target), true) = (r.target, r.exchange) {
-            self.0.insert(r.old_name, target)?;
+            self.0.insert_back(r.old_name, target)?;
         }
         let now = self.0.now();
         Node::required(r.source)?.state.lock().ctime = now;
@@ -341,7 +372,10 @@ impl InodeOps for NodeRef {
             2 if !exists => return Err(Errno::ENODATA),
             _ => {}
         }
-        state.xattrs.insert(name.to_vec(), value.to_vec());
+        self.0.fs.memory().charge(xattr_cost(name, value))?;
+        if let Some(old) = state.xattrs.insert(name.to_vec(), value.to_vec()) {
+            self.0.fs.memory().release(xattr_cost(name, &old));
+        }
         state.ctime = now;
         Ok(())
     }
@@ -358,7 +392,8 @@ impl InodeOps for NodeRef {
     fn removexattr(&self, _inode: &Inode, name: &[u8]) -> Result<(), Errno> {
         let now = self.0.now();
         let mut state = self.0.state.lock();
-        state.xattrs.remove(name).ok_or(Errno::ENODATA)?;
+        let old = state.xattrs.remove(name).ok_or(Errno::ENODATA)?;
+        self.0.fs.memory().release(xattr_cost(name, &old));
         state.ctime = now;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod host;
 mod nodes;
+mod proc;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,8 +10,8 @@ use bevor_abi::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::protocol::{
-    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
-    SpecialKind, check_name, decode, encode,
+    Attr, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, RenameFlags, Reply, Request, SetAttr, SpecialKind,
+    check_name, decode, encode,
 };
 use crate::transport::{Transport, errno};
 use nodes::{Node, Nodes};
@@ -104,7 +105,9 @@ impl Server {
                 nodes.iter().take(MAX_FORGET).for_each(|&node| self.nodes.remove(node));
                 return Ok(Outcome::Silent);
             }
-            Request::ProcOpen(pid, what) => return self.proc_open(pid, what),
+            Request::ProcOpen(pid, what) => return proc::open(self.proc()?, pid, what),
+            Request::ProcPids => Reply::List(proc::pids(self.proc()?)?),
+            Request::ProcFiles(pid) => Reply::List(proc::files(self.proc()?, pid)?),
         };
         Ok(Outcome::Reply(reply, None))
     }
@@ -302,27 +305,8 @@ impl Server {
         self.made(parent, name, owner, None)
     }
 
-    fn proc_open(&self, pid: i32, what: ProcFile) -> Result<Outcome, Errno> {
-        let proc = self.proc.as_ref().ok_or(Errno::ENOSYS)?;
-        // Process 1 is the sentry itself, which is nobody's to look into.
-        if pid <= 1 {
-            return Err(Errno::ESRCH);
-        }
-        let (file, flags) = match what {
-            ProcFile::Mem => ("mem", OFlags::RDWR),
-            ProcFile::Maps => ("maps", OFlags::RDONLY),
-            ProcFile::Smaps => ("smaps", OFlags::RDONLY),
-            ProcFile::Stat => ("stat", OFlags::RDONLY),
-        };
-        let fd = rustix::fs::openat2(
-            proc,
-            format!("{pid}/{file}"),
-            flags | OFlags::CLOEXEC | OFlags::NOCTTY,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-        )
-        .map_err(errno)?;
-        Ok(Outcome::Reply(Reply::Fd, Some(fd)))
+    fn proc(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.proc.as_ref().map(AsFd::as_fd).ok_or(Errno::ENOSYS)
     }
 }
 

@@ -36,7 +36,7 @@ impl Waiting {
     /// The process is gone before its clone could begin: the child's owner hears so.
     pub(crate) fn refuse(self) {
         let parent: Arc<dyn Thread> = self.parent;
-        self.owner.0.handle(&parent, Event::Gone { status: 0 });
+        self.owner.0.handle(&parent, Event::NotStarted);
     }
 }
 
@@ -131,14 +131,8 @@ impl SysThread {
         }
         // A stub that asks for a clone in the middle of one is not ours any more.
         let forgotten = state.cloning.take().filter(Cloning::unclaimed);
-        state.cloning = Some(Cloning {
-            child,
-            tid: op.tid,
-            hold: op.hold_parent,
-            forked: !op.share_vm,
-            claimed: false,
-            deferred: None,
-        });
+        state.cloning =
+            Some(Cloning { child, tid: op.tid, hold: op.hold_parent, forked: !op.share_vm, claimed: false, deferred: None });
         self.finish_locked(&mut state, l::REP_CLONE, 0);
         drop(state);
         if let Some(forgotten) = forgotten {

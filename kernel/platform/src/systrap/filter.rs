@@ -5,6 +5,8 @@
 
 use bevor_stub::layout::{NOTIF_NR, STUB_BASE};
 
+use crate::defence::{Defence, Defences};
+
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_TRAP: u32 = 0x0003_0000;
@@ -166,13 +168,14 @@ pub const ALLOWED: [i64; 19] = [
 
 /// Assembles the filter.
 #[must_use]
-pub fn assemble() -> Vec<Insn> {
+pub fn assemble(defences: &Defences) -> Vec<Insn> {
     let trap = stmt(RET, RET_TRAP);
+    let foreign = if defences.has(Defence::Entries) { trap } else { stmt(RET, RET_ALLOW) };
     let gate_high = u32::try_from(STUB_BASE >> 32).unwrap_or(u32::MAX);
     let mut out = vec![
         stmt(LD_ABS, ARCH),
         jump(JEQ, AUDIT_ARCH_X86_64, 1, 0),
-        trap,
+        foreign,
         stmt(LD_ABS, IP_HIGH),
         jump(JEQ, gate_high, 1, 0),
         trap,
@@ -185,6 +188,10 @@ pub fn assemble() -> Vec<Insn> {
         jump(JEQ, NOTIF_NR, 0, 1),
         stmt(RET, RET_USER_NOTIF),
     ];
+    if !defences.has(Defence::Filter) {
+        out.push(stmt(RET, RET_ALLOW));
+        return out;
+    }
     let mut seen = Vec::new();
     for nr in ALLOWED {
         let Ok(nr) = u32::try_from(nr) else { continue };

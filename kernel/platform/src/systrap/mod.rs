@@ -29,10 +29,11 @@ use bevor_stub::layout as l;
 use parking_lot::Mutex;
 
 use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
+use crate::defence::{Defence, Defences};
 use channel::Channel;
+use clone::Prepared;
 pub use patch::ProcFiles;
 use space::{SlabPool, Space};
-use clone::Prepared;
 use thread::SysThread;
 use worker::Hot;
 pub use zygote::{Zygote, ZygoteOptions};
@@ -77,6 +78,7 @@ pub(crate) struct Inner {
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
     files: space::Files,
+    defences: Defences,
 }
 
 /// Host processes that have claimed no channel.
@@ -116,7 +118,7 @@ impl Systrap {
     /// # Errors
     /// EAGAIN if the host refuses threads.
     pub fn start(zygote: Zygote) -> Result<Self, Errno> {
-        let slabs = Arc::new(SlabPool::default());
+        let slabs = Arc::new(SlabPool::new(&zygote.defences));
         let inner = Arc::new_cyclic(|me: &Weak<Inner>| Inner {
             me: me.clone(),
             listener: zygote.listener,
@@ -138,6 +140,7 @@ impl Systrap {
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
             files: space::Files::default(),
+            defences: zygote.defences,
         });
         let space =
             Space::with_slab(0, &inner.slabs, &inner.files, space::Slab { fd: zygote.fd, memory: Arc::clone(&zygote.memory) });
@@ -208,6 +211,7 @@ impl Inner {
         let mapped: Vec<bool> = parent.space.tables.lock().slots.iter().map(|s| s.mapped).collect();
         let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
         *child.space.patches.lock() = parent.space.patches.lock().fork();
+        child.space.inherit_limits(&parent.space);
         child.space.brk.store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(Prepared { child, flags: 0, words: [nonce.0, nonce.1] })
     }
@@ -360,15 +364,15 @@ impl Inner {
         } else {
             self.forget_thread(child, false);
         }
-        self.report(child, event);
+        Self::report(child, event);
     }
 
     pub(crate) fn report_gone(&self, thread: &Arc<SysThread>, status: i32) {
-        self.report(thread, Event::Gone { status });
+        Self::report(thread, Event::Gone { status });
     }
 
     /// Tells the owner of what has no reply.
-    pub(crate) fn report(&self, thread: &Arc<SysThread>, event: Event) {
+    fn report(thread: &Arc<SysThread>, event: Event) {
         let owner = thread.owner.read().clone();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
@@ -402,6 +406,10 @@ impl Inner {
 
     /// A host process has ended and is about to be reaped.
     fn process_gone(&self, pid: i32, status: i32) {
+        if !self.defences.has(Defence::Reaper) {
+            sys::reap(pid);
+            return;
+        }
         let space = {
             let mut spaces = self.spaces.lock();
             let space = spaces.by_pid.remove(&pid);
@@ -462,6 +470,9 @@ impl Inner {
             return Some(Arc::clone(t));
         }
         let space = Arc::clone(self.spaces.lock().by_id.get(&space)?);
+        if !self.defences.has(Defence::Caller) {
+            return space.tables.lock().threads.iter().find(|t| u64::from(t.slot) == slot).cloned();
+        }
         // Only a thread of that very process speaks for it.
         sys::tgkill(space.pid(), pid, 0).ok()?;
         let thread = space.tables.lock().threads.iter().find(|t| u64::from(t.slot) == slot).cloned()?;
@@ -491,8 +502,21 @@ impl Inner {
         true
     }
 
+    /// What a claim without a valid nonce gets where none is asked for.
+    fn any_claim(&self) -> Option<Claim> {
+        let mut claims = self.claims.lock();
+        let first = claims.keys().next().copied()?;
+        claims.remove(&first)
+    }
+
     fn claim(&self, id: u64, pid: i32, nonce: (u64, u64)) {
-        let claim = if self.may_claim(pid) { self.claims.lock().remove(&nonce) } else { None };
+        let claim = if !self.defences.has(Defence::Nonce) {
+            self.any_claim()
+        } else if self.may_claim(pid) {
+            self.claims.lock().remove(&nonce)
+        } else {
+            None
+        };
         let Some(claim) = claim else {
             let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
             return;

@@ -16,7 +16,7 @@ use bevor_stub::layout as l;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 
 use super::sys;
-use crate::api::Mapping;
+use crate::api::{Mapping, MemoryLimits};
 
 /// One-byte opcodes that are invalid in 64-bit mode.
 const INVALID: [u8; 17] = [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4];
@@ -405,6 +405,10 @@ fn private_text(maps: &HostFd, addr: u64) -> Option<(u64, u64)> {
     (&m.perms[1..] == b"-xp" && m.inode != 0).then_some((m.start, m.end))
 }
 
+/// How large a stub's stack is at first, and what a program's own is.
+const GROWN_STACK: u64 = 0x30_1000;
+const FRESH_STACK: u64 = 0x2_1000;
+
 /// Longest maps file that is read.
 const MAPS_LIMIT: usize = 16 << 20;
 
@@ -429,6 +433,10 @@ fn parse_mapping(line: &[u8]) -> Option<Mapping> {
     })
 }
 
+fn is_own(m: &Mapping) -> bool {
+    (l::STUB_BASE..l::STUB_END).contains(&m.start)
+}
+
 impl Patches {
     /// The application's mappings of process `pid`.
     pub(crate) fn mappings(&mut self, pid: i32, files: &Arc<dyn ProcFiles>) -> Result<Vec<Mapping>, Errno> {
@@ -438,8 +446,29 @@ impl Patches {
         let Some((_, maps)) = &self.files else { return Err(Errno::ESRCH) };
         let text = sys::read_whole(maps, MAPS_LIMIT);
         // Areas of trampolines are shown: whoever looks for free addresses must not take theirs.
-        let own = |m: &Mapping| (l::STUB_BASE..l::STUB_END).contains(&m.start);
-        Ok(text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !own(m)).collect())
+        Ok(text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !is_own(m)).collect())
+    }
+
+    /// What the stub itself takes of process `pid`'s memory.
+    pub(crate) fn own_memory(&mut self, pid: i32, files: &Arc<dyn ProcFiles>) -> Option<MemoryLimits> {
+        if self.files.is_none() {
+            self.files = Some((files.memory(pid).ok()?, files.maps(pid).ok()?));
+        }
+        let (_, maps) = self.files.as_ref()?;
+        let text = sys::read_whole(maps, MAPS_LIMIT);
+        let mut own = MemoryLimits { all: 0, data: 0 };
+        for m in text.split(|b| *b == b'\n').filter_map(parse_mapping) {
+            if m.label == "[stack]" {
+                // The zygote has grown it ahead of need.
+                own.all += (m.end - m.start).min(GROWN_STACK).saturating_sub(FRESH_STACK);
+            }
+            let arena = self.arenas.iter().any(|arena| (m.start..m.end).contains(&arena.base));
+            if is_own(&m) || arena {
+                own.all += m.end - m.start;
+                own.data += if m.perms[1] == b'w' && m.perms[3] == b'p' { m.end - m.start } else { 0 };
+            }
+        }
+        Some(own)
     }
 }
 

@@ -166,6 +166,15 @@ impl SysThread {
         image.ops.len() + RESET_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
     }
 
+    /// Whether an image, with what it stores, finds room in a channel. (What does not is written to a spare's memory directly.)
+    pub(crate) fn image_fits_whole(image: &ExecImage) -> bool {
+        let stored = image.ops.iter().map(|op| match op {
+            ImageOp::Write { data, .. } => data.len().next_multiple_of(16),
+            ImageOp::Mmap(_) | ImageOp::Zero { .. } => 0,
+        });
+        (image.ops.len() + RESET_OPS + 1) * l::image_op::SIZE + stored.sum::<usize>() <= l::BOUNCE_SIZE
+    }
+
     /// A new image in place of the old one, for a thread that has its address space alone.
     pub(crate) fn replace_image(&self, image: ExecImage, robust_list: u64) {
         *self.space.patches.lock() = super::patch::Patches::default();

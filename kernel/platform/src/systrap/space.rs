@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
 use bevor_hostcall::{HostFd, SharedMemory};
+use bevor_stub::layout as l;
 use bevor_stub::layout::{SLAB_CHANNELS, SLAB_SIZE};
 use parking_lot::{Condvar, Mutex};
 
@@ -14,7 +15,13 @@ use super::host_stat::HostStat;
 use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
-use crate::api::{AddressSpace, Mapping, MemoryUse};
+use crate::api::{AddressSpace, Mapping, MemoryLimits, MemoryUse};
+use crate::defence::{Defence, Defences};
+
+/// Bytes of a slab.
+const SLAB_BYTES: u64 = l::SLAB_SIZE as u64;
+/// What a limited process may map beyond its limit, so that a thread's region finds room (vfork).
+const ROOM: u64 = l::REGION_SIZE;
 
 /// Channels in a slab, as an index.
 const CHANNELS: usize = 16;
@@ -28,23 +35,27 @@ pub(crate) struct Slab {
 }
 
 impl Slab {
-    fn create() -> Result<Self, Errno> {
+    fn create(defences: &Defences) -> Result<Self, Errno> {
         let fd = bevor_hostcall::fd::memfd(c"bevor-slab")?;
-        sys::size_and_seal(&fd, SLAB_SIZE)?;
+        sys::size_and_seal(&fd, SLAB_SIZE, defences)?;
         let memory = SharedMemory::map(&fd, 0, SLAB_SIZE, true)?;
         Ok(Self { fd, memory })
     }
 }
 
 /// A small stock of fresh slabs, so that a fork need not wait for one to be made.
-#[derive(Default)]
 pub(crate) struct SlabPool {
+    pub(crate) defences: Defences,
     stock: Mutex<Vec<Slab>>,
     low: Condvar,
 }
 
 impl SlabPool {
     const STOCK: usize = 16;
+
+    pub(crate) fn new(defences: &Defences) -> Self {
+        Self { defences: defences.clone(), stock: Mutex::default(), low: Condvar::new() }
+    }
 
     /// A slab that no process has seen.
     pub(crate) fn take(&self) -> Result<Slab, Errno> {
@@ -58,14 +69,14 @@ impl SlabPool {
         };
         match slab {
             Some(slab) => Ok(slab),
-            None => Slab::create(),
+            None => Slab::create(&self.defences),
         }
     }
 
     /// Adds one, when a process has ended: where processes come and go, this keeps the stock by itself.
     pub(crate) fn top_up(&self) {
         if self.stock.lock().len() < Self::STOCK
-            && let Ok(slab) = Slab::create()
+            && let Ok(slab) = Slab::create(&self.defences)
         {
             self.stock.lock().push(slab);
         }
@@ -81,7 +92,7 @@ impl SlabPool {
                 }
             }
             for _ in 0..Self::STOCK / 4 {
-                match Slab::create() {
+                match Slab::create(&self.defences) {
                     Ok(slab) => self.stock.lock().push(slab),
                     // Out of descriptors or memory: the next fork reports it.
                     Err(_) => self.low.wait(&mut self.stock.lock()),
@@ -125,6 +136,8 @@ pub(crate) struct Space {
     pub(crate) patches: Mutex<Patches>,
     pub(crate) gate: Mutex<Gate>,
     pub(crate) brk: AtomicU64,
+    /// What the host enforces on the process.
+    limits: Mutex<MemoryLimits>,
     pool: Arc<SlabPool>,
     pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
 }
@@ -151,6 +164,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         }))
@@ -167,6 +181,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         })
@@ -240,9 +255,18 @@ impl Space {
         }
     }
 
+    /// The parent's bounds, which the host process inherits. There is room for the child's slab: it has none of its parent's.
+    pub(crate) fn inherit_limits(&self, parent: &Self) {
+        *self.limits.lock() = *parent.limits.lock();
+    }
+
     /// Lets go of everything once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
+        if !self.pool.defences.has(Defence::Release) {
+            std::mem::forget(std::mem::take(&mut *self.tables.lock()));
+            return;
+        }
         *self.patches.lock() = Patches::default();
         let tables = std::mem::take(&mut *self.tables.lock());
         drop(tables);
@@ -285,5 +309,22 @@ impl AddressSpace for Space {
     fn brk_range(&self) -> (u64, u64) {
         let start = self.brk.load(Ordering::Relaxed);
         (start, start)
+    }
+
+    fn set_memory_limits(&self, limits: MemoryLimits) {
+        let mut now = self.limits.lock();
+        let pid = self.pid();
+        if *now == limits || pid <= 0 || !self.alive.load(Ordering::Acquire) {
+            return;
+        }
+        *now = limits;
+        let own = match self.files.get() {
+            Some(files) => self.patches.lock().own_memory(pid, files),
+            None => None,
+        };
+        let own = own.unwrap_or(MemoryLimits { all: SLAB_BYTES, data: 0 });
+        // The process may be gone by now, or belong to somebody whose limits the host does not let us change: then there is none.
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_AS, limits.all.saturating_add(own.all + ROOM));
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_DATA, limits.data.saturating_add(own.data + ROOM));
     }
 }

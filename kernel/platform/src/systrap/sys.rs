@@ -6,6 +6,8 @@ use bevor_abi::Errno;
 use bevor_hostcall::HostFd;
 use bevor_hostcall::fd::check;
 
+use crate::defence::{Defence, Defences};
+
 /// `struct seccomp_data` (seccomp(2)).
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -105,6 +107,18 @@ pub(crate) fn vm_write(pid: i32, addr: u64, src: &[u8]) -> usize {
         return 0;
     }
     vm_copy(libc::SYS_process_vm_writev, pid, src.as_ptr().cast_mut(), src.len(), addr)
+}
+
+/// Sets a soft resource limit of another process (prlimit(2)); the hard one stays and is the most.
+pub(crate) fn set_soft_limit(pid: i32, resource: u32, soft: u64) -> Result<(), Errno> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let none = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: the kernel writes one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, none, &raw mut limit) })?;
+    limit.rlim_cur = soft.min(limit.rlim_max);
+    let none = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: the kernel reads one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, none) }).map(drop)
 }
 
 /// Signals one thread of a process.
@@ -239,10 +253,13 @@ pub(crate) fn nonce() -> (u64, u64) {
 }
 
 /// Sets the size of a memfd and seals it against shrinking, growing and further seals.
-pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
+pub(crate) fn size_and_seal(fd: &HostFd, len: usize, defences: &Defences) -> Result<(), Errno> {
     let len = libc::off_t::try_from(len).map_err(|_| Errno::EINVAL)?;
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::ftruncate(fd.raw(), len) }))?;
+    if !defences.has(Defence::Seals) {
+        return Ok(());
+    }
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)
@@ -250,10 +267,7 @@ pub(crate) fn size_and_seal(fd: &HostFd, len: usize) -> Result<(), Errno> {
 
 /// Writes at an offset; bytes written.
 pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
-    let Ok(offset) = libc::off_t::try_from(offset) else { return 0 };
-    // SAFETY: the buffer is a live slice.
-    let n = unsafe { libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset) };
-    usize::try_from(n).unwrap_or(0)
+    bevor_hostcall::file::pwrite(fd, bytes, offset).unwrap_or(0)
 }
 
 /// Reads a (proc) file of at most `limit` bytes line by line, until `stop` says so.

@@ -14,9 +14,7 @@ use super::channel::{Channel, Place, Request, Window};
 use super::clone::Cloning;
 use super::space::Space;
 use super::sys;
-use crate::api::{
-    AddressSpace, AltStack, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread,
-};
+use crate::api::{AddressSpace, AltStack, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -446,8 +444,8 @@ impl Thread for SysThread {
         }
     }
 
-    fn has_space_alone(&self) -> bool {
-        self.space.is_alone(self.slot)
+    fn may_replace_image(&self, image: &ExecImage) -> bool {
+        Self::image_fits_whole(image) && self.space.is_alone(self.slot)
     }
 
     fn sigmask(&self) -> u64 {

@@ -12,14 +12,17 @@ use bevor_stub::layout::{boot, channel as at};
 use super::filter;
 use super::sys;
 use crate::api::SpaceLayout;
+use crate::defence::Defences;
 
 /// How the zygote's process is set up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ZygoteOptions {
     /// The stubs' own user and group id; `None` keeps the caller's.
     pub uid: Option<u32>,
     /// What [`vdso_extent`] has said, for a caller that has no `/proc` any more.
     pub vdso_extent: Option<(u64, u64)>,
+    /// What protects the platform from stubs.
+    pub defences: Defences,
 }
 
 /// A running zygote, not yet in use.
@@ -30,6 +33,7 @@ pub struct Zygote {
     pub(crate) listener: HostFd,
     pub(crate) layout: SpaceLayout,
     pub(crate) kept: Kept,
+    pub(crate) defences: Defences,
 }
 
 /// What of a stub's memory outlives an execve beside the stub itself, and where the stack goes again.
@@ -134,13 +138,13 @@ impl Vdso {
     }
 }
 
-fn write_boot(memory: &SharedMemory) {
+fn write_boot(memory: &SharedMemory, defences: &Defences) {
     let put32 = |field: usize, v: u32| memory.write(at::DATA + field, &v.to_le_bytes());
     let put64 = |field: usize, v: u64| memory.write(at::DATA + field, &v.to_le_bytes());
     let (mask, size) = xsave_layout();
     put64(boot::XSAVE_MASK, mask);
     put32(boot::XSAVE_SIZE, size);
-    let program = filter::assemble();
+    let program = filter::assemble(defences);
     put32(boot::BPF_LEN, u32::try_from(program.len()).unwrap_or(0));
     for (i, insn) in program.iter().enumerate() {
         put64(boot::BPF + 8 * i, insn.to_word());
@@ -160,7 +164,7 @@ fn write_boot(memory: &SharedMemory) {
 }
 
 /// The child between fork and exec: only async-signal-safe calls, no allocation.
-fn become_stub(program: RawFd, slab: RawFd, options: ZygoteOptions) -> ! {
+fn become_stub(program: RawFd, slab: RawFd, uid: Option<u32>) -> ! {
     // SAFETY: plain system calls on descriptors that this process has; on failure the child ends at once. The raw calls are used
     // for the ids because the libc functions would try to reach other threads.
     unsafe {
@@ -173,7 +177,7 @@ fn become_stub(program: RawFd, slab: RawFd, options: ZygoteOptions) -> ! {
         libc::syscall(libc::SYS_close_range, 4, u32::MAX, 4 /* CLOSE_RANGE_CLOEXEC */);
         let core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
-        if let Some(uid) = options.uid
+        if let Some(uid) = uid
             && (libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) != 0
                 || libc::syscall(libc::SYS_setresgid, uid, uid, uid) != 0
                 || libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0)
@@ -202,13 +206,13 @@ impl Zygote {
         supported()?;
         let program = stub_memfd()?;
         let fd = memfd(c"bevor-slab")?;
-        sys::size_and_seal(&fd, l::SLAB_SIZE)?;
+        sys::size_and_seal(&fd, l::SLAB_SIZE, &options.defences)?;
         let memory = SharedMemory::map(&fd, 0, l::SLAB_SIZE, true)?;
-        write_boot(&memory);
+        write_boot(&memory, &options.defences);
         // SAFETY: the child makes only async-signal-safe calls before it execs or exits.
         let pid = check(i64::from(unsafe { libc::fork() }))?;
         if pid == 0 {
-            become_stub(program.raw(), fd.raw(), options);
+            become_stub(program.raw(), fd.raw(), options.uid);
         }
         let pid = i32::try_from(pid).map_err(|_| Errno::EINVAL)?;
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -248,7 +252,7 @@ impl Zygote {
             // The page above the application's holds the address by which the host knows the stack.
             stack: (layout.stack_top - (3 << 20), layout.stack_top + 4096),
         };
-        Ok(Self { pid, fd, memory, listener, layout, kept })
+        Ok(Self { pid, fd, memory, listener, layout, kept, defences: options.defences })
     }
 }
 

@@ -214,6 +214,6 @@ pub fn memfd_create(ctx: &mut SyscallContext<'_>, name: UserAddr, flags: u32) ->
         noexec || flags & ALLOW_SEALING != 0,
         o::RDWR | o::LARGEFILE,
         env.owner(),
-    );
+    )?;
     install(ctx, file, flags & CLOEXEC != 0)
 }

@@ -8,10 +8,14 @@ use bevor_core::context::SyscallContext;
 use bevor_core::creds::Credentials;
 use bevor_core::socket::UnixCredentials;
 use bevor_core::vfs::{Caller, FsContext, Path};
+use bevor_platform::Defence;
 
 /// RLIMIT_NOFILE of the caller.
 #[must_use]
 pub fn nofile_limit(ctx: &SyscallContext<'_>) -> u64 {
+    if !ctx.task.kernel.options.defences.has(Defence::Descriptors) {
+        return u64::MAX;
+    }
     ctx.task.group.rlimit(bevor_abi::process::RLIMIT_NOFILE).cur
 }
 

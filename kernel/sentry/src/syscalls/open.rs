@@ -43,7 +43,7 @@ const FIFO_WAIT: u32 = 1;
 
 /// Opens a FIFO (fifo(7)): waits for the other side unless O_NONBLOCK or O_RDWR.
 fn open_fifo(ctx: &mut SyscallContext<'_>, place: &Path, flags: u32) -> SyscallResult {
-    let pipe = place.dentry.inode().fifo();
+    let pipe = place.dentry.inode().fifo(ctx.fs().ns.vfs.memory());
     let (reads, writes) = match flags & o::ACCMODE {
         o::RDONLY => (true, false),
         o::WRONLY => (false, true),
@@ -83,7 +83,7 @@ fn fifo_again(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request: 
     let start = start_of(ctx, dirfd, &text)?;
     let env = Env::new(ctx);
     let place = env.fs.resolve(start.as_ref(), &text, env.caller(), request.resolve | WalkFlags::FOLLOW)?;
-    let pipe = Arc::clone(place.dentry.inode().fifo());
+    let pipe = Arc::clone(place.dentry.inode().fifo(env.fs.ns.vfs.memory()));
     let token = ctx.progress.value;
     if !pipe.is_pending(token) {
         // The name leads elsewhere by now: open that.

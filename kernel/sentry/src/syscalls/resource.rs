@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bevor_abi::process::{RLIM_NLIMITS, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO, Rlimit};
+use bevor_abi::process::{RLIM_NLIMITS, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO, Rlimit};
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Capability;
@@ -32,7 +32,22 @@ fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new
         return Err(Errno::EPERM);
     }
     limits[resource] = new;
+    drop(limits);
+    if resource == RLIMIT_AS || resource == RLIMIT_DATA {
+        bound_memory(ctx, group);
+    }
     Ok(())
+}
+
+/// Has the host enforce new limits on memory. A vfork child shares its parent's memory, which the child's limits are not for: they wait
+/// for its execve.
+fn bound_memory(ctx: &SyscallContext<'_>, group: &ThreadGroup) {
+    let Some(space) = group.threads().iter().find_map(|task| task.thread()).map(|thread| thread.space()) else { return };
+    let tasks = ctx.task.kernel.tasks();
+    let shares = |task: &Task| task.pid() != group.pid && task.thread().is_some_and(|t| t.space().id() == space.id());
+    if !tasks.iter().any(|task| shares(task)) {
+        group.bound_memory(&*space);
+    }
 }
 
 /// getrlimit(2).

@@ -100,6 +100,7 @@ impl AddressSpace for MockSpace {
     fn brk_range(&self) -> (u64, u64) {
         (0, 0)
     }
+    fn set_memory_limits(&self, _limits: bevor_platform::MemoryLimits) {}
 }
 
 pub(crate) struct MockThread {
@@ -136,7 +137,7 @@ impl Thread for MockThread {
             self.interrupted.store(true, SeqCst);
         }
     }
-    fn has_space_alone(&self) -> bool {
+    fn may_replace_image(&self, _image: &ExecImage) -> bool {
         false
     }
     fn reset_altstack(&self) {}
@@ -335,7 +336,12 @@ impl World {
         let platform = Arc::new(MockPlatform::default());
         let timers = Arc::new(ManualTimers::default());
         let dyn_timers = Arc::clone(&timers) as Arc<dyn Timers>;
-        let options = KernelOptions { local_calls: true, torture: torture.then_some(1), boot_nonce: Some("42".into()) };
+        let options = KernelOptions {
+            local_calls: true,
+            torture: torture.then_some(1),
+            boot_nonce: Some("42".into()),
+            ..KernelOptions::default()
+        };
         let kernel = Kernel::new(
             Arc::clone(&platform) as Arc<dyn Platform>,
             Arc::clone(&dyn_timers),
@@ -391,6 +397,18 @@ impl World {
         let child = self.accept_clone(parent);
         let pid = u64::try_from(parent.result()).expect("fork succeeds");
         (child, pid)
+    }
+
+    /// fork(2) whose child does not get to its first instruction: what the child's owner hears, and what the parent's call returns.
+    pub(crate) fn fork_without_child(&self, parent: &MockThread, event: Event) -> i64 {
+        parent.start(sysno::fork, &[]);
+        let Some(Reply::Clone(op, owner)) = parent.reply_now() else { panic!("no clone") };
+        let failed = matches!(event, Event::NotStarted);
+        let result = if failed { Errno::EAGAIN.to_result() } else { i64::from(op.tid) };
+        parent.replies.lock().push_back(Reply::Return(result));
+        let thread: Arc<dyn Thread> = self.platform.thread(owner.clone(), Arc::clone(&parent.space), 0);
+        owner.0.handle(&thread, event);
+        parent.result()
     }
 
     /// A thread of the same process.

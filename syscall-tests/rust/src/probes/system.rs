@@ -21,7 +21,8 @@ pub(super) const PROBES: &[Probe] = &[
         nofile,
     ),
     probe("rlimit/fsize", &["partial", "efbig", "signal"], fsize),
-    probe("rlimit/address_space", &["mmap", "brk"], address_space),
+    probe("rlimit/address_space", &["mmap", "brk", "room", "beyond", "inherited", "lifted"], address_space),
+    probe("rlimit/data", &["room", "beyond", "readable", "mprotect", "brk"], data_size),
     probe("misc/uname", &["uname", "efault"], uname),
     probe("misc/sysinfo", &["sysinfo"], sysinfo),
     probe("misc/getrandom", &["fills", "nonblock", "zero", "bad_flags", "efault"], getrandom),
@@ -256,6 +257,52 @@ fn address_space() {
     });
     obs("mmap", answer("mmap", load(page, 0))).addr().arg("length", int(1 << 26));
     obs("brk", answer("brk", load(page, 1)));
+    in_child(|| {
+        // A program has some MiB at least.
+        set_soft(libc::RLIMIT_AS, 1 << 30);
+        store(page, 0, anonymous(1 << 29, libc::PROT_READ));
+        store(page, 1, anonymous(1 << 29, libc::PROT_READ));
+        in_child(|| {
+            store(page, 2, anonymous(1 << 29, libc::PROT_READ));
+            0
+        });
+        set_soft(libc::RLIMIT_AS, libc::RLIM64_INFINITY);
+        store(page, 3, anonymous(1 << 30, libc::PROT_READ));
+        0
+    });
+    for (i, name) in ["room", "beyond", "inherited", "lifted"].into_iter().enumerate() {
+        obs(name, answer("mmap", load(page, i))).addr();
+    }
+}
+
+fn set_soft(resource: libc::__rlimit_resource_t, soft: u64) {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: libc::RLIM64_INFINITY };
+    sys!(prlimit64, 0, resource, &limit, 0).must();
+}
+
+fn anonymous(len: usize, prot: i32) -> i64 {
+    sys!(mmap, 0, len, prot, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0).raw
+}
+
+fn data_size() {
+    let page = shared();
+    in_child(|| {
+        let top = sys!(brk, 0).raw;
+        let writable = libc::PROT_READ | libc::PROT_WRITE;
+        set_soft(libc::RLIMIT_DATA, 64 << 20);
+        store(page, 0, anonymous(32 << 20, writable));
+        store(page, 1, anonymous(64 << 20, writable));
+        let readable = anonymous(64 << 20, libc::PROT_READ);
+        store(page, 2, readable);
+        store(page, 3, sys!(mprotect, readable, 64 << 20, writable).raw);
+        store(page, 4, sys!(brk, top + (64 << 20)).raw - top);
+        0
+    });
+    for (i, name) in ["room", "beyond", "readable"].into_iter().enumerate() {
+        obs(name, answer("mmap", load(page, i))).addr();
+    }
+    obs("mprotect", answer("mprotect", load(page, 3)));
+    obs("brk", answer("brk", load(page, 4)));
 }
 
 fn uname() {
