@@ -150,8 +150,9 @@ fn effective_capabilities() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask =
         status.lines().find_map(|l| l.strip_prefix("CapEff:")).and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).unwrap_or(0);
-    // An ordinary user's jail has a user namespace of its own, in which it holds them all.
-    if nix::unistd::geteuid().is_root() { mask } else { u64::MAX }
+    // An ordinary user's jail has a user namespace of its own, in which it holds them all; but with one id there, some are of no use.
+    const OF_IDS: u64 = 1 << 0 | 1 << 6 | 1 << 7; // CHOWN, SETGID, SETUID
+    if nix::unistd::geteuid().is_root() { mask } else { !OF_IDS }
 }
 
 /// Capability numbers by position (capabilities(7)).
