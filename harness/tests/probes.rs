@@ -54,6 +54,10 @@ fn of(suite: impl Fn() -> Result<Suite>, sandbox: bool) -> Result<Vec<Trial>> {
 
 /// Runs one probe and fails with the summary if the gate is not green.
 fn one(suite: &Suite, probe: Probe, column: Column) -> Result<std::result::Result<(), Failed>> {
+    if let Some(reason) = runner::unmet(&probe.needs) {
+        eprintln!("{}: cannot run here: {reason}", probe.id);
+        return Ok(Ok(()));
+    }
     let expectations = Expectations::load(
         &commands::expectations_dir(None)?,
         std::iter::once(column.name.as_str()),

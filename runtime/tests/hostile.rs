@@ -1,7 +1,7 @@
 //! Guests that attack (`hostile/*.c`): whatever they do, nothing outside of their own address spaces is reached, the sandbox goes
 //! on, and nothing is left behind.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
@@ -297,8 +297,9 @@ fn forged_requests_and_claims_are_refused() {
 
 #[test]
 fn ten_thousand_forks_leak_nothing() {
-    let mut sandbox = Sandbox::start("/hostile/exhaust forks; echo counted; read x", 60);
+    let mut sandbox = Sandbox::start("read x; /hostile/exhaust forks; echo counted; read x", 60);
     let before = sandbox.descriptors();
+    sandbox.command.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
     sandbox.read_until("counted\n");
     // The main shell, the zygote, the sentry, spares; ended children are reaped soon after.
     let end = Instant::now() + Duration::from_secs(10);
@@ -311,8 +312,10 @@ fn ten_thousand_forks_leak_nothing() {
     assert!(after <= before + 64, "{before} descriptors of the sentry have become {after}");
     sandbox.finish(1);
     // A leak shows.
-    let mut sandbox = Sandbox::with_options(&["--weaken", "release"], "/hostile/exhaust forks 300; echo counted; read x", 60);
+    let mut sandbox =
+        Sandbox::with_options(&["--weaken", "release"], "read x; /hostile/exhaust forks 300; echo counted; read x", 60);
     let before = sandbox.descriptors();
+    sandbox.command.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
     sandbox.read_until("counted\n");
     let after = sandbox.descriptors();
     assert!(after > before + 200, "{before} descriptors of the sentry have become {after}");

@@ -17,6 +17,8 @@ use smallvec::SmallVec;
 pub const MAX_RW: usize = 0x7fff_f000;
 /// How much is moved in one step.
 pub const CHUNK: usize = 1 << 20;
+/// Below this nothing is ever mapped (vm.mmap_min_addr).
+const LOWEST: u64 = 65536;
 /// UIO_MAXIOV.
 const MAX_IOV: usize = 1024;
 
@@ -166,6 +168,18 @@ impl<'a> UserSink<'a> {
         if at == 0 { Err(Errno::EFAULT) } else { Ok(at) }
     }
 
+    /// Whether the first byte certainly has no place: then nothing must be taken from a file.
+    fn check(&self) -> Result<(), Errno> {
+        let mut first = None;
+        if self.len == 0 && self.direct == 0 {
+            parts(self.iov, to_u64(self.skip), self.room, |addr, n| {
+                first = (n > 0).then_some(addr);
+                n == 0
+            });
+        }
+        if first.is_some_and(|addr| addr < LOWEST) { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+
     /// The place in the reply for all that is wanted, if it is wanted in one piece and nothing was collected yet.
     fn whole(&self, len: usize) -> Option<SharedSlice> {
         if len != self.room || len == 0 || self.len > 0 || self.direct > 0 || self.skip > 0 || self.iov.len() != 1 {
@@ -191,6 +205,9 @@ impl DataSink for UserSink<'_> {
     }
     fn put(&mut self, src: &[u8]) -> Result<usize, Errno> {
         let n = src.len().min(self.room);
+        if n > 0 {
+            self.check()?;
+        }
         if let Some(reply) = self.whole(n) {
             reply.write(0, &src[..n]);
             (self.direct, self.room) = (n, 0);
@@ -201,6 +218,7 @@ impl DataSink for UserSink<'_> {
         Ok(n)
     }
     fn put_zeros(&mut self, len: usize) -> Result<usize, Errno> {
+        self.check()?;
         let n = len.min(self.room);
         if let Some(reply) = self.whole(n) {
             reply.zero(0, n);
@@ -212,6 +230,7 @@ impl DataSink for UserSink<'_> {
         Ok(n)
     }
     fn put_shared(&mut self, src: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno> {
+        self.check()?;
         let n = len.min(self.room);
         if let Some(reply) = self.whole(n) {
             reply.copy_from(0, src, offset, n);
@@ -223,6 +242,9 @@ impl DataSink for UserSink<'_> {
         Ok(n)
     }
     fn put_from_host(&mut self, fd: &HostFd, offset: u64, len: usize) -> Option<Result<usize, Errno>> {
+        if let Err(errno) = self.check() {
+            return Some(Err(errno));
+        }
         let n = len.min(self.room);
         if let Some(reply) = self.whole(n) {
             let got = file::pread_shared(fd, &reply, 0, n, offset);

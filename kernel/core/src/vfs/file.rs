@@ -249,6 +249,14 @@ impl File {
         Ok(n)
     }
 
+    /// The last `n` bytes that [`File::read`] took did not arrive: the position goes back.
+    pub fn give_back(&self, n: usize) {
+        if n > 0 && self.ops.seekable() {
+            let mut position = self.position.lock();
+            *position = position.saturating_sub(to_u64(n));
+        }
+    }
+
     /// pread(2).
     ///
     /// # Errors

@@ -77,7 +77,11 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
         };
         match result {
             Ok(n) => {
-                let arrived = match sink.finish() {
+                let arrived = sink.finish();
+                if place.offset.is_none() {
+                    file.give_back(n - arrived.as_ref().unwrap_or(&0).min(&n));
+                }
+                let arrived = match arrived {
                     Ok(arrived) => arrived,
                     Err(_) if done > 0 => return Ok(to_u64(done)),
                     Err(e) => return Err(e.into()),
