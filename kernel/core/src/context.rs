@@ -234,6 +234,10 @@ impl SyscallContext<'_> {
     pub fn copy_in_string(&self, addr: UserAddr, limit: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
         // Most strings are short: little is copied in beyond their end at first.
         let mut chunk: SmallVec<[u8; 256]> = SmallVec::from_elem(0, 256);
+        let sent = self.thread.read_sent(addr.0, &mut chunk);
+        if let Some(nul) = chunk[..sent].iter().position(|b| *b == 0).filter(|nul| *nul < limit) {
+            return Ok(chunk[..nul].to_vec());
+        }
         let mut out = Vec::new();
         let mut at = addr;
         while out.len() < limit {

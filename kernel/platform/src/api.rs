@@ -265,6 +265,15 @@ pub struct AltStack {
     pub flags: u32,
 }
 
+/// Addresses in application memory that matter when a thread ends; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndWords {
+    /// set_tid_address(2), CLONE_CHILD_CLEARTID.
+    pub clear_tid: u64,
+    /// set_robust_list(2): the list's head.
+    pub robust_list: u64,
+}
+
 /// One thread of an application, as the kernel sees it. All methods are callable from any kernel thread.
 pub trait Thread: Send + Sync {
     /// The address space that the thread runs in.
@@ -286,6 +295,11 @@ pub trait Thread: Send + Sync {
     /// Announces the set of signals that are pending for the thread (own and shared), so that a local unmask notices.
     /// Order: set this first, then read `sigmask`, then decide whether to `interrupt`.
     fn set_pending(&self, pending: u64);
+    /// Where the thread's end is to be noted in its memory. The stub keeps both (local set_tid_address, set_robust_list): untrusted and
+    /// self-inflicted, as the mask.
+    fn end_words(&self) -> EndWords;
+    /// Replaces them.
+    fn set_end_words(&self, words: EndWords);
     /// Takes the alternate stack away.
     fn reset_altstack(&self);
     /// The alternate stack.
@@ -297,6 +311,11 @@ pub trait Thread: Send + Sync {
     /// Copies from application memory; returns how many bytes could be read before the first fault. Serves from what the
     /// stub sent along with the request when that covers the range.
     fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize;
+    /// As `read_memory`, but only what the stub sent along: as many bytes from `addr` on as came with the request. Costs no host call.
+    fn read_sent(&self, addr: u64, dst: &mut [u8]) -> usize {
+        let _ = (addr, dst);
+        0
+    }
     /// Copies to application memory now; returns how many bytes could be written before the first fault.
     fn write_memory(&self, addr: u64, src: &[u8]) -> usize;
     /// Room in the reply for `len` bytes that the stub will copy to `addr` when it takes the reply (`None`: no room; write

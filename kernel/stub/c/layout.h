@@ -165,7 +165,8 @@ struct channel {
     /* line 7 */
     s32 forked_pid;                      /* host process of the latest fork, for the case that it never comes for its channel */
     u32 pad6;
-    u64 pad7[7];
+    u64 clear_tid, robust_list;          /* set_tid_address(2), set_robust_list(2) */
+    u64 pad7[5];
     u8 data[BOUNCE_SIZE];
 };
 

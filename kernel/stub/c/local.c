@@ -329,6 +329,14 @@ s64 local_call(struct stop *s, u64 nr)
         s64 e = gate3(324, command, a1, a2);
         return command == 0 && e > 0 ? e & (s64)MEMBARRIER_ALLOWED : e;
     }
+    case 218:
+        ch->clear_tid = a0;
+        return ch->id.tid;
+    case 273:
+        if (a1 != 24) /* sizeof(struct robust_list_head) */
+            return -EINVAL;
+        ch->robust_list = a0;
+        return 0;
     case 334: { /* noted for execve, which gives it up */
         s64 e = gate6(334, a0, a1, a2, a3, 0, 0);
         if (e == 0) {

@@ -162,6 +162,8 @@ pub mod channel {
     pub const STATS_LOCAL: usize = 432;
     pub const STATS_TRAP: usize = 440;
     pub const FORKED_PID: usize = 448;
+    pub const CLEAR_TID: usize = 456;
+    pub const ROBUST_LIST: usize = 464;
     pub const DATA: usize = 512;
 }
 

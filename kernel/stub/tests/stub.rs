@@ -132,6 +132,8 @@ fn the_two_descriptions_of_the_layout_agree() {
         ("out_small", size(l::channel::OUT_SMALL)),
         ("kick", size(l::channel::KICK)),
         ("forked_pid", size(l::channel::FORKED_PID)),
+        ("clear_tid", size(l::channel::CLEAR_TID)),
+        ("robust_list", size(l::channel::ROBUST_LIST)),
         ("nout", size(l::channel::NOUT)),
         ("op", size(l::channel::OP)),
         ("watched", size(l::channel::WATCHED)),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::Errno;
 use bevor_abi::signal::SIGKILL;
-use bevor_platform::{OwnerRef, Reply, Thread};
+use bevor_platform::{EndWords, OwnerRef, Reply, Thread};
 
 use super::run::{GUEST, RUNNING, TaskOwner};
 use super::{Task, WaitStatus, task_name};
@@ -69,7 +69,9 @@ impl Task {
             times.dead = times.dead.plus(self.cpu_time());
         }
         self.reset_for_exec(&loaded, creds, dumpable);
-        let reply = Reply::Exit { clear_tid: self.clear_tid.swap(0, SeqCst), robust_list: self.robust_list.swap(0, SeqCst) };
+        self.clear_tid.store(0, SeqCst);
+        let EndWords { clear_tid, robust_list } = thread.end_words();
+        let reply = Reply::Exit { clear_tid, robust_list };
         self.release_memory();
         self.started.store(false, SeqCst);
         let owner = OwnerRef(Arc::new(TaskOwner(Arc::clone(self))));
@@ -96,9 +98,9 @@ impl Task {
     /// Replaces the image in the same host process.
     fn exec_in_place(self: &Arc<Self>, thread: &Arc<dyn Thread>, loaded: Loaded, creds: Credentials, dumpable: bool) {
         self.reset_for_exec(&loaded, creds, dumpable);
-        // Nobody else could see it cleared.
-        self.clear_tid.store(0, SeqCst);
-        let robust_list = self.robust_list.swap(0, SeqCst);
+        // Nobody else could see clear_tid cleared.
+        let robust_list = thread.end_words().robust_list;
+        thread.set_end_words(EndWords::default());
         self.release_memory();
         thread.reset_altstack();
         thread.set_identity(self.identity());

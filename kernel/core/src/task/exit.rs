@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bevor_abi::signal::{self, SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGCONT, SIGHUP, SIGKILL};
 use bevor_platform::Defence;
-use bevor_platform::{Reply, Thread};
+use bevor_platform::{EndWords, Reply, Thread};
 
 use super::run::DEAD;
 use super::tree::{TaskTree, Zombie};
@@ -127,7 +127,8 @@ impl Task {
         self.group.exit_wait.wake(PollEvents::IN);
         *self.thread.lock() = None;
         if let Some(thread) = thread {
-            thread.reply(Reply::Exit { clear_tid: self.clear_tid.load(SeqCst), robust_list: self.robust_list.load(SeqCst) });
+            let EndWords { clear_tid, robust_list } = thread.end_words();
+            thread.reply(Reply::Exit { clear_tid, robust_list });
         }
         self.kernel.task_gone();
     }

@@ -303,8 +303,6 @@ pub struct Task {
     pub(crate) exec: Mutex<Option<Box<exec::PendingExec>>>,
     /// set_tid_address(2), CLONE_CHILD_CLEARTID.
     pub clear_tid: AtomicU64,
-    /// set_robust_list(2).
-    pub robust_list: AtomicU64,
     /// PR_SET_NAME: 16 bytes with at least one NUL.
     pub name: Mutex<[u8; 16]>,
     /// PR_SET_PDEATHSIG.
@@ -364,7 +362,6 @@ impl Task {
             release_wait: WaitQueue::new(),
             exec: Mutex::new(None),
             clear_tid: AtomicU64::new(0),
-            robust_list: AtomicU64::new(0),
             name: Mutex::new(init.name),
             pdeath_signal: AtomicI32::new(0),
             personality: AtomicU32::new(0),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::Errno;
-use bevor_platform::{CloneOp, Event, Fault, OwnerRef, Reply, SyscallRequest, Thread, ThreadOwner};
+use bevor_platform::{CloneOp, EndWords, Event, Fault, OwnerRef, Reply, SyscallRequest, Thread, ThreadOwner};
 use smallvec::SmallVec;
 
 use super::Task;
@@ -195,6 +195,7 @@ impl Task {
         thread.set_sigmask(self.initial_mask.load(SeqCst));
         thread.set_local_calls(self.kernel.options.local_calls);
         thread.set_identity(self.identity());
+        thread.set_end_words(EndWords { clear_tid: self.clear_tid.load(SeqCst), robust_list: 0 });
         self.group.bound_memory(&*thread.space());
         self.started.store(true, SeqCst);
         self.publish_pending();

@@ -9,7 +9,7 @@ use bevor_hostcall::{SharedMemory, SharedSlice};
 use bevor_stub::layout::channel as at;
 use bevor_stub::layout::{BOUNCE_SIZE, CHANNEL_SIZE, SMALL, WINDOW_SMALL};
 
-use crate::api::{AltStack, Identity, SyscallRequest};
+use crate::api::{AltStack, EndWords, Identity, SyscallRequest};
 
 /// Application memory that came along with a request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,6 +177,15 @@ impl Channel {
     /// The host process of the thread's latest fork, as the stub says.
     pub(crate) fn forked_pid(&self) -> i32 {
         self.load32(at::FORKED_PID).cast_signed()
+    }
+
+    pub(crate) fn end_words(&self) -> EndWords {
+        EndWords { clear_tid: self.load64(at::CLEAR_TID), robust_list: self.load64(at::ROBUST_LIST) }
+    }
+
+    pub(crate) fn set_end_words(&self, words: EndWords) {
+        self.store64(at::CLEAR_TID, words.clear_tid);
+        self.store64(at::ROBUST_LIST, words.robust_list);
     }
 
     /// Before a fork: no earlier one's process is taken for this one's.

@@ -14,7 +14,7 @@ use super::channel::{Channel, Place, Request, Window};
 use super::clone::Cloning;
 use super::space::Space;
 use super::sys;
-use crate::api::{AddressSpace, AltStack, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread};
+use crate::api::{AddressSpace, AltStack, EndWords, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -51,6 +51,8 @@ pub(crate) struct State {
     /// The last reply was an image: what breaks is one of its steps.
     pub(crate) imaging: bool,
     pub(crate) exiting: bool,
+    /// The process ends with the thread.
+    pub(crate) last: bool,
     /// The current event's answer takes long.
     parked: bool,
     /// The current event is the platform's own: the kernel does not know of it.
@@ -145,6 +147,7 @@ impl SysThread {
                 image: None,
                 imaging: false,
                 exiting: false,
+                last: false,
                 parked: false,
                 internal: false,
                 kick: false,
@@ -258,6 +261,7 @@ impl SysThread {
         self.platform.before_reply(self, notif.map(|_| state.spun), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
         match notif {
+            Some(id) if state.last => self.platform.wake_elsewhere(id),
             Some(id) => self.platform.wake_notified(id),
             None if state.parked => self.channel.wake_parked(),
             None => {}
@@ -350,6 +354,8 @@ impl SysThread {
     }
 
     fn reply_exit(self: &Arc<Self>, clear_tid: u64, robust_list: u64) {
+        // A process's end takes a while. Whoever waits for it does so on this CPU, it need not happen here.
+        let last = self.space.tables.lock().threads.len() == 1;
         let lent;
         {
             let Some(mut state) = self.stopped() else { return };
@@ -357,6 +363,7 @@ impl SysThread {
             self.channel.set_op(0, clear_tid);
             self.channel.set_op(1, robust_list);
             state.exiting = true;
+            state.last = last;
             self.finish_locked(&mut state, l::REP_EXIT, 0);
         }
         self.platform.thread_exits(self, lent);
@@ -464,6 +471,16 @@ impl Thread for SysThread {
         }
     }
 
+    fn end_words(&self) -> EndWords {
+        self.channel.end_words()
+    }
+
+    fn set_end_words(&self, words: EndWords) {
+        if let Some(_state) = self.alive() {
+            self.channel.set_end_words(words);
+        }
+    }
+
     fn reset_altstack(&self) {
         if let Some(_state) = self.alive() {
             self.channel.set_altstack(AltStack::default());
@@ -486,22 +503,21 @@ impl Thread for SysThread {
         }
     }
 
-    fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {
-        let request = self.state.lock().request;
-        let mut done = 0;
-        if let Some(request) = request {
-            for w in &request.windows {
-                let Some(skip) = addr.checked_sub(w.addr).and_then(|s| usize::try_from(s).ok()) else {
-                    continue;
-                };
-                if w.len == 0 || skip >= w.len {
-                    continue;
-                }
-                done = dst.len().min(w.len - skip);
-                self.channel.read_window(w, skip, &mut dst[..done]);
-                break;
-            }
+    fn read_sent(&self, addr: u64, dst: &mut [u8]) -> usize {
+        let windows = self.state.lock().request.as_ref().map_or_else(Default::default, |r| r.windows);
+        for w in &windows {
+            let Some(skip) = addr.checked_sub(w.addr).and_then(|s| usize::try_from(s).ok()).filter(|s| *s < w.len) else {
+                continue;
+            };
+            let done = dst.len().min(w.len - skip);
+            self.channel.read_window(w, skip, &mut dst[..done]);
+            return done;
         }
+        0
+    }
+
+    fn read_memory(&self, addr: u64, dst: &mut [u8]) -> usize {
+        let done = self.read_sent(addr, dst);
         if done == dst.len() {
             return done;
         }

@@ -37,6 +37,13 @@ const STREAK_AFTER_FAILURE: i32 = 200;
 const IN_VAIN: i32 = 16;
 const IN_VAIN_MAX: i32 = 64;
 
+/// Stubs whose last wake-up is left to another thread, which the host puts on an idle CPU if there is one.
+#[derive(Default)]
+pub(crate) struct Undertaker {
+    notifications: Mutex<Vec<u64>>,
+    wake: Condvar,
+}
+
 /// What must happen within a time: counted in ticks of a second, so that time in which the whole sandbox is frozen does not count.
 #[derive(Default)]
 pub(crate) struct Watchdog {
@@ -117,6 +124,10 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
     if inner.cpus > 1 {
         let inner = Arc::clone(inner);
         spawn("spinner".into(), move || inner.spinner())?;
+    }
+    if inner.cpus > 1 {
+        let inner = Arc::clone(inner);
+        spawn("undertaker".into(), move || inner.bury())?;
     }
     let slabs = Arc::clone(&inner.slabs);
     spawn("slabs".into(), move || slabs.refill())?;
@@ -201,6 +212,30 @@ impl Inner {
                 Ok((pid, status)) => self.process_gone(pid, status),
                 Err(Errno::EINTR) => {}
                 Err(_) => return,
+            }
+        }
+    }
+
+    /// Lets a stub that sleeps in a notification go on, and end, on another CPU than the calling thread's.
+    pub(crate) fn wake_elsewhere(&self, id: u64) {
+        if self.cpus == 1 {
+            return self.wake_notified(id);
+        }
+        self.undertaker.notifications.lock().push(id);
+        self.undertaker.wake.notify_one();
+    }
+
+    fn bury(&self) {
+        loop {
+            let ids = {
+                let mut queue = self.undertaker.notifications.lock();
+                while queue.is_empty() {
+                    self.undertaker.wake.wait(&mut queue);
+                }
+                std::mem::take(&mut *queue)
+            };
+            for id in ids {
+                self.wake_notified(id);
             }
         }
     }

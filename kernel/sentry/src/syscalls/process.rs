@@ -13,6 +13,7 @@ use bevor_core::task::clone::CloneRequest;
 use bevor_core::task::wait::{WaitReport, WaitTarget};
 use bevor_core::task::{CpuTime, Task, WaitStatus};
 use bevor_core::wait::PollEvents;
+use bevor_platform::EndWords;
 
 fn number(n: i32) -> SyscallResult {
     Ok(u64::try_from(n).unwrap_or(0))
@@ -257,7 +258,7 @@ pub fn setsid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
 
 /// set_tid_address(2).
 pub fn set_tid_address(ctx: &mut SyscallContext<'_>, addr: UserAddr) -> SyscallResult {
-    ctx.task.clear_tid.store(addr.0, SeqCst);
+    ctx.thread.set_end_words(EndWords { clear_tid: addr.0, ..ctx.thread.end_words() });
     number(ctx.task.tid())
 }
 
@@ -269,7 +270,7 @@ pub fn set_robust_list(ctx: &mut SyscallContext<'_>, head: UserAddr, len: usize)
     if len != ROBUST_HEAD {
         return Err(Errno::EINVAL.into());
     }
-    ctx.task.robust_list.store(head.0, SeqCst);
+    ctx.thread.set_end_words(EndWords { robust_list: head.0, ..ctx.thread.end_words() });
     Ok(0)
 }
 
@@ -278,7 +279,8 @@ pub fn get_robust_list(ctx: &mut SyscallContext<'_>, pid: i32, head: UserAddr, l
     let task = if pid == 0 { Arc::clone(ctx.task) } else { ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)? };
     super::ids::check_ptrace_access(ctx.task, &task)?;
     ctx.copy_out_value(len, &24u64)?;
-    ctx.copy_out_value(head, &task.robust_list.load(SeqCst))?;
+    let list = task.thread().map_or(0, |t| t.end_words().robust_list);
+    ctx.copy_out_value(head, &list)?;
     Ok(0)
 }
 

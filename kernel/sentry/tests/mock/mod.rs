@@ -15,7 +15,7 @@ use bevor_core::time::{Instant, TimerId, Timers};
 use bevor_core::vfs::{FdTable, FsContext, MountNamespace, Vfs};
 use bevor_core::wait::{PollEvents, Waiter};
 use bevor_platform::{
-    AddressSpace, AltStack, Event, ExecImage, Identity, OwnerRef, Platform, Reply, SpaceLayout, SyscallRequest, Thread,
+    AddressSpace, AltStack, EndWords, Event, ExecImage, Identity, OwnerRef, Platform, Reply, SpaceLayout, SyscallRequest, Thread,
 };
 use bevor_sentry::dispatch::Dispatcher;
 use parking_lot::Mutex;
@@ -114,6 +114,7 @@ pub(crate) struct MockThread {
     running: AtomicBool,
     pub(crate) interrupted: AtomicBool,
     pub(crate) identity: Mutex<Identity>,
+    end_words: Mutex<EndWords>,
     pub(crate) parked: AtomicBool,
 }
 
@@ -141,6 +142,12 @@ impl Thread for MockThread {
         false
     }
     fn reset_altstack(&self) {}
+    fn end_words(&self) -> EndWords {
+        *self.end_words.lock()
+    }
+    fn set_end_words(&self, words: EndWords) {
+        *self.end_words.lock() = words;
+    }
     fn sigmask(&self) -> u64 {
         self.mask.load(SeqCst)
     }
@@ -291,6 +298,7 @@ impl MockPlatform {
             running: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             identity: Mutex::default(),
+            end_words: Mutex::default(),
             parked: AtomicBool::new(false),
         })
     }
