@@ -56,6 +56,8 @@ const LISTENERS_MAX: usize = 8;
 const CALM: u32 = 4;
 /// A notification that arrives sooner than this after the answer to another was waiting for it.
 const BACK_TO_BACK_NS: u64 = 1_500;
+/// What takes longer than this is worth another listener for those that come meanwhile.
+const SLOW_NS: u64 = 15_000;
 
 /// Every waiting listener is woken by each notification, so there are no more of them than have work; the others rest here.
 #[derive(Default)]
@@ -146,15 +148,16 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 impl Inner {
     fn listen(&self, index: usize) {
         let mut calm = 0u32;
-        let mut replied = 0;
+        let (mut replied, mut slow) = (0, false);
         loop {
             if index > 0 && self.listeners.wait_turn(index, &mut calm) {
                 replied = 0;
             }
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
-                    // Already there when the last one was answered: there is work for one more.
-                    if now_ns().saturating_sub(replied) < BACK_TO_BACK_NS {
+                    // It had to wait, and not just for a moment: there is work for one more.
+                    let began = now_ns();
+                    if slow && began.saturating_sub(replied) < BACK_TO_BACK_NS {
                         calm = 0;
                         self.listeners.want_more(self.cpus.min(LISTENERS_MAX));
                     }
@@ -164,6 +167,7 @@ impl Inner {
                     }
                     self.run_ready();
                     replied = now_ns();
+                    slow = replied.saturating_sub(began) > SLOW_NS;
                     calm += 1;
                 }
                 Ok(None) => {}
