@@ -4,6 +4,7 @@
 //! returns by itself when the host call has succeeded, and asks only when it has failed or when its kernel holds it (vfork).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bevor_abi::Errno;
 use bevor_stub::layout as l;
@@ -102,7 +103,8 @@ impl SysThread {
         // It runs as soon as the host call has been made.
         let started: Arc<dyn Thread> = Arc::<Self>::clone(&prepared.child) as Arc<dyn Thread>;
         owner_of_child.0.handle(&started, Event::Started);
-        self.platform.warm(&prepared.child, op.share_vm);
+        prepared.child.cpu.store(self.cpu.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.platform.warm(&prepared.child);
         let mut flags = prepared.flags;
         let mut set = |on: bool, bit: u64| flags |= if on { bit } else { 0 };
         set(op.share_vm, l::CLONE_OP_SHARE_VM);

@@ -652,7 +652,7 @@ impl Platform for Systrap {
         spare.channel.set_identity(identity);
         let started: Arc<dyn Thread> = Arc::<SysThread>::clone(&spare) as Arc<dyn Thread>;
         owner.0.handle(&started, Event::Started);
-        inner.warm(&spare, false);
+        inner.warm(&spare);
         spare.give_image(image);
         // The next spare is made while the new program starts.
         let _ = inner.add_spare();

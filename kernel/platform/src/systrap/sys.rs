@@ -190,15 +190,21 @@ pub(crate) fn current_cpu() -> u32 {
     u32::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
 
-/// Lets the calling thread run anywhere but on these CPUs, unless no other is allowed.
-pub(crate) fn avoid_cpus(taken: &[u32]) {
+/// The calling thread's id.
+pub(crate) fn current_tid() -> i32 {
+    // SAFETY: no memory is involved.
+    unsafe { libc::gettid() }
+}
+
+/// Lets thread `tid` of this process (0: the calling one) run anywhere but on these CPUs, unless no other is allowed.
+pub(crate) fn avoid_cpus(tid: i32, taken: &[u32]) {
     let mut set = *all_cpus();
     for cpu in taken.iter().filter_map(|c| usize::try_from(*c).ok()).filter(|c| *c < 8 * size_of::<libc::cpu_set_t>()) {
         // SAFETY: the index is inside the set.
         unsafe { libc::CPU_CLR(cpu, &mut set) };
     }
     // SAFETY: reads one cpu_set_t. Without a CPU in it the call fails and changes nothing.
-    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    unsafe { libc::sched_setaffinity(tid, size_of::<libc::cpu_set_t>(), &raw const set) };
 }
 
 /// Asks for a short time slice (0.1 ms, Linux 6.12) for the calling thread and those that it starts: under load it runs as soon as it has

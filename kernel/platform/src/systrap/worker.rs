@@ -7,7 +7,7 @@
 //! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,9 +37,28 @@ const STREAK_AFTER_FAILURE: i32 = 200;
 const IN_VAIN: i32 = 16;
 const IN_VAIN_MAX: i32 = 64;
 
+/// Keeps a worker away from the CPU of the stub that it works for: a host does not look for an idle CPU for it beyond those that share a
+/// cache.
+#[derive(Default)]
+struct Place {
+    tid: AtomicI32,
+    /// The CPU that it avoids, plus one.
+    avoided: AtomicU32,
+}
+
+impl Place {
+    fn avoid(&self, cpu: u32) {
+        let tid = self.tid.load(Ordering::Relaxed);
+        if tid != 0 && self.avoided.swap(cpu + 1, Ordering::Relaxed) != cpu + 1 {
+            sys::avoid_cpus(tid, &[cpu]);
+        }
+    }
+}
+
 /// Stubs whose last wake-up is left to another thread, which the host puts on an idle CPU if there is one.
 #[derive(Default)]
 pub(crate) struct Undertaker {
+    place: Place,
     notifications: Mutex<Vec<u64>>,
     wake: Condvar,
 }
@@ -97,6 +116,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Hot {
+    place: Place,
     /// The spinner polls.
     spinning: AtomicBool,
     set: Mutex<HotSet>,
@@ -225,11 +245,13 @@ impl Inner {
         if self.cpus == 1 {
             return self.wake_notified(id);
         }
+        self.undertaker.place.avoid(sys::current_cpu());
         self.undertaker.notifications.lock().push(id);
         self.undertaker.wake.notify_one();
     }
 
     fn bury(&self) {
+        self.undertaker.place.tid.store(sys::current_tid(), Ordering::Relaxed);
         loop {
             let ids = {
                 let mut queue = self.undertaker.notifications.lock();
@@ -308,9 +330,9 @@ impl Inner {
         }
     }
 
-    /// A new thread calls soon: a spinner that is at it anyway, or that is wanted, polls it from the start.
-    pub(crate) fn warm(&self, thread: &Arc<SysThread>, wanted: bool) {
-        if self.cpus > 1 && (wanted || self.hot.spinning.load(Ordering::Relaxed)) {
+    /// A new thread calls soon: a spinner that is at it anyway polls it from the start.
+    pub(crate) fn warm(&self, thread: &Arc<SysThread>) {
+        if self.hot.spinning.load(Ordering::Relaxed) {
             self.make_hot(thread);
         }
     }
@@ -325,11 +347,13 @@ impl Inner {
         hot.generation += 1;
         if !hot.active {
             hot.active = true;
+            self.hot.place.avoid(thread.cpu.load(Ordering::Relaxed));
             self.hot.wake.notify_one();
         }
     }
 
     fn spinner(&self) {
+        self.hot.place.tid.store(sys::current_tid(), Ordering::Relaxed);
         loop {
             {
                 let mut hot = self.hot.set.lock();
@@ -391,7 +415,7 @@ impl Inner {
                     }
                 }
                 drop(hot);
-                Self::keep_apart(&local);
+                self.keep_apart(&local);
                 for thread in &dropped {
                     thread.poll();
                 }
@@ -401,11 +425,10 @@ impl Inner {
             }
         }
         self.stop_spinning();
-        sys::avoid_cpus(&[]);
     }
 
     /// Leaves the CPU of a thread that has gone to sleep on the spinner's: one of them would wait for the other for ever.
-    fn keep_apart(threads: &[Arc<SysThread>]) {
+    fn keep_apart(&self, threads: &[Arc<SysThread>]) {
         let news =
             threads.iter().filter(|t| t.cpu_news.load(Ordering::Relaxed) && t.cpu_news.swap(false, Ordering::Relaxed)).count();
         if news == 0 {
@@ -414,7 +437,8 @@ impl Inner {
         let here = sys::current_cpu();
         if threads.iter().any(|t| t.cpu.load(Ordering::Relaxed) == here) {
             let taken: SmallVec<[u32; HOT_MAX]> = threads.iter().map(|t| t.cpu.load(Ordering::Relaxed)).collect();
-            sys::avoid_cpus(&taken);
+            sys::avoid_cpus(0, &taken);
+            self.hot.place.avoided.store(if let [cpu] = *taken { cpu + 1 } else { 0 }, Ordering::Relaxed);
         }
     }
 
