@@ -66,7 +66,8 @@ impl Kernel for Bevor {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
         let rlimits = bevor_hostcall::host::rlimits();
-        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent, defences: spec.defences.clone() })
+        let native_yield = spec.local_calls && !spec.strace;
+        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent, native_yield, defences: spec.defences.clone() })
             .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }

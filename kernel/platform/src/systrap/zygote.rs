@@ -21,6 +21,8 @@ pub struct ZygoteOptions {
     pub uid: Option<u32>,
     /// What [`vdso_extent`] has said, for a caller that has no `/proc` any more.
     pub vdso_extent: Option<(u64, u64)>,
+    /// Nobody looks at every call: sched_yield(2) may go to the host from unpatched sites, too.
+    pub native_yield: bool,
     /// What protects the platform from stubs.
     pub defences: Defences,
 }
@@ -138,13 +140,13 @@ impl Vdso {
     }
 }
 
-fn write_boot(memory: &SharedMemory, defences: &Defences) {
+fn write_boot(memory: &SharedMemory, options: &ZygoteOptions) {
     let put32 = |field: usize, v: u32| memory.write(at::DATA + field, &v.to_le_bytes());
     let put64 = |field: usize, v: u64| memory.write(at::DATA + field, &v.to_le_bytes());
     let (mask, size) = xsave_layout();
     put64(boot::XSAVE_MASK, mask);
     put32(boot::XSAVE_SIZE, size);
-    let program = filter::assemble(defences);
+    let program = filter::assemble(&options.defences, options.native_yield);
     put32(boot::BPF_LEN, u32::try_from(program.len()).unwrap_or(0));
     for (i, insn) in program.iter().enumerate() {
         put64(boot::BPF + 8 * i, insn.to_word());
@@ -208,7 +210,7 @@ impl Zygote {
         let fd = memfd(c"bevor-slab")?;
         sys::size_and_seal(&fd, l::SLAB_SIZE, &options.defences)?;
         let memory = SharedMemory::map(&fd, 0, l::SLAB_SIZE, true)?;
-        write_boot(&memory, &options.defences);
+        write_boot(&memory, &options);
         // SAFETY: the child makes only async-signal-safe calls before it execs or exits.
         let pid = check(i64::from(unsafe { libc::fork() }))?;
         if pid == 0 {
