@@ -48,6 +48,9 @@ impl ProcFiles for OwnProc {
     fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
         Self::open(tid, "stat", false)
     }
+    fn schedstat(&self, tid: i32) -> Result<HostFd, Errno> {
+        Self::open(tid, "schedstat", false)
+    }
 }
 
 #[derive(Default)]

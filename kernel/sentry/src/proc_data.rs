@@ -236,7 +236,7 @@ impl TaskData {
             let tree = task.kernel.tree.lock();
             tree.process(task.pid()).map_or((0, 0, 0), |p| (p.parent, p.pgid, p.sid))
         };
-        let cpu = task.cpu_time();
+        let cpu = if task.tid() == task.pid() { task.group.cpu_time() } else { task.cpu_time() };
         let threads = task.group.threads().len();
         let nice = task.sched.lock().nice;
         let start = ticks(task.start_time.0.saturating_sub(task.kernel.boot_time.0));
