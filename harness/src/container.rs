@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bevor_bench::tie::tie;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -162,7 +163,11 @@ impl Container {
         let nonce = fresh_nonce()?;
         let mut argv = column.command.iter().map(|a| a.replace(NONCE, &nonce)).chain(agent.command.iter().cloned());
         let program = argv.next().ok_or_else(|| Error::input(format!("column {}: empty command", column.name)))?;
-        let mut child = Command::new(&program)
+        let mut command = Command::new(&program);
+        // An agent that is busy does not see its orders end.
+        tie(&mut command)
+            .map_err(|e| Error::infra(format!("column {}: can't tie {program} to the harness: {e}", column.name)))?;
+        let mut child = command
             .args(argv)
             .process_group(0)
             .stdin(Stdio::piped())

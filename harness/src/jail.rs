@@ -12,10 +12,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use bevor_bench::tie::tie;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chdir, getgid, getuid, pivot_root, sethostname};
 
 use crate::error::{Error, Result};
@@ -74,6 +74,8 @@ pub fn enter(command: &[std::ffi::OsString], binds: &[String]) -> Result<ExitCod
         init.arg("--bind").arg(bind);
     }
     init.arg("--").args(command);
+    // Everything in the namespace ends with its init.
+    tie(&mut init).map_err(|e| step("tie its init to it", e))?;
     let status = init.status().map_err(|e| Error::infra(format!("jail: can't start its init: {e}")))?;
     Ok(ExitCode::from(match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(1),
@@ -100,7 +102,6 @@ pub fn init(command: &[std::ffi::OsString], binds: &[String]) -> Result<ExitCode
     let [program, args @ ..] = command else {
         return Err(Error::input("jail: no command given"));
     };
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| step("pdeathsig", e))?;
     sethostname(HOST_NAME).map_err(|e| step("sethostname", e))?;
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     root(binds)?;

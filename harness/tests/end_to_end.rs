@@ -1,6 +1,7 @@
 //! The built binary against its fixture probes: every way a run can end, and the documented exit codes.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bevor_compat_table::results::Results;
@@ -259,6 +260,33 @@ fn a_killed_container_leaves_no_process_behind() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while members(&namespace) > 0 {
         assert!(Instant::now() < deadline, "processes are left in {}", namespace.display());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_killed_harness_leaves_no_sandbox_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("pid");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // It tells its pid, and then nothing and no end.
+    let mute = format!("mute=/bin/sh -c 'echo $$ >{}; exec sleep 1000'", fifo.display());
+    let json = dir.path().join("results.json");
+    let mut harness = Command::new(HARNESS)
+        .args(["run", "--fixture", "--json", json.to_str().unwrap(), "--runtime", &mute])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid: u32 = std::fs::read_to_string(&fifo).unwrap().trim().parse().unwrap();
+    // A zombie that nobody has reaped yet has no command line.
+    let is_gone = || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+    assert!(!is_gone());
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_gone() {
+        assert!(Instant::now() < deadline, "process {pid} is left");
         std::thread::yield_now();
     }
 }

@@ -37,6 +37,10 @@ impl ProcFiles for StubFiles {
     fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
         self.0.proc_open(tid, ProcFile::Stat)
     }
+
+    fn schedstat(&self, tid: i32) -> Result<HostFd, Errno> {
+        self.0.proc_open(tid, ProcFile::SchedStat)
+    }
 }
 
 /// What is made before the sentry gives up its privileges.

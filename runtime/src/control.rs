@@ -83,9 +83,25 @@ impl Control {
                     [b'f', 0] => Some(Message::Failed),
                     _ => None,
                 },
-                Err(rustix::io::Errno::INTR) => continue,
+                // Said once, and before what the other end has sent, when it is gone without having read all.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => continue,
                 _ => None,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Control, Message};
+
+    #[test]
+    fn the_last_word_arrives_from_an_end_that_was_still_being_talked_to() {
+        let (command, sandbox) = Control::pair().unwrap();
+        sandbox.send(Message::Exit(143)).unwrap();
+        command.send(Message::Signal(15)).unwrap();
+        drop(sandbox);
+        assert_eq!(command.poll(), Some(Message::Exit(143)));
+        assert_eq!(command.poll(), None);
     }
 }

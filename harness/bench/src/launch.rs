@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::accounting::Group;
 use crate::protocol::Lines;
+use crate::tie::tie;
 
 /// How much of standard error an error message quotes, in bytes.
 const QUOTED_BYTES: usize = 500;
@@ -66,6 +67,7 @@ pub(crate) fn spawn(launch: &Launch, group: &Group, stdout: Stdio, stderr: Stdio
     let (program, arguments) = launch.argv.split_first().context("empty command")?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    tie(&mut command)?;
     on_exec(&mut command, group.entrance()?, launch.pin);
     command.spawn().with_context(|| format!("cannot start {}", program.to_string_lossy()))
 }

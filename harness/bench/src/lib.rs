@@ -17,6 +17,7 @@ mod runtime;
 pub mod stats;
 mod suite;
 mod system;
+pub mod tie;
 pub mod wait;
 
 pub use accounting::Method;

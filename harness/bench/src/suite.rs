@@ -16,6 +16,7 @@ use crate::protocol::{Record, parse_line};
 use crate::report::{Compared, Measured, Outcome, RowReport};
 use crate::runtime::Runtime;
 use crate::stats::{Summary, median};
+use crate::tie::tie;
 
 /// Version of the measuring programs' output that is understood here.
 const PROTOCOL: u32 = 1;
@@ -256,7 +257,9 @@ impl BusyLoops {
         let _only = only_children();
         let mut loops = Self::default();
         for _ in 0..count {
-            let child = Command::new(program).arg("busy").stdin(Stdio::null()).spawn();
+            let mut command = Command::new(program);
+            tie(&mut command)?;
+            let child = command.arg("busy").stdin(Stdio::null()).spawn();
             loops.0.push(child.context("cannot start a busy loop")?);
         }
         Ok(loops)

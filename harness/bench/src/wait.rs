@@ -12,6 +12,7 @@ use crate::provenance::{Provenance, allowed_cpus};
 use crate::report::Outcome;
 use crate::stats::Summary;
 use crate::suite::outcome;
+use crate::tie::tie;
 
 /// Name and version of the format of `bench wait --json`.
 pub const SCHEMA: &str = "bevor-bench-wait/1";
@@ -98,7 +99,9 @@ pub(crate) fn line_round_trip_ns(waitbench: &Path) -> Result<f64> {
 fn run_one(waitbench: &Path, mechanism: &str, cpus: Option<(usize, usize)>, rounds: u64, spins: u64) -> Result<Summary> {
     let _only = only_children();
     let cpu = |number: Option<usize>| number.map_or_else(|| "-1".to_owned(), |number| number.to_string());
-    let output = Command::new(waitbench)
+    let mut command = Command::new(waitbench);
+    tie(&mut command)?;
+    let output = command
         .args(["run", mechanism, &cpu(cpus.map(|pair| pair.0)), &cpu(cpus.map(|pair| pair.1))])
         .args([rounds.to_string(), spins.to_string()])
         .output()

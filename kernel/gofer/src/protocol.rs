@@ -208,6 +208,8 @@ pub enum ProcFile {
     Smaps,
     /// /proc/PID/stat.
     Stat,
+    /// /proc/TID/schedstat.
+    SchedStat,
 }
 
 /// What statfs(2) says.

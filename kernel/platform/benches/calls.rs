@@ -30,6 +30,10 @@ impl ProcFiles for OwnProc {
         let file = std::fs::File::open(format!("/proc/{tid}/stat"));
         file.map(|f| HostFd::new(OwnedFd::from(f))).map_err(|_| Errno::EACCES)
     }
+    fn schedstat(&self, tid: i32) -> Result<HostFd, Errno> {
+        let file = std::fs::File::open(format!("/proc/{tid}/stat"));
+        file.map(|f| HostFd::new(OwnedFd::from(f))).map_err(|_| Errno::EACCES)
+    }
 }
 
 #[derive(Default)]

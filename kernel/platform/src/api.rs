@@ -325,7 +325,7 @@ pub trait Thread: Send + Sync {
     fn shrink_reply(&self, len: usize);
     /// Host thread id, for sched_setaffinity(2) and diagnosis.
     fn host_tid(&self) -> i32;
-    /// CPU time used by the thread, in nanoseconds (user, system).
+    /// CPU time used by the host thread, in nanoseconds (user, system).
     fn cpu_time(&self) -> (u64, u64);
     /// Whether a thread without an unanswered event sleeps in a host call that is made for the application (a futex).
     fn waits(&self) -> bool;
@@ -397,6 +397,8 @@ pub trait AddressSpace: Send + Sync {
     /// # Errors
     /// As `mappings`.
     fn memory_use(&self) -> Result<MemoryUse, Errno>;
+    /// CPU time used by the host process, in nanoseconds (user, system): of all threads that it has or had. Zeros once it is gone.
+    fn cpu_time(&self) -> (u64, u64);
     /// The program break area.
     fn brk_range(&self) -> (u64, u64);
     /// Bounds the application's address space and its private writable part in bytes (RLIMIT_AS, RLIMIT_DATA; `u64::MAX`: no

@@ -48,6 +48,9 @@ impl ProcFiles for OwnProc {
     fn stat(&self, tid: i32) -> Result<HostFd, Errno> {
         Self::open(tid, "stat", false)
     }
+    fn schedstat(&self, tid: i32) -> Result<HostFd, Errno> {
+        Self::open(tid, "schedstat", false)
+    }
 }
 
 #[derive(Default)]
@@ -71,8 +74,8 @@ struct Task {
 
 impl ThreadOwner for Task {
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
-        let mut world = self.kernel.world.lock().unwrap();
         let call = match event {
+            // Comes while the parent's call is being answered.
             Event::Started => {
                 thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
                 return;
@@ -80,6 +83,7 @@ impl ThreadOwner for Task {
             Event::Syscall(call) => call,
             other => panic!("unexpected {other:?}"),
         };
+        let mut world = self.kernel.world.lock().unwrap();
         match call.nr {
             1 => {
                 let mut data = vec![0; usize::try_from(call.args[2]).unwrap()];

@@ -175,8 +175,10 @@ impl TaskData {
         let _ = writeln!(out, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
         let _ = writeln!(out, "FDSize:\t{}\nGroups:\t{} ", size.max(64).next_power_of_two(), groups.join(" "));
         let _ = writeln!(out, "Threads:\t{threads}\nSigQ:\t0/63418");
+        // Not in the array: its locks would be held until all of it is there.
+        let own = task.pending.lock().set();
         for (name, set) in [
-            ("SigPnd", task.pending.lock().set()),
+            ("SigPnd", own),
             ("ShdPnd", task.shared_pending_set()),
             ("SigBlk", task.sigmask()),
             ("SigIgn", ignored),
@@ -234,7 +236,7 @@ impl TaskData {
             let tree = task.kernel.tree.lock();
             tree.process(task.pid()).map_or((0, 0, 0), |p| (p.parent, p.pgid, p.sid))
         };
-        let cpu = task.cpu_time();
+        let cpu = if task.tid() == task.pid() { task.group.cpu_time() } else { task.cpu_time() };
         let threads = task.group.threads().len();
         let nice = task.sched.lock().nice;
         let start = ticks(task.start_time.0.saturating_sub(task.kernel.boot_time.0));

@@ -189,7 +189,7 @@ table! {
     95 umask full "o" => attr::umask;
     96 gettimeofday full "pp" => time::gettimeofday;
     97 getrlimit full "dp" => resource::getrlimit;
-    98 getrusage partial "dp" => resource::getrusage, "CPU times only";
+    98 getrusage partial "dp" => resource::getrusage, "context switches are 0; memory and faults are the caller's only";
     99 sysinfo full "p" => system::sysinfo;
     100 times full "p" => time::times;
     101 ptrace none "ddxx";

@@ -88,9 +88,10 @@ pub(crate) fn children(pid: u32) -> Vec<i32> {
         .collect()
 }
 
+/// Whether a process that may have ended meanwhile is the first of its namespace.
 pub(crate) fn ns_pid_is_one(pid: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+    std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .is_ok_and(|status| status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")))
 }
 
 /// Says why a test that needs root proves nothing here; whether it is root.

@@ -131,6 +131,7 @@ impl Task {
         *group.image.lock() = Arc::clone(&self.group.image.lock());
         *group.image_creds.lock() = Arc::clone(&self.group.image_creds.lock());
         group.dumpable.store(self.group.dumpable.load(SeqCst), SeqCst);
+        group.borrows_memory.store(flags & abi::CLONE_VM != 0, SeqCst);
         group
     }
 

@@ -61,13 +61,16 @@ impl Task {
         self.initial_mask.store(thread.sigmask(), SeqCst);
         let PendingExec { loaded, creds, dumpable } = *pending;
         self.take_leadership();
-        if self.keeps_rights(&creds) && thread.may_replace_image(&loaded.image) {
+        let borrows = self.group.borrows_memory.load(SeqCst);
+        if !borrows && self.keeps_rights(&creds) && thread.may_replace_image(&loaded.image) {
             return self.exec_in_place(thread, loaded, creds, dumpable);
         }
-        {
-            let mut times = self.group.times.lock();
-            times.dead = times.dead.plus(self.cpu_time());
+        self.group.keep_cpu_time(Some(Arc::clone(thread)));
+        if !borrows {
+            let own = self.cpu_time();
+            *self.earlier.lock() = own;
         }
+        self.group.borrows_memory.store(false, SeqCst);
         self.reset_for_exec(&loaded, creds, dumpable);
         self.clear_tid.store(0, SeqCst);
         let EndWords { clear_tid, robust_list } = thread.end_words();
@@ -83,6 +86,8 @@ impl Task {
             Err(errno) => {
                 self.kernel.klog(&format!("pid {}: no process for execve: {errno}", self.pid()));
                 self.state.store(RUNNING, SeqCst);
+                // What it is still to use in the old one is not worth counting; the rest has been.
+                self.group.borrows_memory.store(true, SeqCst);
                 self.begin_group_exit(WaitStatus::killed(SIGKILL));
                 self.exit_thread(Some(thread));
             }

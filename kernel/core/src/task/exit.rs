@@ -100,7 +100,6 @@ impl Task {
 
     /// Ends the thread: everything that it holds is let go, then the host thread is told to go (unless it is gone).
     pub(crate) fn exit_thread(self: &Arc<Self>, thread: Option<&Arc<dyn Thread>>) {
-        let cpu = self.cpu_time();
         // Closing has effects on others: not under the lock.
         let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::new());
         drop(files);
@@ -113,9 +112,8 @@ impl Task {
             group.threads.retain(|t| !Arc::ptr_eq(t, self));
             group.threads.is_empty()
         };
-        {
-            let mut times = self.group.times.lock();
-            times.dead = times.dead.plus(cpu);
+        if last {
+            self.group.keep_cpu_time(self.thread());
         }
         self.state.store(DEAD, SeqCst);
         self.kernel.tree.lock().remove_task(self);

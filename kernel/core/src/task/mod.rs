@@ -106,6 +106,13 @@ impl CpuTime {
     }
 }
 
+/// As the platform has it: user, system.
+impl From<(u64, u64)> for CpuTime {
+    fn from((user, system): (u64, u64)) -> Self {
+        Self { user, system }
+    }
+}
+
 /// A program file that is being executed: it cannot be opened for writing meanwhile (ETXTBSY).
 #[derive(Debug)]
 pub struct Executable(Path);
@@ -175,7 +182,7 @@ pub struct GroupSignals {
 /// CPU times of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GroupTimes {
-    /// Of threads that have ended.
+    /// In host processes that it has no more.
     pub dead: CpuTime,
     /// Of children that were waited for.
     pub children: CpuTime,
@@ -199,7 +206,7 @@ pub struct ThreadGroup {
     pub exit_wait: WaitQueue,
     /// Resource limits.
     pub rlimits: Mutex<[Rlimit; RLIM_NLIMITS]>,
-    /// CPU times of ended threads and children.
+    /// CPU times of former host processes and of children.
     pub times: Mutex<GroupTimes>,
     /// Interval timers and POSIX timers.
     pub itimers: Mutex<Itimers>,
@@ -211,6 +218,9 @@ pub struct ThreadGroup {
     pub dumpable: AtomicU8,
     /// The status is available (pidfd readiness).
     pub dead: AtomicBool,
+    /// Its host process is another's, whose CPU time includes what is used there: it has been cloned with CLONE_VM and has not made an
+    /// execve yet.
+    pub borrows_memory: AtomicBool,
 }
 
 impl ThreadGroup {
@@ -231,6 +241,7 @@ impl ThreadGroup {
             image_creds: Mutex::default(),
             dumpable: AtomicU8::new(1),
             dead: AtomicBool::new(false),
+            borrows_memory: AtomicBool::new(false),
         })
     }
 
@@ -265,7 +276,20 @@ impl ThreadGroup {
     #[must_use]
     pub fn cpu_time(&self) -> CpuTime {
         let dead = self.times.lock().dead;
-        self.threads().iter().fold(dead, |sum, task| sum.plus(task.cpu_time()))
+        let threads = self.threads();
+        if self.borrows_memory.load(Ordering::Acquire) {
+            return threads.iter().fold(dead, |sum, task| sum.plus(task.cpu_time()));
+        }
+        threads.iter().find_map(|task| task.thread()).map_or(dead, |thread| dead.plus(thread.space().cpu_time().into()))
+    }
+
+    /// The host process of `thread`, the last one, goes: its time is kept, if it is this process's.
+    pub(crate) fn keep_cpu_time(&self, thread: Option<Arc<dyn Thread>>) {
+        if let Some(thread) = thread.filter(|_| !self.borrows_memory.load(Ordering::Acquire)) {
+            let time = thread.space().cpu_time().into();
+            let mut times = self.times.lock();
+            times.dead = times.dead.plus(time);
+        }
     }
 }
 
@@ -301,6 +325,8 @@ pub struct Task {
     pub(crate) released: AtomicBool,
     pub(crate) release_wait: WaitQueue,
     pub(crate) exec: Mutex<Option<Box<exec::PendingExec>>>,
+    /// CPU time as a thread of former host processes.
+    pub(crate) earlier: Mutex<CpuTime>,
     /// set_tid_address(2), CLONE_CHILD_CLEARTID.
     pub clear_tid: AtomicU64,
     /// PR_SET_NAME: 16 bytes with at least one NUL.
@@ -361,6 +387,7 @@ impl Task {
             released: AtomicBool::new(false),
             release_wait: WaitQueue::new(),
             exec: Mutex::new(None),
+            earlier: Mutex::default(),
             clear_tid: AtomicU64::new(0),
             name: Mutex::new(init.name),
             pdeath_signal: AtomicI32::new(0),
@@ -402,10 +429,8 @@ impl Task {
     /// CPU time used so far.
     #[must_use]
     pub fn cpu_time(&self) -> CpuTime {
-        self.thread().map_or(CpuTime::default(), |thread| {
-            let (user, system) = thread.cpu_time();
-            CpuTime { user, system }
-        })
+        let earlier = *self.earlier.lock();
+        self.thread().map_or(earlier, |thread| earlier.plus(thread.cpu_time().into()))
     }
 
     /// Replaces the credentials and what the stub answers from them.

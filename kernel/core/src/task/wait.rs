@@ -107,16 +107,19 @@ impl Task {
                 break;
             }
         }
-        let Some(report) = found else {
+        let Some(mut report) = found else {
             return if any { Ok(None) } else { Err(Errno::ECHILD) };
         };
-        if options & WNOWAIT == 0 {
-            let gone = consume(&mut tree, report.pid, report.code);
-            drop(tree);
-            if gone.is_some() {
-                let mut times = self.group.times.lock();
-                times.children = times.children.plus(report.time);
-            }
+        let alive = tree.process(report.pid).filter(|p| p.zombie.is_none()).map(|p| Arc::clone(&p.group));
+        let gone = if options & WNOWAIT == 0 { consume(&mut tree, report.pid, report.code) } else { None };
+        drop(tree);
+        if let Some(group) = alive {
+            let children = group.times.lock().children;
+            report.time = group.cpu_time().plus(children);
+        }
+        if gone.is_some() {
+            let mut times = self.group.times.lock();
+            times.children = times.children.plus(report.time);
         }
         Ok(Some(report))
     }

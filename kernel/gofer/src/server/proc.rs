@@ -28,6 +28,7 @@ pub(super) fn open(proc: BorrowedFd<'_>, pid: i32, what: ProcFile) -> Result<Out
         ProcFile::Maps => ("maps", OFlags::RDONLY),
         ProcFile::Smaps => ("smaps", OFlags::RDONLY),
         ProcFile::Stat => ("stat", OFlags::RDONLY),
+        ProcFile::SchedStat => ("schedstat", OFlags::RDONLY),
     };
     let fd = open_in(proc, &format!("{}/{file}", stub(pid)?), flags)?;
     Ok(Outcome::Reply(Reply::Fd, Some(fd)))

@@ -148,6 +148,7 @@ impl SysThread {
         let channel = Space::channel(&tables, slot).ok_or(Errno::EAGAIN)?;
         let child = SysThread::new(&self.platform, &self.space, channel, slot, Some(owner), false);
         tables.threads.push(Arc::clone(&child));
+        self.space.threaded.store(true, Ordering::Release);
         let mut flags = if map_region { l::CLONE_OP_MAP_REGION } else { 0 } | if map_slab { l::CLONE_OP_MAP_SLAB } else { 0 };
         if flags != 0 {
             flags |= l::CLONE_OP_REPORT;

@@ -48,6 +48,11 @@ pub trait ProcFiles: Send + Sync {
     /// # Errors
     /// The host's errno.
     fn stat(&self, tid: i32) -> Result<HostFd, Errno>;
+    /// `/proc/TID/schedstat`.
+    ///
+    /// # Errors
+    /// The host's errno.
+    fn schedstat(&self, tid: i32) -> Result<HostFd, Errno>;
 }
 
 /// An area of trampolines in an address space.

@@ -136,6 +136,8 @@ pub(crate) struct Space {
     pub(crate) patches: Mutex<Patches>,
     pub(crate) gate: Mutex<Gate>,
     pub(crate) brk: AtomicU64,
+    /// It has had a second thread.
+    pub(crate) threaded: AtomicBool,
     /// What the host enforces on the process.
     limits: Mutex<MemoryLimits>,
     pool: Arc<SlabPool>,
@@ -164,6 +166,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            threaded: AtomicBool::new(false),
             limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
@@ -181,6 +184,7 @@ impl Space {
             patches: Mutex::default(),
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
+            threaded: AtomicBool::new(false),
             limits: Mutex::new(MemoryLimits::NONE),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
@@ -304,6 +308,14 @@ impl AddressSpace for Space {
 
     fn memory_use(&self) -> Result<MemoryUse, Errno> {
         self.host_stat(self.pid()).map(|stat| stat.memory)
+    }
+
+    fn cpu_time(&self) -> (u64, u64) {
+        if self.pid() <= 0 || !self.alive.load(Ordering::Acquire) {
+            return (0, 0);
+        }
+        let (user, total) = sys::process_cpu_time(self.pid());
+        (user, total.saturating_sub(user))
     }
 
     fn brk_range(&self) -> (u64, u64) {

@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bevor_abi::Errno;
-use bevor_hostcall::SharedSlice;
+use bevor_hostcall::{HostFd, SharedSlice};
 use bevor_stub::layout as l;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -86,6 +86,8 @@ pub(crate) struct SysThread {
     pub(crate) cpu_news: AtomicBool,
     /// How often its spins were in vain lately: grows with each, wanes with each that was not.
     pub(crate) in_vain: AtomicI32,
+    /// Where the host counts its CPU time, once somebody has asked.
+    schedstat: OnceLock<HostFd>,
     /// Its image is new up to this sequence.
     pub(crate) new_until: AtomicU32,
     /// Host tid as the host kernel told it (0: not yet known; the channel's word is only the stub's claim).
@@ -128,6 +130,7 @@ impl SysThread {
             cpu: AtomicU32::new(0),
             cpu_news: AtomicBool::new(false),
             in_vain: AtomicI32::new(0),
+            schedstat: OnceLock::new(),
             new_until: AtomicU32::new(0),
             tid: AtomicI32::new(0),
             owner: RwLock::new(owner),
@@ -233,6 +236,20 @@ impl SysThread {
     pub(crate) fn stopped(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.state.lock();
         (state.phase == Phase::Stopped).then_some(state)
+    }
+
+    /// CPU time of a thread that shares its process or has shared it (nanoseconds): proc(5) has it, the process's clock has not.
+    fn schedstat_time(&self) -> Option<u64> {
+        if !self.space.threaded.load(Ordering::Acquire) || !self.space.alive.load(Ordering::Acquire) {
+            return None;
+        }
+        if self.schedstat.get().is_none() {
+            let opened = self.space.files.get()?.schedstat(self.known_tid()).ok()?;
+            // Another may have been faster.
+            let _ = self.schedstat.set(opened);
+        }
+        let text = sys::read_whole(self.schedstat.get()?, 256);
+        std::str::from_utf8(&text).ok()?.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// The state, unless the thread is gone.
@@ -551,11 +568,17 @@ impl Thread for SysThread {
     }
 
     fn cpu_time(&self) -> (u64, u64) {
-        if self.space.pid() <= 0 {
-            return (0, 0);
+        let (user, system) = AddressSpace::cpu_time(self.space.as_ref());
+        match self.schedstat_time() {
+            // The host does not say how much of it was the application's: as much as of the process's.
+            Some(own) => {
+                let whole = u128::from(user) + u128::from(system);
+                let own_user = u128::from(own) * u128::from(user) / whole.max(1);
+                let own_user = u64::try_from(own_user).unwrap_or(own).min(own);
+                (own_user, own - own_user)
+            }
+            None => (user, system),
         }
-        let (user, total) = sys::process_cpu_time(self.space.pid());
-        (user, total.saturating_sub(user))
     }
 
     fn waits(&self) -> bool {

@@ -97,6 +97,9 @@ impl AddressSpace for MockSpace {
     fn memory_use(&self) -> Result<bevor_platform::MemoryUse, Errno> {
         Ok(bevor_platform::MemoryUse::default())
     }
+    fn cpu_time(&self) -> (u64, u64) {
+        (0, 0)
+    }
     fn brk_range(&self) -> (u64, u64) {
         (0, 0)
     }
