@@ -182,6 +182,8 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     second.space().kill();
     bench.kernel.wait(|w| w.gone.get(&(103 + CHILD)).copied());
 
+    assert_eq!(bench.status(105), 0, "nobody speaks for the zygote");
+
     // An image beyond what a channel holds is refused, and nothing breaks.
     let mut large = bench.image();
     large.ops.extend((0..3000).map(|_| ImageOp::Zero { addr: TEXT, len: 0 }));

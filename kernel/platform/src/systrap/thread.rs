@@ -208,7 +208,7 @@ impl SysThread {
             }
             l::REQ_PATCH => return self.patch(&request.call.args),
             l::REQ_CLONED => return self.cloned(request.call.args[0].cast_signed()),
-            l::REQ_ZYGOTE => {
+            l::REQ_ZYGOTE if self.zygote => {
                 self.platform.zygote_ready(self, request.call.args[0].cast_signed());
                 return;
             }
