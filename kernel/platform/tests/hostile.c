@@ -108,6 +108,7 @@ void start(void)
             call(60, 0, 0, 0);
         gate(60, 0, 0, 0, 0, 0, 0);
     case 105: finish(zygote());
+    case 106: finish(call(61, 0, 0, 0) != 7);
     default: finish(0);
     }
 }

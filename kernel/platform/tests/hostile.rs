@@ -1,7 +1,7 @@
 //! Hostile guests on systrap: what the filter refuses, forks that go wrong half-way, processes that hide. One platform serves all of it,
 //! since a platform reaps every child of its process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -12,6 +12,8 @@ use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
 use bevor_platform::{
     CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner,
 };
+use bevor_stub::layout::NOTIF_NR;
+use rustix::process::{Pid, Signal, kill_process};
 
 const TEXT: u64 = 0x40_0000;
 
@@ -45,6 +47,7 @@ struct World {
     exits: HashMap<i32, u64>,
     gone: HashMap<i32, usize>,
     threads: HashMap<i32, Arc<dyn Thread>>,
+    parked: HashSet<i32>,
 }
 
 #[derive(Default)]
@@ -104,10 +107,17 @@ impl ThreadOwner for Task {
                     let (len, prot, flags) = (call.args[1], 3, 0x22);
                     Some(Reply::Mmap(Box::new(MmapOp { addr: 0, len, prot, flags, file: None, offset: 0 })))
                 }
+                // Answered by the test.
+                61 => {
+                    thread.park();
+                    world.parked.insert(self.pid);
+                    None
+                }
                 // The second thread of the guest without a first one stays here.
                 60 => None,
                 nr => panic!("unexpected call {nr}"),
             },
+            Event::Interrupted => Some(Reply::Continue),
             other => panic!("unexpected {other:?}"),
         };
         drop(world);
@@ -160,6 +170,28 @@ fn is_zombie(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')))
 }
 
+/// Waits until the process sleeps in one of these host calls.
+fn sleeps_in(pid: i32, calls: &[i64]) {
+    let path = format!("/proc/{pid}/syscall");
+    let sleeps = |text: &str| calls.iter().any(|nr| text.starts_with(&format!("{nr} ")));
+    while !sleeps(&std::fs::read_to_string(&path).expect("the stub is there")) {
+        std::thread::yield_now();
+    }
+}
+
+/// A signal ends the notification in which a stub sleeps; the reply to its parked call finds it all the same.
+fn signal_in_a_parked_call(bench: &Bench, pid: i32) {
+    let thread = bench.run(pid, bench.image()).expect("a spare");
+    bench.kernel.wait(|w| w.parked.get(&pid).copied());
+    let host = thread.space().host_pid();
+    // (Where the spinner has met its call, it sleeps in its channel already.)
+    sleeps_in(host, &[i64::from(NOTIF_NR), libc::SYS_futex]);
+    kill_process(Pid::from_raw(host).unwrap(), Signal::USR1).unwrap();
+    sleeps_in(host, &[libc::SYS_futex]);
+    thread.reply(Reply::Return(7));
+    assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
+}
+
 #[test]
 fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     let bench = Bench::new();
@@ -183,6 +215,8 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     bench.kernel.wait(|w| w.gone.get(&(103 + CHILD)).copied());
 
     assert_eq!(bench.status(105), 0, "nobody speaks for the zygote");
+
+    signal_in_a_parked_call(&bench, 106);
 
     // An image beyond what a channel holds is refused, and nothing breaks.
     let mut large = bench.image();

@@ -621,10 +621,10 @@ impl Inner {
         thread.space.patches.lock().step(&target, site, nr, result)
     }
 
-    /// Lets a stub that sleeps in a notification go on.
-    pub(crate) fn wake_notified(&self, id: u64) {
-        // ENOENT: a signal has ended the wait; the stub looks at its reply by itself.
-        let _ = sys::notif_send(&self.listener, id, 0);
+    /// Lets a stub that sleeps in a notification go on. False if it does not any more: a signal has ended the wait, and it looks at its
+    /// channel by itself.
+    pub(crate) fn wake_notified(&self, id: u64) -> bool {
+        sys::notif_send(&self.listener, id, 0).is_ok()
     }
 }
 

@@ -257,10 +257,10 @@ impl SysThread {
         let notif = state.notif.take();
         self.platform.before_reply(self, notif.map(|_| state.spun), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
-        match notif {
-            Some(id) => self.platform.wake_notified(id),
-            None if state.parked => self.channel.wake_parked(),
-            None => {}
+        // A signal may have ended the notification, and the stub sleeps in the channel since then.
+        let woken = notif.is_some_and(|id| self.platform.wake_notified(id));
+        if !woken && state.parked {
+            self.channel.wake_parked();
         }
         if state.kick {
             self.kick(state);
