@@ -328,11 +328,11 @@ impl Inner {
         !strangers.orphans.is_empty() || strangers.unsure > 0
     }
 
-    /// A tick of the watchdog: children that have not come are given up. True if there may be more.
-    fn strangers_tick(&self) -> bool {
+    /// A tick of the watchdog: children that have not come are given up.
+    fn strangers_tick(&self) {
         let mut late = Vec::new();
         self.settle_claims();
-        let left = {
+        {
             let mut strangers = self.strangers.lock();
             strangers.unsure = strangers.unsure.saturating_sub(1);
             strangers.orphans.retain_mut(|(child, ticks)| {
@@ -343,12 +343,10 @@ impl Inner {
                 }
                 unclaimed && *ticks <= 2
             });
-            !strangers.orphans.is_empty() || strangers.unsure > 0
-        };
+        }
         for child in late {
             self.clone_failed(&child, Event::Gone { status: 0 });
         }
-        left
     }
 
     /// `child` has never come to run: its owner hears `event`.

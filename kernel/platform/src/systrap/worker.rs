@@ -166,17 +166,15 @@ impl Inner {
     fn watch(&self) {
         let none = Mutex::new(());
         let pause = Condvar::new();
-        let mut orphans = false;
         loop {
             {
                 let mut interrupted = self.watchdog.interrupted.lock();
-                while interrupted.is_empty() && !orphans {
+                while interrupted.is_empty() && !self.has_strangers() {
                     self.watchdog.wake.wait(&mut interrupted);
-                    orphans = self.has_strangers();
                 }
             }
             pause.wait_for(&mut none.lock(), TICK);
-            orphans = self.strangers_tick();
+            self.strangers_tick();
             let threads = std::mem::take(&mut *self.watchdog.interrupted.lock());
             let late = threads.into_iter().filter(|t| t.upgrade().is_some_and(|t| t.interrupt_tick()));
             let late: Vec<_> = late.collect();
