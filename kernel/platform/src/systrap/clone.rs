@@ -78,6 +78,10 @@ impl SysThread {
 
     fn begin_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
         let owner_of_child = owner.clone();
+        // Before there is a claim for which an earlier fork's process could be taken.
+        if let Some(_state) = self.stopped() {
+            self.channel.forget_fork();
+        }
         let prepared = if op.share_vm { self.prepare_thread(owner) } else { self.platform.prepare_fork(self, owner) };
         let prepared = match prepared {
             Ok(p) => p,
@@ -122,7 +126,6 @@ impl SysThread {
             prepared.words[1],
         ];
         let child = prepared.child;
-        self.channel.forget_fork();
         let Some(mut state) = self.stopped() else {
             return self.platform.clone_failed(&child, Event::NotStarted);
         };

@@ -302,16 +302,17 @@ impl Inner {
             let mut claims = self.claims.lock();
             claims.retain(|_, claim| {
                 let forked = claim.parent.as_ref().and_then(Weak::upgrade).map_or(0, |p| p.channel.forked_pid());
-                let died = forked > 0 && dead.contains(&forked);
+                // The number may be a later process's by now.
+                let died = forked > 0 && dead.contains(&forked) && sys::tgkill(forked, forked, 0).is_err();
                 if died {
-                    lost.push((forked, Arc::clone(&claim.child), claim.parent.clone()));
+                    lost.push((Arc::clone(&claim.child), claim.parent.clone()));
                 }
                 !died
             });
             claims.values().any(|c| c.parent.is_some())
         };
-        for (pid, child, parent) in lost {
-            self.strangers.lock().dead.retain(|p| *p != pid);
+        // The dead stay on the list: it is the stub that names its fork, and another one's may be meant.
+        for (child, parent) in lost {
             self.claim_lost(&child, parent.as_ref());
         }
         left
