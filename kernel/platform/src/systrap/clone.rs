@@ -51,6 +51,9 @@ impl SysThread {
     /// A clone: begun at once, or when the address space's other clones and patches are through.
     pub(crate) fn reply_clone(self: &Arc<Self>, op: CloneOp, owner: OwnerRef) {
         let clone = Waiting { parent: Arc::clone(self), op, owner };
+        if let Some(mut state) = self.stopped() {
+            state.queued = true;
+        }
         let turn = self.space.gate.lock().enter(clone);
         match turn {
             Ok(Some(clone)) => self.begin_clone(&clone.op, clone.owner),

@@ -55,6 +55,8 @@ pub(crate) struct State {
     parked: bool,
     /// The current event is the platform's own: the kernel does not know of it.
     internal: bool,
+    /// The kernel has answered, with a clone that waits for its turn.
+    pub(crate) queued: bool,
     /// Interrupted when it could not be signalled: done with the next reply.
     kick: bool,
     /// Sequence of the last request when the thread was first interrupted since, and the watchdog's ticks from then on.
@@ -147,6 +149,7 @@ impl SysThread {
                 exiting: false,
                 parked: false,
                 internal: false,
+                queued: false,
                 kick: false,
                 interrupted: None,
             }),
@@ -252,6 +255,7 @@ impl SysThread {
             self.channel.set_out(i, state.outs[i]);
         }
         state.phase = Phase::Running;
+        state.queued = false;
         state.request = None;
         let outs = u32::try_from(state.nouts).unwrap_or(0);
         let notif = state.notif.take();
@@ -279,8 +283,15 @@ impl SysThread {
         }
         let signalled = tid > 0 && sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL).is_ok();
         state.kick = !signalled;
+        if signalled {
+            self.watch_interrupt(state);
+        }
+    }
+
+    /// From now on the thread has some time to stop.
+    fn watch_interrupt(&self, state: &mut State) {
         let seq = self.seq.load(Ordering::Relaxed);
-        if signalled && state.interrupted.is_none_or(|(at, _)| at != seq) {
+        if state.interrupted.is_none_or(|(at, _)| at != seq) {
             let watched = state.interrupted.replace((seq, 0)).is_some();
             if !watched {
                 self.platform.watch_interrupt(self.me.clone());
@@ -293,7 +304,9 @@ impl SysThread {
         let mut state = self.state.lock();
         let seq = self.seq.load(Ordering::Relaxed);
         match state.interrupted {
-            Some((at, ticks)) if at == seq && state.phase == Phase::Running => {
+            Some((at, ticks))
+                if at == seq && (state.phase == Phase::Running || state.phase == Phase::Stopped && state.queued) =>
+            {
                 state.interrupted = Some((at, ticks + 1));
                 if ticks >= INTERRUPT_TICKS {
                     drop(state);
@@ -440,6 +453,11 @@ impl Thread for SysThread {
             Phase::Running => self.kick(&mut state),
             // The kernel has no event to answer: it would never hear of the interruption.
             Phase::Stopped if state.internal => state.kick = true,
+            // Nor here. What it waits for may be a fork that a hostile stub has asked for and does not make.
+            Phase::Stopped if state.queued => {
+                state.kick = true;
+                self.watch_interrupt(&mut state);
+            }
             Phase::Stopped | Phase::Dead => {}
         }
     }
