@@ -28,7 +28,7 @@ use bevor_hostcall::HostFd;
 use bevor_stub::layout as l;
 use parking_lot::Mutex;
 
-use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
+use crate::api::{AddressSpace as _, Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
 use crate::defence::{Defence, Defences};
 use channel::Channel;
 use clone::Prepared;
@@ -356,6 +356,14 @@ impl Inner {
         self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
         let whole_space = child.space.pid() == 0;
         child.mark_dead();
+        // A stub that says that it has made no thread, after the thread has called: its owner may be in the middle of that.
+        let event = match event {
+            Event::NotStarted if child.state.lock().heard => {
+                child.space.kill();
+                Event::Gone { status: 0 }
+            }
+            event => event,
+        };
         child.leave_gate();
         if whole_space {
             self.spaces.lock().by_id.remove(&child.space.id);

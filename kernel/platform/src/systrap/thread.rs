@@ -57,6 +57,8 @@ pub(crate) struct State {
     internal: bool,
     /// The kernel has answered, with a clone that waits for its turn.
     pub(crate) queued: bool,
+    /// It has made a request.
+    pub(crate) heard: bool,
     /// Interrupted when it could not be signalled: done with the next reply.
     kick: bool,
     /// Sequence of the last request when the thread was first interrupted since, and the watchdog's ticks from then on.
@@ -150,6 +152,7 @@ impl SysThread {
                 parked: false,
                 internal: false,
                 queued: false,
+                heard: false,
                 kick: false,
                 interrupted: None,
             }),
@@ -173,6 +176,7 @@ impl SysThread {
             self.seq.store(seq, Ordering::Release);
             let request = self.channel.request();
             state.phase = Phase::Stopped;
+            state.heard = true;
             state.parked = false;
             state.internal = matches!(request.kind, l::REQ_STARTED | l::REQ_PATCH | l::REQ_CLONED);
             imaging = std::mem::take(&mut state.imaging);
