@@ -389,7 +389,7 @@ impl Inner {
 
     /// Frees the thread's slot. `lent`: a buffer in its channel may still be written to.
     fn forget_thread(&self, thread: &Arc<SysThread>, lent: bool) {
-        let tid = thread.host_tid();
+        let tid = thread.known_tid();
         self.cool(thread);
         let failed = tid <= 0;
         self.threads.lock().retain(|_, t| !Arc::ptr_eq(t, thread));

@@ -276,7 +276,8 @@ impl Space {
 impl AddressSpace for Space {
     fn kill(&self) {
         let pid = self.pid();
-        // A pid is reaped (and so reusable) only after `alive` was cleared.
+        // A pid is reaped (and so reusable) only after `retire`, which waits for this.
+        let _tables = self.tables.lock();
         if pid > 0 && self.alive.load(Ordering::Acquire) {
             let _ = sys::kill(pid);
         }

@@ -392,7 +392,8 @@ impl SysThread {
         unexpected
     }
 
-    fn known_tid(&self) -> i32 {
+    /// The host thread, as far as is known (0: not yet) and maybe by the stub's word only.
+    pub(crate) fn known_tid(&self) -> i32 {
         match self.tid.load(Ordering::Acquire) {
             0 => self.channel.host_tid(),
             tid => tid,
@@ -552,8 +553,9 @@ impl Thread for SysThread {
         }
     }
 
-    fn host_tid(&self) -> i32 {
-        self.known_tid()
+    fn host_tid(&self) -> Option<i32> {
+        // The stub may have named anybody's, also the sentry's own.
+        Some(self.known_tid()).filter(|tid| *tid > 0 && sys::tgkill(self.space.pid(), *tid, 0).is_ok())
     }
 
     fn cpu_time(&self) -> (u64, u64) {
