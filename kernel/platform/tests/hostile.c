@@ -99,7 +99,10 @@ static int zygote(void)
 
 void start(void)
 {
-    switch (call(39, 0, 0, 0)) {
+    s64 pid = call(39, 0, 0, 0);
+    if (pid >= 300 && pid < 400)
+        finish(call(61, 0, 0, 0) != 7);
+    switch (pid) {
     case 100: finish(filter());
     case 101: finish(unclaimed());
     case 102: finish(failed());

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use bevor_abi::Errno;
 use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
 use bevor_platform::{
-    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner,
+    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MemoryLimits, MmapOp, OwnerRef, Platform, Reply, Thread,
+    ThreadOwner,
 };
 use bevor_stub::layout::NOTIF_NR;
 use rustix::process::{Pid, Signal, kill_process};
@@ -74,6 +76,9 @@ impl Kernel {
 /// Children of guest `n` are all called `n + CHILD`.
 const CHILD: i32 = 1000;
 
+/// Guests that are limited before there is a process, or after.
+const LIMITED: Range<i32> = 300..330;
+
 struct Task {
     kernel: Arc<Kernel>,
     pid: i32,
@@ -86,6 +91,9 @@ impl ThreadOwner for Task {
             Event::Started => {
                 *world.started.entry(self.pid).or_default() += 1;
                 world.threads.insert(self.pid, Arc::clone(thread));
+                if LIMITED.contains(&self.pid) {
+                    thread.space().set_memory_limits(MemoryLimits { all: 1 << 40, data: u64::MAX });
+                }
                 None
             }
             Event::Gone { .. } | Event::NotStarted => {
@@ -230,6 +238,16 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     for pid in 200..230 {
         assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
         assert_eq!(bench.kernel.wait(|w| w.started.get(&pid).copied()), 1);
+    }
+    // A limit that is set before there is a process holds all the same.
+    let threads: Vec<_> = LIMITED.map(|pid| (pid, bench.run(pid, bench.image()).expect("a spare"))).collect();
+    for (pid, thread) in threads {
+        bench.kernel.wait(|w| w.parked.get(&pid).copied());
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", thread.space().host_pid())).unwrap();
+        let line = limits.lines().find_map(|l| l.strip_prefix("Max address space")).unwrap();
+        let soft: u64 = line.split_whitespace().next().unwrap().parse().unwrap_or(u64::MAX);
+        assert!((1 << 40..(1 << 40) + (8 << 20)).contains(&soft), "guest {pid}: {line}");
+        thread.reply(Reply::Return(7));
     }
     bench.platform.shutdown();
 }

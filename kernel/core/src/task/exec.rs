@@ -104,6 +104,7 @@ impl Task {
         let robust_list = self.robust_list.swap(0, SeqCst);
         self.release_memory();
         thread.reset_altstack();
+        self.group.bound_memory(&*thread.space());
         thread.set_identity(self.identity());
         self.publish_pending();
         self.send_reply(thread, Reply::Exec { image: Box::new(loaded.image), robust_list });

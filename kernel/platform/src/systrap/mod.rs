@@ -533,6 +533,7 @@ impl Inner {
         child.space.pid.store(pid, Ordering::Release);
         child.tid.store(pid, Ordering::Release);
         child.channel.set_host_tid(pid);
+        child.space.apply_limits(pid);
         // Before the answer, after which the process may do and suffer anything.
         self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
         self.threads.lock().insert(pid, Arc::clone(&child));
