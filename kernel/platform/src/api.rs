@@ -323,8 +323,8 @@ pub trait Thread: Send + Sync {
     fn reply_buffer(&self, addr: u64, len: usize) -> Option<SharedSlice>;
     /// Only the first `len` bytes of the latest `reply_buffer` are to be copied (0: none).
     fn shrink_reply(&self, len: usize);
-    /// Host thread id, for sched_setaffinity(2) and diagnosis.
-    fn host_tid(&self) -> i32;
+    /// Host thread id, for sched_setaffinity(2) and diagnosis: of a thread that is there, and of this address space.
+    fn host_tid(&self) -> Option<i32>;
     /// CPU time used by the host thread, in nanoseconds (user, system).
     fn cpu_time(&self) -> (u64, u64);
     /// Whether a thread without an unanswered event sleeps in a host call that is made for the application (a futex).

@@ -1,8 +1,9 @@
 //! Hostile guests on systrap: what the filter refuses, forks that go wrong half-way, processes that hide. One platform serves all of it,
 //! since a platform reaps every child of its process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,8 +11,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use bevor_abi::Errno;
 use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
 use bevor_platform::{
-    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MmapOp, OwnerRef, Platform, Reply, Thread, ThreadOwner,
+    CloneOp, Event, ExecImage, FileMapping, Identity, ImageOp, MemoryLimits, MmapOp, OwnerRef, Platform, Reply, Thread,
+    ThreadOwner,
 };
+use bevor_stub::layout::NOTIF_NR;
+use rustix::process::{Pid, Signal, kill_process};
 
 const TEXT: u64 = 0x40_0000;
 
@@ -45,6 +49,7 @@ struct World {
     exits: HashMap<i32, u64>,
     gone: HashMap<i32, usize>,
     threads: HashMap<i32, Arc<dyn Thread>>,
+    parked: HashSet<i32>,
 }
 
 #[derive(Default)]
@@ -71,6 +76,9 @@ impl Kernel {
 /// Children of guest `n` are all called `n + CHILD`.
 const CHILD: i32 = 1000;
 
+/// Guests that are limited before there is a process, or after.
+const LIMITED: Range<i32> = 300..330;
+
 struct Task {
     kernel: Arc<Kernel>,
     pid: i32,
@@ -83,6 +91,9 @@ impl ThreadOwner for Task {
             Event::Started => {
                 *world.started.entry(self.pid).or_default() += 1;
                 world.threads.insert(self.pid, Arc::clone(thread));
+                if LIMITED.contains(&self.pid) {
+                    thread.space().set_memory_limits(MemoryLimits { all: 1 << 40, data: u64::MAX });
+                }
                 None
             }
             Event::Gone { .. } | Event::NotStarted => {
@@ -104,10 +115,17 @@ impl ThreadOwner for Task {
                     let (len, prot, flags) = (call.args[1], 3, 0x22);
                     Some(Reply::Mmap(Box::new(MmapOp { addr: 0, len, prot, flags, file: None, offset: 0 })))
                 }
+                // Answered by the test.
+                61 => {
+                    thread.park();
+                    world.parked.insert(self.pid);
+                    None
+                }
                 // The second thread of the guest without a first one stays here.
                 60 => None,
                 nr => panic!("unexpected call {nr}"),
             },
+            Event::Interrupted => Some(Reply::Continue),
             other => panic!("unexpected {other:?}"),
         };
         drop(world);
@@ -160,6 +178,28 @@ fn is_zombie(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('Z')))
 }
 
+/// Waits until the process sleeps in one of these host calls.
+fn sleeps_in(pid: i32, calls: &[i64]) {
+    let path = format!("/proc/{pid}/syscall");
+    let sleeps = |text: &str| calls.iter().any(|nr| text.starts_with(&format!("{nr} ")));
+    while !sleeps(&std::fs::read_to_string(&path).expect("the stub is there")) {
+        std::thread::yield_now();
+    }
+}
+
+/// A signal ends the notification in which a stub sleeps; the reply to its parked call finds it all the same.
+fn signal_in_a_parked_call(bench: &Bench, pid: i32) {
+    let thread = bench.run(pid, bench.image()).expect("a spare");
+    bench.kernel.wait(|w| w.parked.get(&pid).copied());
+    let host = thread.space().host_pid();
+    // (Where the spinner has met its call, it sleeps in its channel already.)
+    sleeps_in(host, &[i64::from(NOTIF_NR), libc::SYS_futex]);
+    kill_process(Pid::from_raw(host).unwrap(), Signal::USR1).unwrap();
+    sleeps_in(host, &[libc::SYS_futex]);
+    thread.reply(Reply::Return(7));
+    assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
+}
+
 #[test]
 fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     let bench = Bench::new();
@@ -182,6 +222,10 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     second.space().kill();
     bench.kernel.wait(|w| w.gone.get(&(103 + CHILD)).copied());
 
+    assert_eq!(bench.status(105), 0, "nobody speaks for the zygote");
+
+    signal_in_a_parked_call(&bench, 106);
+
     // An image beyond what a channel holds is refused, and nothing breaks.
     let mut large = bench.image();
     large.ops.extend((0..3000).map(|_| ImageOp::Zero { addr: TEXT, len: 0 }));
@@ -194,6 +238,16 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     for pid in 200..230 {
         assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
         assert_eq!(bench.kernel.wait(|w| w.started.get(&pid).copied()), 1);
+    }
+    // A limit that is set before there is a process holds all the same.
+    let threads: Vec<_> = LIMITED.map(|pid| (pid, bench.run(pid, bench.image()).expect("a spare"))).collect();
+    for (pid, thread) in threads {
+        bench.kernel.wait(|w| w.parked.get(&pid).copied());
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", thread.space().host_pid())).unwrap();
+        let line = limits.lines().find_map(|l| l.strip_prefix("Max address space")).unwrap();
+        let soft: u64 = line.split_whitespace().next().unwrap().parse().unwrap_or(u64::MAX);
+        assert!((1 << 40..(1 << 40) + (8 << 20)).contains(&soft), "guest {pid}: {line}");
+        thread.reply(Reply::Return(7));
     }
     bench.platform.shutdown();
 }

@@ -210,8 +210,8 @@ impl TaskData {
     /// The CPUs that the thread may use, as in `cpuset(7)`'s list format.
     fn cpus_allowed(&self) -> String {
         let mut mask = [0; 128];
-        let host_tid = self.0.thread().map_or(0, |thread| thread.host_tid());
-        let len = bevor_hostcall::host::get_affinity(host_tid, &mut mask).unwrap_or(0);
+        let host_tid = self.0.thread().and_then(|thread| thread.host_tid());
+        let len = host_tid.map_or(0, |tid| bevor_hostcall::host::get_affinity(tid, &mut mask).unwrap_or(0));
         let set = |cpu: usize| mask[..len.min(128)].get(cpu / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0);
         let mut ranges: Vec<String> = Vec::new();
         let mut cpu = 0;

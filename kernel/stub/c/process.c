@@ -120,11 +120,12 @@ static void claim(struct tcb *t, u64 lo, u64 hi)
 {
     /* Nothing of the parent's channels is here (the sentry keeps forks and new slabs apart); make sure. */
     gate2(11, CHANNEL_BASE, STACK_BASE - CHANNEL_BASE);
+    /* The parent's; one that comes from now on is this thread's own: the sentry can signal it before the claim has returned. */
+    t->kicked = 0;
     s64 fd = notify(NOTIF_CLAIM, lo, hi, 0);
     if (fd < 0 || map_slab(fd, t->region / SLAB_CHANNELS))
         gate1(60, 127);
     t->seq = t->ch->req_seq;
-    t->kicked = 0;
     proc.brk_lock = 0;
     proc.patch_busy = 0;
     proc.patch_window = 0;

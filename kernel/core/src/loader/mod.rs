@@ -24,6 +24,8 @@ pub struct ExecAttributes {
     pub gid: u32,
     /// The mount ignores set-user-ID bits.
     pub nosuid: bool,
+    /// Who runs it may not read it.
+    pub unreadable: bool,
 }
 
 /// An opened program. Whoever opened it has checked that it is a regular file with execute permission.

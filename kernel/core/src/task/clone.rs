@@ -129,7 +129,7 @@ impl Task {
         };
         let group = ThreadGroup::new(pid, handlers, *self.group.rlimits.lock());
         *group.image.lock() = Arc::clone(&self.group.image.lock());
-        *group.image_creds.lock() = Arc::clone(&self.group.image_creds.lock());
+        *group.image_creds.lock() = self.group.image_creds.lock().clone();
         group.dumpable.store(self.group.dumpable.load(SeqCst), SeqCst);
         group.borrows_memory.store(flags & abi::CLONE_VM != 0, SeqCst);
         group

@@ -18,7 +18,7 @@ pub struct PendingExec {
     pub loaded: Loaded,
     /// The credentials that it runs with.
     pub creds: Credentials,
-    /// PR_GET_DUMPABLE afterwards: false for images that gain privileges.
+    /// PR_GET_DUMPABLE afterwards: false for images that gain privileges or that the caller may not read.
     pub dumpable: bool,
 }
 
@@ -62,7 +62,7 @@ impl Task {
         let PendingExec { loaded, creds, dumpable } = *pending;
         self.take_leadership();
         let borrows = self.group.borrows_memory.load(SeqCst);
-        if !borrows && self.keeps_rights(&creds) && thread.may_replace_image(&loaded.image) {
+        if !borrows && self.keeps_rights(&creds, dumpable) && thread.may_replace_image(&loaded.image) {
             return self.exec_in_place(thread, loaded, creds, dumpable);
         }
         self.group.keep_cpu_time(Some(Arc::clone(thread)));
@@ -94,10 +94,13 @@ impl Task {
         }
     }
 
-    /// Whether the process has had and will have the same rights since its last image was started. Then what the old image can have
-    /// done to its stub, and what of it is left there, concerns nobody else.
-    fn keeps_rights(&self, new: &Credentials) -> bool {
-        **self.group.image_creds.lock() == *new && **self.creds.lock() == *new
+    /// Whether the process has had and will have the same rights since its last image was started, and neither image is kept from others with
+    /// those rights. Then what the old image can have done to its stub (a thread of its own that stays), and what of it is left there
+    /// (in the channel), concerns nobody else.
+    fn keeps_rights(&self, new: &Credentials, dumpable: bool) -> bool {
+        let same = |creds: &Arc<Credentials>| **creds == *new;
+        let open = dumpable && self.group.dumpable.load(SeqCst) == 1;
+        open && self.group.image_creds.lock().as_ref().is_some_and(same) && same(&self.creds.lock())
     }
 
     /// Replaces the image in the same host process.
@@ -108,6 +111,7 @@ impl Task {
         thread.set_end_words(EndWords::default());
         self.release_memory();
         thread.reset_altstack();
+        self.group.bound_memory(&*thread.space());
         thread.set_identity(self.identity());
         self.publish_pending();
         self.send_reply(thread, Reply::Exec { image: Box::new(loaded.image), robust_list });
@@ -142,7 +146,7 @@ impl Task {
             *files = own;
         }
         let creds = Arc::new(creds);
-        *self.group.image_creds.lock() = Arc::clone(&creds);
+        *self.group.image_creds.lock() = Some(Arc::clone(&creds));
         *self.creds.lock() = creds;
         *self.name.lock() = task_name(&loaded.name);
         *self.group.image.lock() = Arc::new(loaded.info.clone());

@@ -212,8 +212,8 @@ pub struct ThreadGroup {
     pub itimers: Mutex<Itimers>,
     /// What /proc shows.
     pub image: Mutex<Arc<ImageInfo>>,
-    /// The credentials with which the image started.
-    pub image_creds: Mutex<Arc<Credentials>>,
+    /// The credentials with which the image started, unless a thread has had others since.
+    pub image_creds: Mutex<Option<Arc<Credentials>>>,
     /// PR_SET_DUMPABLE.
     pub dumpable: AtomicU8,
     /// The status is available (pidfd readiness).
@@ -435,6 +435,10 @@ impl Task {
 
     /// Replaces the credentials and what the stub answers from them.
     pub fn set_creds(&self, creds: Credentials) {
+        {
+            let mut image = self.group.image_creds.lock();
+            *image = image.take().filter(|image| **image == creds);
+        }
         *self.creds.lock() = Arc::new(creds);
         self.publish_identity();
     }

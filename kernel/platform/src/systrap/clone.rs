@@ -52,6 +52,9 @@ impl SysThread {
     /// A clone: begun at once, or when the address space's other clones and patches are through.
     pub(crate) fn reply_clone(self: &Arc<Self>, op: CloneOp, owner: OwnerRef) {
         let clone = Waiting { parent: Arc::clone(self), op, owner };
+        if let Some(mut state) = self.stopped() {
+            state.queued = true;
+        }
         let turn = self.space.gate.lock().enter(clone);
         match turn {
             Ok(Some(clone)) => self.begin_clone(&clone.op, clone.owner),
@@ -79,6 +82,10 @@ impl SysThread {
 
     fn begin_clone(self: &Arc<Self>, op: &CloneOp, owner: OwnerRef) {
         let owner_of_child = owner.clone();
+        // Before there is a claim for which an earlier fork's process could be taken.
+        if let Some(_state) = self.stopped() {
+            self.channel.forget_fork();
+        }
         let prepared = if op.share_vm { self.prepare_thread(owner) } else { self.platform.prepare_fork(self, owner) };
         let prepared = match prepared {
             Ok(p) => p,
@@ -124,7 +131,6 @@ impl SysThread {
             prepared.words[1],
         ];
         let child = prepared.child;
-        self.channel.forget_fork();
         let Some(mut state) = self.stopped() else {
             return self.platform.clone_failed(&child, Event::NotStarted);
         };

@@ -28,7 +28,7 @@ use bevor_hostcall::HostFd;
 use bevor_stub::layout as l;
 use parking_lot::Mutex;
 
-use crate::api::{Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
+use crate::api::{AddressSpace as _, Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
 use crate::defence::{Defence, Defences};
 use channel::Channel;
 use clone::Prepared;
@@ -304,16 +304,17 @@ impl Inner {
             let mut claims = self.claims.lock();
             claims.retain(|_, claim| {
                 let forked = claim.parent.as_ref().and_then(Weak::upgrade).map_or(0, |p| p.channel.forked_pid());
-                let died = forked > 0 && dead.contains(&forked);
+                // The number may be a later process's by now.
+                let died = forked > 0 && dead.contains(&forked) && sys::tgkill(forked, forked, 0).is_err();
                 if died {
-                    lost.push((forked, Arc::clone(&claim.child), claim.parent.clone()));
+                    lost.push((Arc::clone(&claim.child), claim.parent.clone()));
                 }
                 !died
             });
             claims.values().any(|c| c.parent.is_some())
         };
-        for (pid, child, parent) in lost {
-            self.strangers.lock().dead.retain(|p| *p != pid);
+        // The dead stay on the list: it is the stub that names its fork, and another one's may be meant.
+        for (child, parent) in lost {
             self.claim_lost(&child, parent.as_ref());
         }
         left
@@ -330,11 +331,11 @@ impl Inner {
         !strangers.orphans.is_empty() || strangers.unsure > 0
     }
 
-    /// A tick of the watchdog: children that have not come are given up. True if there may be more.
-    fn strangers_tick(&self) -> bool {
+    /// A tick of the watchdog: children that have not come are given up.
+    fn strangers_tick(&self) {
         let mut late = Vec::new();
         self.settle_claims();
-        let left = {
+        {
             let mut strangers = self.strangers.lock();
             strangers.unsure = strangers.unsure.saturating_sub(1);
             strangers.orphans.retain_mut(|(child, ticks)| {
@@ -345,12 +346,10 @@ impl Inner {
                 }
                 unclaimed && *ticks <= 2
             });
-            !strangers.orphans.is_empty() || strangers.unsure > 0
-        };
+        }
         for child in late {
             self.clone_failed(&child, Event::Gone { status: 0 });
         }
-        left
     }
 
     /// `child` has never come to run: its owner hears `event`.
@@ -359,6 +358,14 @@ impl Inner {
         self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
         let whole_space = child.space.pid() == 0;
         child.mark_dead();
+        // A stub that says that it has made no thread, after the thread has called: its owner may be in the middle of that.
+        let event = match event {
+            Event::NotStarted if child.state.lock().heard => {
+                child.space.kill();
+                Event::Gone { status: 0 }
+            }
+            event => event,
+        };
         child.leave_gate();
         if whole_space {
             self.spaces.lock().by_id.remove(&child.space.id);
@@ -384,7 +391,7 @@ impl Inner {
 
     /// Frees the thread's slot. `lent`: a buffer in its channel may still be written to.
     fn forget_thread(&self, thread: &Arc<SysThread>, lent: bool) {
-        let tid = thread.host_tid();
+        let tid = thread.known_tid();
         self.cool(thread);
         let failed = tid <= 0;
         self.threads.lock().retain(|_, t| !Arc::ptr_eq(t, thread));
@@ -528,6 +535,7 @@ impl Inner {
         child.space.pid.store(pid, Ordering::Release);
         child.tid.store(pid, Ordering::Release);
         child.channel.set_host_tid(pid);
+        child.space.apply_limits(pid);
         // Before the answer, after which the process may do and suffer anything.
         self.spaces.lock().by_pid.insert(pid, Arc::clone(&child.space));
         self.threads.lock().insert(pid, Arc::clone(&child));
@@ -623,10 +631,10 @@ impl Inner {
         thread.space.patches.lock().step(&target, site, nr, result)
     }
 
-    /// Lets a stub that sleeps in a notification go on.
-    pub(crate) fn wake_notified(&self, id: u64) {
-        // ENOENT: a signal has ended the wait; the stub looks at its reply by itself.
-        let _ = sys::notif_send(&self.listener, id, 0);
+    /// Lets a stub that sleeps in a notification go on. False if it does not any more: a signal has ended the wait, and it looks at its
+    /// channel by itself.
+    pub(crate) fn wake_notified(&self, id: u64) -> bool {
+        sys::notif_send(&self.listener, id, 0).is_ok()
     }
 }
 

@@ -127,6 +127,21 @@ pub(crate) struct Slot {
 /// Where the opener of stubs' `/proc` files will be, once it is set.
 pub(crate) type Files = Arc<OnceLock<Arc<dyn ProcFiles>>>;
 
+/// Bounds of a host process.
+#[derive(Clone, Copy)]
+struct Limits {
+    now: MemoryLimits,
+    /// Places for threads, whose memory is the platform's, when they were set.
+    slots: usize,
+    later: Option<MemoryLimits>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { now: MemoryLimits::NONE, slots: 0, later: None }
+    }
+}
+
 /// One host process.
 pub(crate) struct Space {
     pub(crate) id: u64,
@@ -138,8 +153,8 @@ pub(crate) struct Space {
     pub(crate) brk: AtomicU64,
     /// It has had a second thread.
     pub(crate) threaded: AtomicBool,
-    /// What the host enforces on the process.
-    limits: Mutex<MemoryLimits>,
+    /// What the host enforces on the process, and what it is to enforce once there is one.
+    limits: Mutex<Limits>,
     pool: Arc<SlabPool>,
     pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
 }
@@ -167,7 +182,7 @@ impl Space {
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
             threaded: AtomicBool::new(false),
-            limits: Mutex::new(MemoryLimits::NONE),
+            limits: Mutex::default(),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         }))
@@ -185,7 +200,7 @@ impl Space {
             gate: Mutex::default(),
             brk: AtomicU64::new(0),
             threaded: AtomicBool::new(false),
-            limits: Mutex::new(MemoryLimits::NONE),
+            limits: Mutex::default(),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         })
@@ -264,6 +279,27 @@ impl Space {
         *self.limits.lock() = *parent.limits.lock();
     }
 
+    /// Process `pid` is about to become this one's: the bounds that were set before it was there.
+    pub(crate) fn apply_limits(&self, pid: i32) {
+        let mut limits = self.limits.lock();
+        if let Some(later) = limits.later.take() {
+            // Its slab is not mapped yet.
+            self.bound(&mut limits, pid, later, SLAB_BYTES);
+        }
+    }
+
+    fn bound(&self, limits: &mut Limits, pid: i32, to: MemoryLimits, room: u64) {
+        *limits = Limits { now: to, slots: self.tables.lock().slots.len(), later: None };
+        let own = match self.files.get() {
+            Some(files) => self.patches.lock().own_memory(pid, files),
+            None => None,
+        };
+        let own = own.unwrap_or(MemoryLimits { all: SLAB_BYTES, data: 0 });
+        // The process may be gone by now, or belong to somebody whose limits the host does not let us change: then there is none.
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_AS, to.all.saturating_add(own.all + room + ROOM));
+        let _ = sys::set_soft_limit(pid, libc::RLIMIT_DATA, to.data.saturating_add(own.data + ROOM));
+    }
+
     /// Lets go of everything once the host process is gone.
     pub(crate) fn retire(&self) {
         self.alive.store(false, Ordering::Release);
@@ -280,7 +316,8 @@ impl Space {
 impl AddressSpace for Space {
     fn kill(&self) {
         let pid = self.pid();
-        // A pid is reaped (and so reusable) only after `alive` was cleared.
+        // A pid is reaped (and so reusable) only after `retire`, which waits for this.
+        let _tables = self.tables.lock();
         if pid > 0 && self.alive.load(Ordering::Acquire) {
             let _ = sys::kill(pid);
         }
@@ -323,20 +360,19 @@ impl AddressSpace for Space {
         (start, start)
     }
 
-    fn set_memory_limits(&self, limits: MemoryLimits) {
-        let mut now = self.limits.lock();
-        let pid = self.pid();
-        if *now == limits || pid <= 0 || !self.alive.load(Ordering::Acquire) {
+    fn set_memory_limits(&self, to: MemoryLimits) {
+        let mut limits = self.limits.lock();
+        if !self.alive.load(Ordering::Acquire) {
             return;
         }
-        *now = limits;
-        let own = match self.files.get() {
-            Some(files) => self.patches.lock().own_memory(pid, files),
-            None => None,
-        };
-        let own = own.unwrap_or(MemoryLimits { all: SLAB_BYTES, data: 0 });
-        // The process may be gone by now, or belong to somebody whose limits the host does not let us change: then there is none.
-        let _ = sys::set_soft_limit(pid, libc::RLIMIT_AS, limits.all.saturating_add(own.all + ROOM));
-        let _ = sys::set_soft_limit(pid, libc::RLIMIT_DATA, limits.data.saturating_add(own.data + ROOM));
+        match self.pid() {
+            pid if pid > 0 => {
+                let grown = to != MemoryLimits::NONE && limits.slots != self.tables.lock().slots.len();
+                if limits.now != to || grown {
+                    self.bound(&mut limits, pid, to, 0);
+                }
+            }
+            _ => limits.later = Some(to).filter(|to| *to != limits.now),
+        }
     }
 }

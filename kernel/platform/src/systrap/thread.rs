@@ -57,6 +57,10 @@ pub(crate) struct State {
     parked: bool,
     /// The current event is the platform's own: the kernel does not know of it.
     internal: bool,
+    /// The kernel has answered, with a clone that waits for its turn.
+    pub(crate) queued: bool,
+    /// It has made a request.
+    pub(crate) heard: bool,
     /// Interrupted when it could not be signalled: done with the next reply.
     kick: bool,
     /// Sequence of the last request when the thread was first interrupted since, and the watchdog's ticks from then on.
@@ -153,6 +157,8 @@ impl SysThread {
                 last: false,
                 parked: false,
                 internal: false,
+                queued: false,
+                heard: false,
                 kick: false,
                 interrupted: None,
             }),
@@ -176,6 +182,7 @@ impl SysThread {
             self.seq.store(seq, Ordering::Release);
             let request = self.channel.request();
             state.phase = Phase::Stopped;
+            state.heard = true;
             state.parked = false;
             state.internal = matches!(request.kind, l::REQ_STARTED | l::REQ_PATCH | l::REQ_CLONED);
             imaging = std::mem::take(&mut state.imaging);
@@ -214,7 +221,7 @@ impl SysThread {
             }
             l::REQ_PATCH => return self.patch(&request.call.args),
             l::REQ_CLONED => return self.cloned(request.call.args[0].cast_signed()),
-            l::REQ_ZYGOTE => {
+            l::REQ_ZYGOTE if self.zygote => {
                 self.platform.zygote_ready(self, request.call.args[0].cast_signed());
                 return;
             }
@@ -272,16 +279,24 @@ impl SysThread {
             self.channel.set_out(i, state.outs[i]);
         }
         state.phase = Phase::Running;
+        state.queued = false;
         state.request = None;
         let outs = u32::try_from(state.nouts).unwrap_or(0);
         let notif = state.notif.take();
         self.platform.before_reply(self, notif.map(|_| state.spun), state.parked);
         self.channel.publish(self.seq.load(Ordering::Relaxed), kind, result, outs);
-        match notif {
-            Some(id) if state.last => self.platform.wake_elsewhere(id),
-            Some(id) => self.platform.wake_notified(id),
-            None if state.parked => self.channel.wake_parked(),
-            None => {}
+        // A signal may have ended the notification, and the stub sleeps in the channel since then.
+        let woken = notif.is_some_and(|id| {
+            if state.last
+                && let Some(me) = self.me.upgrade()
+            {
+                self.platform.wake_elsewhere(id, me);
+                return true;
+            }
+            self.platform.wake_notified(id)
+        });
+        if !woken && state.parked {
+            self.channel.wake_parked();
         }
         if state.kick {
             self.kick(state);
@@ -300,8 +315,15 @@ impl SysThread {
         }
         let signalled = tid > 0 && sys::tgkill(self.space.pid(), tid, l::KICK_SIGNAL).is_ok();
         state.kick = !signalled;
+        if signalled {
+            self.watch_interrupt(state);
+        }
+    }
+
+    /// From now on the thread has some time to stop.
+    fn watch_interrupt(&self, state: &mut State) {
         let seq = self.seq.load(Ordering::Relaxed);
-        if signalled && state.interrupted.is_none_or(|(at, _)| at != seq) {
+        if state.interrupted.is_none_or(|(at, _)| at != seq) {
             let watched = state.interrupted.replace((seq, 0)).is_some();
             if !watched {
                 self.platform.watch_interrupt(self.me.clone());
@@ -314,7 +336,9 @@ impl SysThread {
         let mut state = self.state.lock();
         let seq = self.seq.load(Ordering::Relaxed);
         match state.interrupted {
-            Some((at, ticks)) if at == seq && state.phase == Phase::Running => {
+            Some((at, ticks))
+                if at == seq && (state.phase == Phase::Running || state.phase == Phase::Stopped && state.queued) =>
+            {
                 state.interrupted = Some((at, ticks + 1));
                 if ticks >= INTERRUPT_TICKS {
                     drop(state);
@@ -399,7 +423,8 @@ impl SysThread {
         unexpected
     }
 
-    fn known_tid(&self) -> i32 {
+    /// The host thread, as far as is known (0: not yet) and maybe by the stub's word only.
+    pub(crate) fn known_tid(&self) -> i32 {
         match self.tid.load(Ordering::Acquire) {
             0 => self.channel.host_tid(),
             tid => tid,
@@ -464,6 +489,11 @@ impl Thread for SysThread {
             Phase::Running => self.kick(&mut state),
             // The kernel has no event to answer: it would never hear of the interruption.
             Phase::Stopped if state.internal => state.kick = true,
+            // Nor here. What it waits for may be a fork that a hostile stub has asked for and does not make.
+            Phase::Stopped if state.queued => {
+                state.kick = true;
+                self.watch_interrupt(&mut state);
+            }
             Phase::Stopped | Phase::Dead => {}
         }
     }
@@ -563,8 +593,9 @@ impl Thread for SysThread {
         }
     }
 
-    fn host_tid(&self) -> i32 {
-        self.known_tid()
+    fn host_tid(&self) -> Option<i32> {
+        // The stub may have named anybody's, also the sentry's own.
+        Some(self.known_tid()).filter(|tid| *tid > 0 && sys::tgkill(self.space.pid(), *tid, 0).is_ok())
     }
 
     fn cpu_time(&self) -> (u64, u64) {

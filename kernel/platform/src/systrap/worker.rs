@@ -59,7 +59,7 @@ impl Place {
 #[derive(Default)]
 pub(crate) struct Undertaker {
     place: Place,
-    notifications: Mutex<Vec<u64>>,
+    notifications: Mutex<Vec<(u64, Arc<SysThread>)>>,
     wake: Condvar,
 }
 
@@ -201,17 +201,15 @@ impl Inner {
     fn watch(&self) {
         let none = Mutex::new(());
         let pause = Condvar::new();
-        let mut orphans = false;
         loop {
             {
                 let mut interrupted = self.watchdog.interrupted.lock();
-                while interrupted.is_empty() && !orphans {
+                while interrupted.is_empty() && !self.has_strangers() {
                     self.watchdog.wake.wait(&mut interrupted);
-                    orphans = self.has_strangers();
                 }
             }
             pause.wait_for(&mut none.lock(), TICK);
-            orphans = self.strangers_tick();
+            self.strangers_tick();
             let threads = std::mem::take(&mut *self.watchdog.interrupted.lock());
             let late = threads.into_iter().filter(|t| t.upgrade().is_some_and(|t| t.interrupt_tick()));
             let late: Vec<_> = late.collect();
@@ -241,27 +239,34 @@ impl Inner {
     }
 
     /// Lets a stub that sleeps in a notification go on, and end, on another CPU than the calling thread's.
-    pub(crate) fn wake_elsewhere(&self, id: u64) {
+    pub(crate) fn wake_elsewhere(&self, id: u64, thread: Arc<SysThread>) {
         if self.cpus == 1 {
-            return self.wake_notified(id);
+            return self.wake_for_good(id, &thread);
         }
         self.undertaker.place.avoid(sys::current_cpu());
-        self.undertaker.notifications.lock().push(id);
+        self.undertaker.notifications.lock().push((id, thread));
         self.undertaker.wake.notify_one();
+    }
+
+    /// A signal may have ended the notification, and the stub sleeps in the channel since then.
+    fn wake_for_good(&self, id: u64, thread: &SysThread) {
+        if !self.wake_notified(id) {
+            thread.channel.wake_parked();
+        }
     }
 
     fn bury(&self) {
         self.undertaker.place.tid.store(sys::current_tid(), Ordering::Relaxed);
         loop {
-            let ids = {
+            let threads = {
                 let mut queue = self.undertaker.notifications.lock();
                 while queue.is_empty() {
                     self.undertaker.wake.wait(&mut queue);
                 }
                 std::mem::take(&mut *queue)
             };
-            for id in ids {
-                self.wake_notified(id);
+            for (id, thread) in threads {
+                self.wake_for_good(id, &thread);
             }
         }
     }

@@ -29,12 +29,13 @@ const S_ISUID: u32 = 0o4000;
 const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o010;
 const MAY_EXEC: u32 = 1;
+const MAY_READ: u32 = 4;
 const SECBIT_NOROOT: u32 = 1;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const ADDR_NO_RANDOMIZE: u32 = 0x4_0000;
 
-/// A program in the guest's file system.
-struct Program(Arc<File>, Arc<Executable>);
+/// A program in the guest's file system, and whether its caller may not read it.
+struct Program(Arc<File>, Arc<Executable>, bool);
 
 impl ExecFile for Program {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, Errno> {
@@ -64,6 +65,7 @@ impl ExecFile for Program {
             uid: attr.uid,
             gid: attr.gid,
             nosuid: self.0.path().mount.flags() & mount_flags::NOSUID != 0,
+            unreadable: self.2,
         }
     }
 
@@ -88,7 +90,8 @@ fn open_program(fs: &FsContext, path: &Path, caller: Caller<'_>) -> Result<Arc<d
             if let Ok(mapping) = file.mapping(false) {
                 fs.ns.vfs.note_mapping(&mapping, path, &fs.root());
             }
-            Ok(Arc::new(Program(file, Executable::new(path.clone())?)))
+            let unreadable = inode.permission(&caller, MAY_READ).is_err();
+            Ok(Arc::new(Program(file, Executable::new(path.clone())?, unreadable)))
         }
         Opened::Fifo(_) => Err(Errno::EACCES),
     }
@@ -324,7 +327,8 @@ fn prepare(
     match load_program(start, file, &open) {
         Ok(loaded) => {
             let (creds, secure) = exec_credentials(&creds, loaded.attributes);
-            ctx.task.begin_exec(PendingExec { loaded, creds, dumpable: !secure })?;
+            let dumpable = !secure && !loaded.attributes.unreadable;
+            ctx.task.begin_exec(PendingExec { loaded, creds, dumpable })?;
             Ok(())
         }
         Err(LoadError::Refused(errno)) => Err(errno.into()),

@@ -279,7 +279,7 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
         return Err(Errno::EPERM.into());
     }
     let thread = task.thread().ok_or(Errno::ESRCH)?;
-    host::set_affinity(thread.host_tid(), &bytes)?;
+    host::set_affinity(thread.host_tid().ok_or(Errno::ESRCH)?, &bytes)?;
     Ok(0)
 }
 
@@ -290,7 +290,9 @@ pub fn sched_getaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
     }
     let thread = find(ctx, tid)?.thread().ok_or(Errno::ESRCH)?;
     let mut bytes = vec![0; len.min(1024)];
-    let got = host::get_affinity(thread.host_tid(), &mut bytes)?;
+    // A child that has not begun has its parent's.
+    let host_tid = thread.host_tid().or_else(|| ctx.thread.host_tid()).ok_or(Errno::ESRCH)?;
+    let got = host::get_affinity(host_tid, &mut bytes)?;
     ctx.copy_out(mask, &bytes[..got])?;
     Ok(to_u64(got))
 }

@@ -183,8 +183,8 @@ impl Thread for MockThread {
     fn reply_buffer(&self, _addr: u64, _len: usize) -> Option<bevor_hostcall::SharedSlice> {
         None
     }
-    fn host_tid(&self) -> i32 {
-        0
+    fn host_tid(&self) -> Option<i32> {
+        Some(0)
     }
     fn cpu_time(&self) -> (u64, u64) {
         (0, 0)
