@@ -71,15 +71,15 @@ struct Task {
 
 impl ThreadOwner for Task {
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
-        let mut world = self.kernel.world.lock().unwrap();
+        // `Started` comes in the middle of the parent's reply.
         let call = match event {
             Event::Started => {
-                thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
-                return;
+                return thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
             }
             Event::Syscall(call) => call,
             other => panic!("unexpected {other:?}"),
         };
+        let mut world = self.kernel.world.lock().unwrap();
         match call.nr {
             1 => {
                 let mut data = vec![0; usize::try_from(call.args[2]).unwrap()];
