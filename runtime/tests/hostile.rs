@@ -22,7 +22,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim"] {
+        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover"] {
             let status = Command::new("cc")
                 .args(["-static", "-O1", "-pthread", "-I"])
                 .arg(package.join("../kernel/stub/c"))
@@ -383,4 +383,24 @@ fn a_stub_killed_from_outside_takes_only_its_process_along() {
     kill_process(Pid::from_raw(host_process_of_victim(&sandbox)).unwrap(), Signal::KILL).unwrap();
     sandbox.deadline = Instant::now() + Duration::from_secs(2);
     assert!(!sandbox.read("status"), "{}", sandbox.text());
+}
+
+#[test]
+fn what_comes_and_goes_quickly_is_not_lost() {
+    for how in ["kill", "stop", "orphans", "threads"] {
+        Sandbox::start(&format!("/hostile/storms {how}"), 60).finish(0);
+    }
+}
+
+#[test]
+fn a_thread_that_a_program_leaves_behind_sees_no_program_with_other_rights() {
+    let root = rustix::process::geteuid().is_root();
+    // The first is the attack where it concerns nobody else.
+    let ways = ["same", "dumpable", "privileges", "unreadable"].into_iter().chain(root.then_some("setuid"));
+    for how in ways {
+        let bind = format!("{}:/hostile:ro", guests().display());
+        let output = Command::new(bevor()).args(["do", "--bind", &bind, "--", "/hostile/leftover", how]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text, if how == "same" { "stays\n" } else { "gone\n" }, "{how}: {output:?}");
+    }
 }

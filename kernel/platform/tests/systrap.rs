@@ -77,8 +77,7 @@ impl ThreadOwner for Task {
         let call = match event {
             // Comes while the parent's call is being answered.
             Event::Started => {
-                thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
-                return;
+                return thread.set_identity(Identity { pid: self.pid, tid: self.pid, ..Identity::default() });
             }
             Event::Syscall(call) => call,
             other => panic!("unexpected {other:?}"),

@@ -241,17 +241,18 @@ static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
 {
     if (robust)
         walk_robust_list(t, robust);
-    if (t->rseq)
+    if (t->rseq && gate6(334, t->rseq, t->rseq_len, 1, t->rseq_sig, 0, 0)) {
+        /* The area cannot be written any more, but the host wants to. */
+        gate6(9, t->rseq & ~4095UL, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         gate6(334, t->rseq, t->rseq_len, 1, t->rseq_sig, 0, 0);
+    }
     t->rseq = 0;
     unmap(0, STUB_BASE);
     unmap(STUB_END, keep);
     unmap(keep_end, USER_TOP);
-    for (u32 i = 0; i < 8; i++) {
-        if (proc.fds[i].used)
-            gate1(3, proc.fds[i].fd);
-        proc.fds[i].used = proc.fds[i].users = 0;
-    }
+    /* Those of the cache, and one that another thread was about to map when the process was forked. */
+    gate3(436, 0, ~0U, 0);
+    zero_bytes(proc.fds, sizeof proc.fds);
     zero_bytes(proc.sites, sizeof proc.sites);
     proc.traps = 0;
     proc.patch_window = proc.patch_trampoline = 0;

@@ -43,6 +43,9 @@ static inline unsigned char *gate_syscall(void)
 
 #define gate ((gate_fn)GATE_PAGE)
 
+/* Where `leftover` leaves code, and `victim` looks for it. */
+#define LEFTOVER (STUB_END - 0x10000)
+
 static inline void millis(long n)
 {
     struct timespec t = {n / 1000, n % 1000 * 1000000};

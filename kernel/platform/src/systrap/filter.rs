@@ -114,6 +114,8 @@ fn body(nr: u32) -> Vec<Insn> {
             out.extend(within(2, 0x1f));
             out.extend(one_of(2, u32::MAX, MADVISE_ADVICE));
         }
+        // No flags.
+        libc::SYS_close_range => out.extend(within(2, 0)),
         libc::SYS_futex => out.extend(one_of(1, 127, FUTEX_OPS)),
         libc::SYS_membarrier => {
             let (low, _) = arg(0);
@@ -144,7 +146,7 @@ fn body(nr: u32) -> Vec<Insn> {
 }
 
 /// The calls that the filter lets through from the gate, the frequent ones first.
-pub const ALLOWED: [i64; 19] = [
+pub const ALLOWED: [i64; 20] = [
     libc::SYS_futex,
     libc::SYS_rt_sigreturn,
     libc::SYS_mmap,
@@ -154,6 +156,7 @@ pub const ALLOWED: [i64; 19] = [
     libc::SYS_madvise,
     libc::SYS_clone,
     libc::SYS_close,
+    libc::SYS_close_range,
     libc::SYS_exit,
     libc::SYS_mremap,
     libc::SYS_set_tid_address,
