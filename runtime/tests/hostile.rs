@@ -68,7 +68,7 @@ impl Sandbox {
             .arg(bind)
             .args(options)
             .args(["--", "/bin/sh", "-c"])
-            .arg(format!("echo started; {script}; echo status $?; /bin/echo ALIVE"))
+            .arg(format!("echo started; read go; {script}; echo status $?; /bin/echo ALIVE"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -83,6 +83,8 @@ impl Sandbox {
         sandbox.sentry = sentry;
         sandbox.gofer = *children.iter().find(|pid| **pid != sentry).expect("the gofer");
         sandbox.pid_namespace = std::fs::read_link(format!("/proc/{sentry}/ns/pid")).unwrap();
+        // Now that its processes are known, they may end.
+        sandbox.command.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
         sandbox
     }
 
