@@ -279,8 +279,11 @@ fn a_killed_harness_leaves_no_sandbox_behind() {
         .spawn()
         .unwrap();
     let pid: u32 = std::fs::read_to_string(&fifo).unwrap().trim().parse().unwrap();
-    // A zombie that nobody has reaped yet has no command line.
-    let is_gone = || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+    // A zombie that nobody has reaped yet is gone, too.
+    let is_gone = || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+    };
     assert!(!is_gone());
     harness.kill().unwrap();
     harness.wait().unwrap();
