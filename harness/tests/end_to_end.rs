@@ -255,6 +255,8 @@ fn a_killed_container_leaves_no_process_behind() {
     let children = std::fs::read_to_string(format!("/proc/{jail}/task/{jail}/children")).unwrap();
     let init: u32 = children.trim().parse().unwrap();
     let namespace = std::fs::read_link(format!("/proc/{init}/ns/pid")).unwrap();
+    // While it is open its number is not another's.
+    let _held = std::fs::File::open(format!("/proc/{init}/ns/pid")).unwrap();
     assert!(members(&namespace) > 0);
     drop(container);
     let deadline = Instant::now() + Duration::from_secs(10);
