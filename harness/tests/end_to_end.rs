@@ -255,6 +255,8 @@ fn a_killed_container_leaves_no_process_behind() {
     let children = std::fs::read_to_string(format!("/proc/{jail}/task/{jail}/children")).unwrap();
     let init: u32 = children.trim().parse().unwrap();
     let namespace = std::fs::read_link(format!("/proc/{init}/ns/pid")).unwrap();
+    // While it is open its number is not another's.
+    let _held = std::fs::File::open(format!("/proc/{init}/ns/pid")).unwrap();
     assert!(members(&namespace) > 0);
     drop(container);
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -279,8 +281,11 @@ fn a_killed_harness_leaves_no_sandbox_behind() {
         .spawn()
         .unwrap();
     let pid: u32 = std::fs::read_to_string(&fifo).unwrap().trim().parse().unwrap();
-    // A zombie that nobody has reaped yet has no command line.
-    let is_gone = || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+    // A zombie that nobody has reaped yet is gone, too.
+    let is_gone = || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+    };
     assert!(!is_gone());
     harness.kill().unwrap();
     harness.wait().unwrap();

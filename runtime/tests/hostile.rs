@@ -1,6 +1,7 @@
 //! Guests that attack (`hostile/*.c`): whatever they do, nothing outside of their own address spaces is reached, the sandbox goes
 //! on, and nothing is left behind.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -46,6 +47,8 @@ struct Sandbox {
     output: Vec<u8>,
     ended: bool,
     pid_namespace: PathBuf,
+    /// Keeps its number from being another's.
+    namespace_held: Option<File>,
     gofer: i32,
     sentry: i32,
     log: tempfile::NamedTempFile,
@@ -68,21 +71,33 @@ impl Sandbox {
             .arg(bind)
             .args(options)
             .args(["--", "/bin/sh", "-c"])
-            .arg(format!("echo started; {script}; echo status $?; /bin/echo ALIVE"))
+            .arg(format!("echo started; read go; {script}; echo status $?; /bin/echo ALIVE"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        let mut sandbox =
-            Self { command, output: Vec::new(), ended: false, pid_namespace: PathBuf::new(), gofer: 0, sentry: 0, log, deadline };
+        let mut sandbox = Self {
+            command,
+            output: Vec::new(),
+            ended: false,
+            pid_namespace: PathBuf::new(),
+            namespace_held: None,
+            gofer: 0,
+            sentry: 0,
+            log,
+            deadline,
+        };
         sandbox.read_until("started\n");
         let children = children(sandbox.command.id());
         let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("the sentry");
         sandbox.sentry = sentry;
         sandbox.gofer = *children.iter().find(|pid| **pid != sentry).expect("the gofer");
         sandbox.pid_namespace = std::fs::read_link(format!("/proc/{sentry}/ns/pid")).unwrap();
+        sandbox.namespace_held = Some(File::open(format!("/proc/{sentry}/ns/pid")).unwrap());
+        // Now that its processes are known, they may end.
+        sandbox.command.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
         sandbox
     }
 
