@@ -163,7 +163,12 @@ impl Suite {
 /// # Errors
 /// [`Error::Infrastructure`] if this program's path is unknown.
 pub fn bevor(extra: &[String]) -> Result<Column> {
-    let mut command = vec![text(&bin_dir()?.join("bevor"))?, "do".into(), "--boot-nonce".into(), NONCE.into()];
+    let program = bin_dir()?.join("bevor");
+    let mut command = vec![text(&program)?, "do".into(), "--boot-nonce".into(), NONCE.into()];
+    // The sandbox has a /tmp of its own; the repository may lie in the host's.
+    if let Some(bind) = bind_for(&program) {
+        command.extend(["--bind".into(), bind]);
+    }
     command.extend_from_slice(extra);
     command.push("--".into());
     Ok(Column { name: BEVOR.into(), command })
