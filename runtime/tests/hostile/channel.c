@@ -260,12 +260,12 @@ int main(int argc, char **argv)
 {
     long limit = argc > 1 ? atol(argv[1]) * 1000 : 3000, end;
     shared = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = in_child(notifications, 0, 8000);
+    int status = in_child(notifications, 0, 40000);
     if (status || !shared[0])
         fail("notifications", status, 0);
     printf("notifications\n");
     fflush(stdout);
-    in_child(stolen_claims, 0, 8000);
+    in_child(stolen_claims, 0, 20000);
     printf("stolen claims\n");
     fflush(stdout);
     in_child(strays, 40, 3000);
