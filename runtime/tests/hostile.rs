@@ -173,7 +173,7 @@ impl Sandbox {
 /// until the end, or until `mark`, or for 20 seconds, and the command's status.
 fn without(defence: &str, script: &str, mark: &str) -> (String, Option<i32>) {
     let script = format!("export PATIENCE=1500; {script}");
-    let mut sandbox = Sandbox::with_options(&["--weaken", defence], &script, 90);
+    let mut sandbox = Sandbox::with_options(&["--weaken", defence], &script, 20);
     drop(sandbox.command.stdin.take());
     sandbox.read(mark);
     let ended = sandbox.ended;
