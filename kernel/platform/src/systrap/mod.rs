@@ -2,6 +2,7 @@
 //!
 //! - [`zygote`] starts the process that all stubs are forked from; `filter` is what they may ask of the host.
 //! - `channel` is the shared memory of one thread, `space` a host process, `thread` the events and replies of one host thread.
+//! - `replies` are those that are more than a result, `clone` threads and forks, `gate` what keeps them apart in one address space.
 //! - `worker` polls channels and serves notifications; `pool` runs what may block.
 
 mod channel;

@@ -3,8 +3,9 @@
 //! *Listeners* sleep in the seccomp notification listener, which wakes them on the CPU of the stub that goes to sleep: a hand-off
 //! without a cross-CPU wake-up. One *spinner* polls the channels of threads that call in quick succession (the hot set) from another CPU, so
 //! that a stub's short spin meets its reply. A stub looks at its channel's `watched` word to know which way to call; the spinner
-//! clears the word, and looks once more, before it goes. Spinning is for threads whose calls are answered at once: one whose call parks, or
-//! whose own spin ran out because no CPU was free for the spinner, is taken out and comes back after a longer streak.
+//! clears the word, and looks once more, before it goes. A thread whose spins are often in vain, because
+//! no CPU is free for the spinner, is taken out and comes back after a longer streak; one that does not call is dropped after a while. The
+//! *undertaker* gives processes their last reply on another CPU.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
