@@ -9,7 +9,12 @@ enum { NO_XDEV = 1, NO_MAGICLINKS = 2, NO_SYMLINKS = 4, BENEATH = 8, IN_ROOT = 1
 static long with(const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
 	struct how how = {flags, mode, resolve, 0};
-	return sys(openat2, AT_FDCWD, path, &how, 24);
+	long ret;
+	/* openat2(2): a rename or mount anywhere on the system while ".." is resolved under RESOLVE_BENEATH or RESOLVE_IN_ROOT gives EAGAIN. */
+	do
+		ret = sys(openat2, AT_FDCWD, path, &how, 24);
+	while (ret == -EAGAIN && resolve & (BENEATH | IN_ROOT));
+	return ret;
 }
 
 PROBE("open/openat2", "create", "symlink", "no_symlinks", "beneath", "beneath_up", "beneath_absolute", "in_root", "magic", "no_magiclinks",
