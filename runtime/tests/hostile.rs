@@ -302,6 +302,12 @@ fn the_sentrys_memory_is_not_cut_off() {
 }
 
 #[test]
+fn shared_text_cannot_be_written() {
+    attack("stub text", 40);
+    succeeds_without("seals", "stub text");
+}
+
+#[test]
 fn forged_requests_and_claims_are_refused() {
     // Thousands of notifications, each of which waits its turn on a busy machine.
     let text = attack("channel 5", 120);

@@ -3,6 +3,7 @@
 
 #define TIGHT_POLLS 100 /* before the first pause */
 #define SPIN_LIMIT 500  /* polls in all; about 20 us */
+#define NO_ROOM (-5002L)
 
 struct process proc;
 
@@ -98,63 +99,102 @@ static void lock_fds(void)
 }
 static void unlock_fds(void) { __atomic_store_n(&proc.fds_lock, 0, __ATOMIC_RELEASE); }
 
+static s32 find_fd(u64 id)
+{
+    for (s32 i = 0; id && i < DONATED; i++)
+        if (proc.fds[i].used && proc.fds[i].id == id)
+            return i;
+    return -1;
+}
+
+/* A place in the cache for file `id`, which is to be fetched; an unused one if there is one. Called and returns with the lock held. */
+static s32 take_place(u64 id)
+{
+    for (;;) {
+        s32 found = -1;
+        for (u32 i = 0; i < DONATED && found < 0; i++)
+            if (!proc.fds[i].used && !proc.fds[i].users)
+                found = (s32)i;
+        for (u32 tries = 0; tries < DONATED && found < 0; tries++) {
+            u32 i = proc.next_fd++ % DONATED;
+            if (!proc.fds[i].users)
+                found = (s32)i;
+        }
+        if (found >= 0) {
+            proc.fds[found].used = 0;
+            proc.fds[found].id = id;
+            proc.fds[found].users = 1;
+            return found;
+        }
+        /* All are about to be mapped by other threads. */
+        unlock_fds();
+        gate1(24, 0);
+        lock_fds();
+    }
+}
+
 /* A donated descriptor for the file `id`: from the cache, or asked for by notification. `*at` is for release_fd. */
 s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at)
 {
-    *at = -1;
     lock_fds();
-    for (u32 i = 0; id && i < 8; i++) {
-        if (proc.fds[i].used && proc.fds[i].id == id) {
-            s32 fd = proc.fds[i].fd;
-            proc.fds[i].users++;
-            *at = (s32)i;
-            unlock_fds();
-            return fd;
-        }
+    s32 i = find_fd(id);
+    if (i >= 0) {
+        proc.fds[i].users++;
+        unlock_fds();
+        *at = i;
+        return DONATED_FD + i;
     }
+    i = take_place(id);
     unlock_fds();
-    s64 fd = notify(NOTIF_FD, t->ch->slot, (u64)(s64)index, t->ch->space);
-    if (fd < 0 || !id)
-        return fd;
-    s32 old = -1;
-    lock_fds();
-    for (u32 tries = 0; tries < 8; tries++) {
-        u32 i = proc.next_fd++ % 8;
-        if (proc.fds[i].users)
-            continue;
-        if (proc.fds[i].used)
-            old = proc.fds[i].fd;
-        proc.fds[i].used = 0;
-        proc.fds[i].id = id;
-        proc.fds[i].fd = (s32)fd;
-        proc.fds[i].users = 1;
-        proc.fds[i].used = 1;
-        *at = (s32)i;
-        break;
+    *at = i;
+    s64 e = notify(NOTIF_FD, t->ch->slot, (u64)(DONATED_FD + i) | (u64)(u8)index << 8, t->ch->space);
+    if (e < 0) {
+        release_fd(-1, i);
+        return e;
     }
-    unlock_fds();
-    if (old >= 0)
-        gate1(3, old);
-    return fd;
+    __atomic_store_n(&proc.fds[i].used, id != 0, __ATOMIC_RELEASE);
+    return DONATED_FD + i;
 }
 
-/* The descriptor is no longer needed: it stays in the cache, if it is there. */
+/* The descriptor is no longer needed: it stays in the cache, if its file can be asked for again. */
 void release_fd(s64 fd, s32 at)
 {
-    if (at < 0) {
-        if (fd >= 0)
-            gate1(3, fd);
-        return;
-    }
     lock_fds();
+    if (fd >= 0 && !proc.fds[at].id)
+        gate1(3, fd);
     proc.fds[at].users--;
     unlock_fds();
 }
 
-s64 do_mmap_reply(struct tcb *t)
+/* Fetches what of these files is not in the cache, all at once. What that fails for is fetched one by one when it is mapped. */
+void fetch_fds(struct tcb *t, const u64 *ids, const s32 *indices, u32 count)
+{
+    s32 places[4];
+    u64 wanted = 0;
+    u32 n = 0;
+    lock_fds();
+    for (u32 k = 0; k < count && n < 4; k++) {
+        if (!ids[k] || find_fd(ids[k]) >= 0)
+            continue;
+        places[n] = take_place(ids[k]);
+        wanted |= ((u64)(DONATED_FD + places[n]) | (u64)(u8)indices[k] << 8) << (16 * n);
+        n++;
+    }
+    unlock_fds();
+    s64 e = n ? notify(NOTIF_FD, t->ch->slot, wanted, t->ch->space) : 0;
+    lock_fds();
+    for (u32 k = 0; k < n; k++) {
+        proc.fds[places[k]].used = e >= 0;
+        proc.fds[places[k]].users = 0;
+    }
+    unlock_fds();
+}
+
+/* mmap(2) for the application. NO_ROOM: the trampolines of patched text cannot be where they must. */
+static s64 do_mmap_reply(struct tcb *t)
 {
     struct channel *ch = t->ch;
-    u64 addr = ch->op[0], len = ch->op[1], prot = ch->op[2], flags = ch->op[3], off = ch->op[4], id = ch->op[5];
+    u64 addr = ch->op[0], len = ch->op[1], prot = ch->op[2], flags = ch->op[3], off = ch->op[4], id = ch->op[5], below = ch->op[7];
     s32 index = (s32)ch->op[6], at = -1;
     s64 fd = -1, result;
     if (addr < STUB_END && addr + len > STUB_BASE) {
@@ -166,6 +206,17 @@ s64 do_mmap_reply(struct tcb *t)
         fd = donated_fd(t, id, index, &at);
         if (fd < 0)
             return fd;
+    }
+    if (below) {
+        /* The file's first part, which goes below the text. */
+        u64 base = addr - below;
+        s64 e = gate6(9, base, off, 5, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+        if ((u64)e != base) {
+            if (!is_error(e))
+                gate2(11, e, off);
+            release_fd(fd, at);
+            return NO_ROOM;
+        }
     }
     result = gate6(9, addr, len, prot, flags, fd, off);
     if (fd >= 0)
@@ -199,6 +250,17 @@ void act_on_reply(struct stop *s, u64 nr)
             return;
         case REP_CONTINUE:
             return;
+        case REP_MMAP:
+            result = do_mmap_reply(t);
+            if (likely(result != NO_ROOM)) {
+                s->r->ax = (u64)result;
+                return;
+            }
+            /* Not from now on; then the call again. */
+            ch->args[0] = 0;
+            ch->in_used = 0;
+            wait_reply(t, send_request(t, REQ_PATCH, 0));
+            /* fall through */
         case REP_AGAIN:
             store_args(ch, s->r);
             marshal_in(t, nr, s->r);
@@ -208,9 +270,6 @@ void act_on_reply(struct stop *s, u64 nr)
             result = local_call(s, nr);
             if (result != REGS_REPLACED)
                 s->r->ax = (u64)(result == NOT_LOCAL ? ch->result : result);
-            return;
-        case REP_MMAP:
-            s->r->ax = (u64)do_mmap_reply(t);
             return;
         case REP_CLONE:
             result = do_clone(s);

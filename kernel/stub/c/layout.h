@@ -43,7 +43,10 @@
 #define NOTIF_WAIT 1                     /* arg1 = slot, arg2 = sequence, arg3 = space, arg4 = 1 after a spin in vain, arg5 = CPU:
                                           * sleep until the reply is there */
 #define NOTIF_CLAIM 2                    /* arg1, arg2 = nonce: a forked child asks for its slab; returns a descriptor */
-#define NOTIF_FD 3                       /* arg1 = slot, arg2 = index: donate descriptor of the current reply; returns it */
+#define NOTIF_FD 3                       /* arg1 = slot, arg2: donate descriptors of the current reply: in each two bytes (from the lowest) the
+                                          * number that one is to have, 0 for the end, and its index; returns the last's */
+#define DONATED_FD 32                    /* numbers of donated descriptors; those that are mapped and closed at once are below */
+#define DONATED 32
 #define NOTIF_SLAB 4                     /* arg1 = slot, arg2 = slab index: donate a further slab; returns a descriptor */
 
 /* The host signal that makes a thread stop. */
@@ -58,13 +61,15 @@
 #define REQ_ZYGOTE 6                     /* args: vdso base, stack pointer, listener fd */
 #define REQ_COPY_FAULT 7                 /* a copy-out of the reply faulted: args: original nr, address, number of segments stored */
 #define REQ_CLONED 8                     /* arg0: host result of the clone that the last reply asked for */
-#define REQ_PATCH 9                      /* arg0: address after a system call instruction that has trapped often, arg1: number, arg2: result of the step */
+#define REQ_PATCH 9                      /* arg0: address after a system call instruction that has trapped often, arg1: number, arg2: result of the step; arg0 0: no text that is patched already */
 
 /* Kinds of replies (sentry to stub). */
 #define REP_CONTINUE 1
 #define REP_RETURN 2
 #define REP_AGAIN 3
 #define REP_SIGNAL 4
+/* op[]: address, length, PROT_*, MAP_*, offset, the file's id, its index or -1; op[7], unless 0: patched text, and what precedes it in the file
+ * (its trampolines) is to be mapped so many bytes below. */
 #define REP_MMAP 5
 #define REP_CLONE 6
 #define REP_EXIT 7

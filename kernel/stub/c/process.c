@@ -130,7 +130,7 @@ static void claim(struct tcb *t, u64 lo, u64 hi)
     proc.patch_busy = 0;
     proc.patch_window = 0;
     proc.fds_lock = 0;
-    for (u32 i = 0; i < 8; i++)
+    for (u32 i = 0; i < DONATED; i++)
         proc.fds[i].users = 0;
     proc.sync_core = 0;
 }
@@ -236,6 +236,22 @@ static void unmap(u64 from, u64 to)
         gate2(11, from, to - from);
 }
 
+/* Closes what is not in the cache: a descriptor that another thread was about to map when the process was forked. What is in it stays; the new
+ * image, which has the same rights, maps the same libraries. */
+static void close_stray_fds(void)
+{
+    u32 from = 0;
+    for (u32 i = 0; i < DONATED; i++) {
+        proc.fds[i].users = 0;
+        if (!proc.fds[i].used)
+            continue;
+        if (from < DONATED_FD + i)
+            gate3(436, from, DONATED_FD + i - 1, 0);
+        from = DONATED_FD + i + 1;
+    }
+    gate3(436, from, ~0U, 0);
+}
+
 /* The old image goes, in the process of its only thread: all of the application's memory but the vDSO's. */
 static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
 {
@@ -250,9 +266,7 @@ static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
     unmap(0, STUB_BASE);
     unmap(STUB_END, keep);
     unmap(keep_end, USER_TOP);
-    /* Those of the cache, and one that another thread was about to map when the process was forked. */
-    gate3(436, 0, ~0U, 0);
-    zero_bytes(proc.fds, sizeof proc.fds);
+    close_stray_fds();
     zero_bytes(proc.sites, sizeof proc.sites);
     proc.traps = 0;
     proc.patch_window = proc.patch_trampoline = 0;
@@ -295,6 +309,26 @@ static s64 image_step(struct tcb *t, const struct image_op *o)
     return -EINVAL;
 }
 
+/* The files that the image's steps map are few, and asking for each costs a sleep. */
+static void fetch_image_fds(struct tcb *t, u64 count)
+{
+    struct image_op o;
+    u64 ids[4];
+    s32 indices[4];
+    u32 n = 0;
+    for (u64 i = 0; i < count && n < 4; i++) {
+        copy_bytes(&o, t->ch->data + t->ch->out0.off + i * sizeof o, sizeof o);
+        u32 k = 0;
+        while (k < n && ids[k] != o.id)
+            k++;
+        if (o.kind != OP_MMAP || o.fd < 0 || k < n)
+            continue;
+        ids[n] = o.id;
+        indices[n++] = o.fd;
+    }
+    fetch_fds(t, ids, indices, n);
+}
+
 void run_exec(struct tcb *t)
 {
     struct channel *ch = t->ch;
@@ -302,6 +336,7 @@ void run_exec(struct tcb *t)
     struct regs r;
     struct image_op o;
     zero_bytes(&r, sizeof r);
+    fetch_image_fds(t, count);
     for (u64 i = 0; i < count; i++) {
         copy_bytes(&o, ch->data + ch->out0.off + i * sizeof o, sizeof o);
         s64 e = image_step(t, &o);

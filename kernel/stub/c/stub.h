@@ -112,11 +112,11 @@ struct process {
     s64 (*gettimeofday)(void *, void *);
     s64 (*time)(void *);
     s64 (*getcpu)(u32 *, u32 *, void *);
+    /* Donated descriptors that are kept: place i is number DONATED_FD + i. users: threads that fetch it or are about to map it. */
     struct {
         u64 id;
-        s32 fd;
-        u32 used, users; /* users: threads that are about to map it */
-    } fds[8];
+        u32 used, users;
+    } fds[DONATED];
     u32 next_fd, fds_lock;
     /* Call site patching. A patch under way: a forked child keeps the record of a half-written window for good. */
     u64 patch_window, patch_trampoline;
@@ -184,7 +184,6 @@ s64 deliver_signal(struct stop *s, struct signal_frame *f, u64 nr);
 s64 guest_sigreturn(struct stop *s);
 void run_exec(struct tcb *t) __attribute__((noreturn));
 s64 do_clone(struct stop *s);
-s64 do_mmap_reply(struct tcb *t);
 void do_exit(struct tcb *t) __attribute__((noreturn));
 void enter_context(struct tcb *t, struct regs *r, u64 fpstate) __attribute__((noreturn));
 void leave_patched(struct tcb *t, struct regs *r, u64 ip) __attribute__((noreturn));
@@ -194,6 +193,7 @@ void count_trap(struct stop *s, u64 site);
 void setup_signals(struct tcb *t);
 struct tcb *init_region(u32 region, u32 slot);
 s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at);
+void fetch_fds(struct tcb *t, const u64 *ids, const s32 *indices, u32 count);
 void release_fd(s64 fd, s32 at);
 void zygote_loop(struct tcb *t) __attribute__((noreturn));
 void zero_bytes(void *p, u64 n);

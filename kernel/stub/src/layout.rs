@@ -32,8 +32,13 @@ pub const NOTIF_NR: u32 = 0x0002_be70;
 pub const NOTIF_WAIT: u32 = 1;
 /// Arg1, arg2 = nonce: a forked child asks for its slab; returns a descriptor.
 pub const NOTIF_CLAIM: u32 = 2;
-/// Arg1 = slot, arg2 = index: donate descriptor of the current reply; returns it.
+/// Arg1 = slot, arg2: donate descriptors of the current reply: in each two bytes (from the lowest) the number that one is to have, 0
+/// for the end, and its index; returns the last's.
 pub const NOTIF_FD: u32 = 3;
+/// Numbers of donated descriptors; those that are mapped and closed at once are below.
+pub const DONATED_FD: u32 = 32;
+/// How many there are.
+pub const DONATED: u32 = 32;
 /// Arg1 = slot, arg2 = slab index: donate a further slab; returns a descriptor.
 pub const NOTIF_SLAB: u32 = 4;
 /// Kinds of requests (stub to sentry).

@@ -165,7 +165,7 @@ static void notifications(long unused)
             if (notify(NOTIF_WAIT, slot, (long)odd(), s) >= 0)
                 fail("a wait for another thread", s, slot);
             for (long index = -1; index < 4; index++) {
-                if (notify(NOTIF_FD, slot, index, s) >= 0)
+                if (notify(NOTIF_FD, slot, DONATED_FD | (index & 0xff) << 8, s) >= 0)
                     fail("a descriptor of another thread", s, slot);
                 if (notify(NOTIF_SLAB, slot, index, s) >= 0)
                     fail("a slab of another space", s, slot);
@@ -177,7 +177,7 @@ static void notifications(long unused)
         long kind = (long)odd();
         if (kind != NOTIF_WAIT && kind != NOTIF_SLAB && notify(kind, (long)odd(), (long)odd(), (long)odd()) >= 0)
             fail("a notification of an odd kind", kind, i);
-        if (notify(NOTIF_FD, channel(0)->slot, (long)odd(), space) >= 0)
+        if (notify(NOTIF_FD, channel(0)->slot, DONATED_FD | (long)(odd() % 256) << 8, space) >= 0 || notify(NOTIF_FD, channel(0)->slot, (long)odd(), space) >= 0)
             fail("a descriptor that was not donated", i, 0);
         long slab = notify(NOTIF_SLAB, channel(0)->slot, 1 + (long)(odd() % 0x7fffffff), space);
         if (slab >= 0)

@@ -1,8 +1,9 @@
 /*
  * Takes the stub apart from inside: each attack ends the child that makes it, at most. The last word is the shell's.
- *   stub unmap|mask|entry|shrink
+ *   stub unmap|mask|entry|shrink|text
  */
 #include "hostile.h"
+#include <elf.h>
 #include <pthread.h>
 #include <sys/ucontext.h>
 
@@ -232,6 +233,32 @@ static void shrink(long unused)
     for (;;) { }
 }
 
+/* Writes to text that other processes run: the patched copies of libraries, whose descriptors a process is given to map them. */
+static void others_text(void)
+{
+    Elf64_Ehdr head;
+    Elf64_Phdr ph = {0};
+    int lib = open("/lib64/ld-linux-x86-64.so.2", O_RDONLY);
+    if (pread(lib, &head, sizeof head, 0) != sizeof head)
+        fail("no dynamic linker", lib, errno);
+    for (int i = 0; i < head.e_phnum && !(ph.p_type == PT_LOAD && ph.p_flags & PF_X); i++)
+        pread(lib, &ph, sizeof ph, (off_t)(head.e_phoff + (unsigned)i * sizeof ph));
+    unsigned char *at = NULL, *file = malloc(ph.p_filesz);
+    off_t from = (off_t)(ph.p_offset & ~4095UL);
+    for (long i = 1; i < 5; i++) {
+        at = (unsigned char *)(i << 36);
+        if (mmap(at, ph.p_filesz, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, lib, from) != at)
+            fail("no text", errno, i);
+    }
+    if (pread(lib, file, ph.p_filesz, from) != (ssize_t)ph.p_filesz || !memcmp(at, file, ph.p_filesz))
+        fail("the text is not a patched copy", 0, 0);
+    for (long fd = 0; fd < 128; fd++) {
+        long p = gate(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (p < -4095 || p > 0)
+            fail("the text of all can be written through a descriptor", fd, p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     shared = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -252,6 +279,8 @@ int main(int argc, char **argv)
         shared[0] = 1;
         in_child(shrink, 0, 1000);
         printf("ftruncate of the slab: %ld\n", shared[0]);
+    } else if (!strcmp(argv[1], "text")) {
+        others_text();
     } else if (!strcmp(argv[1], "entry")) {
         entries();
     }

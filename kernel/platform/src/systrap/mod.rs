@@ -2,6 +2,7 @@
 //!
 //! - [`zygote`] starts the process that all stubs are forked from; `filter` is what they may ask of the host.
 //! - `channel` is the shared memory of one thread, `space` a host process, `thread` the events and replies of one host thread.
+//! - `patch` turns call sites into jumps, `text` keeps copies of libraries in which that is done already.
 //! - `replies` are those that are more than a result, `clone` threads and forks, `gate` what keeps them apart in one address space.
 //! - `worker` polls channels and serves notifications; `pool` runs what may block.
 
@@ -15,6 +16,7 @@ mod pool;
 mod replies;
 mod space;
 mod sys;
+mod text;
 mod thread;
 mod worker;
 pub mod zygote;
@@ -28,6 +30,7 @@ use bevor_abi::Errno;
 use bevor_hostcall::HostFd;
 use bevor_stub::layout as l;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::api::{AddressSpace as _, Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
 use crate::defence::{Defence, Defences};
@@ -80,6 +83,7 @@ pub(crate) struct Inner {
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
     files: space::Files,
+    pub(crate) texts: text::TextCache,
     defences: Defences,
 }
 
@@ -143,6 +147,7 @@ impl Systrap {
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
             files: space::Files::default(),
+            texts: text::TextCache::new(&zygote.defences),
             defences: zygote.defences,
         });
         let space =
@@ -595,15 +600,9 @@ impl Inner {
                 None => refuse(Errno::EPERM),
             },
             Ok(l::NOTIF_FD) => {
-                let file = self.notifier(pid, a, space).and_then(|t| {
-                    let state = t.state.lock();
-                    usize::try_from(b).ok().and_then(|i| state.donations.get(i).cloned())
-                });
-                match file {
-                    Some(file) => {
-                        let _ = sys::notif_addfd(&self.listener, n.id, &file.fd);
-                    }
-                    None => refuse(Errno::EBADF),
+                let donated = self.notifier(pid, a, space).ok_or(Errno::EBADF).and_then(|t| self.donate(n.id, &t, b));
+                if let Err(errno) = donated {
+                    refuse(errno);
                 }
             }
             Ok(l::NOTIF_SLAB) => {
@@ -620,6 +619,27 @@ impl Inner {
             }
             _ => refuse(Errno::ENOSYS),
         }
+    }
+
+    /// Gives `thread`'s process descriptors of its current reply: as `NOTIF_FD` says.
+    fn donate(&self, id: u64, thread: &SysThread, wanted: u64) -> Result<(), Errno> {
+        let mut fds: SmallVec<[(u32, HostFd); 4]> = SmallVec::new();
+        {
+            let state = thread.state.lock();
+            for [at, index] in wanted.to_le_bytes().as_chunks::<2>().0 {
+                if *at == 0 {
+                    break;
+                }
+                let at = Some(u32::from(*at)).filter(|at| (l::DONATED_FD..l::DONATED_FD + l::DONATED).contains(at));
+                let file = state.donations.get(usize::from(*index));
+                fds.push((at.ok_or(Errno::EBADF)?, file.ok_or(Errno::EBADF)?.fd.clone()));
+            }
+        }
+        let ((last_at, last), others) = fds.split_last().ok_or(Errno::EBADF)?;
+        for (at, fd) in others {
+            sys::notif_addfd_at(&self.listener, id, fd, *at, false)?;
+        }
+        sys::notif_addfd_at(&self.listener, id, last, *last_at, true)
     }
 
     /// One step of patching the call site that ends at `site` in `thread`'s address space.

@@ -16,6 +16,7 @@ use bevor_stub::layout as l;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 
 use super::sys;
+use super::text::SpaceTexts;
 use crate::api::{Mapping, MemoryLimits};
 
 /// One-byte opcodes that are invalid in 64-bit mode.
@@ -91,6 +92,8 @@ pub(crate) struct Patches {
     off: bool,
     /// Patches begun, by however forged requests.
     begun: u32,
+    /// Text that was patched before it was mapped.
+    pub(crate) texts: SpaceTexts,
 }
 
 /// Patches begun in one process before it may ask for no more: far more than there are sites worth it.
@@ -108,7 +111,8 @@ impl Patches {
     /// What a forked child has: the same areas in the same use, no open files.
     pub(crate) fn fork(&self) -> Self {
         // No patch is under way: the space's gate sees to that.
-        Self { arenas: self.arenas.clone(), off: self.off || self.steps.is_some(), begun: self.begun, ..Self::default() }
+        let off = self.off || self.steps.is_some();
+        Self { arenas: self.arenas.clone(), off, begun: self.begun, texts: self.texts.clone(), ..Self::default() }
     }
 }
 
@@ -142,6 +146,27 @@ impl Plan {
         Self::with_tail(site, after)
     }
 
+    /// For a system call that ends at `site`, with the instruction before it (none) or those after it (none) as part of the window.
+    pub(crate) fn of_parts(site: u64, before: &[u8], after: &[u8]) -> Option<Self> {
+        if before.is_empty() {
+            return Self::with_tail(site, after);
+        }
+        let len = u8::try_from(before.len()).ok()?;
+        let boundaries = vec![(len, l::BOUNDARY_SYSCALL)];
+        let window = site - 2 - u64::from(len);
+        Some(Self { window, site, len: before.len() + 2, before: before.to_vec(), after: Vec::new(), boundaries })
+    }
+
+    /// The window's first byte.
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Whether not every place for a trampoline will do.
+    pub(crate) fn is_choosy(&self) -> bool {
+        self.boundaries.iter().any(|(at, _)| *at < 5)
+    }
+
     /// A window that starts at the system call and takes in what follows.
     fn with_tail(site: u64, after: &[u8]) -> Option<Self> {
         let mut decoder = Decoder::with_ip(64, after, site, DecoderOptions::NONE);
@@ -165,14 +190,14 @@ impl Plan {
     }
 
     /// Whether a jump from the window to code at `target` puts invalid opcodes where they must be.
-    fn fits(&self, target: u64) -> bool {
+    pub(crate) fn fits(&self, target: u64) -> bool {
         self.jump(target).is_some_and(|bytes| {
             self.boundaries.iter().all(|(at, _)| bytes.get(usize::from(*at)).is_some_and(|b| INVALID.contains(b)))
         })
     }
 
     /// The window's new bytes for a trampoline with code at `target`.
-    fn jump(&self, target: u64) -> Option<Vec<u8>> {
+    pub(crate) fn jump(&self, target: u64) -> Option<Vec<u8>> {
         let rel = i32::try_from(target.wrapping_sub(self.window + 5).cast_signed()).ok()?;
         let mut bytes = vec![0xe9];
         bytes.extend_from_slice(&rel.to_le_bytes());
@@ -181,7 +206,7 @@ impl Plan {
     }
 
     /// The trampoline for a header at `header`: see `struct trampoline` in the stub's layout.
-    fn trampoline(&self, header: u64) -> Option<Vec<u8>> {
+    pub(crate) fn trampoline(&self, header: u64) -> Option<Vec<u8>> {
         let delta = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).ok();
         let code = header + l::TRAMPOLINE_CODE;
         let entry_len = self.before.len() + 13;
@@ -451,7 +476,9 @@ impl Patches {
         let Some((_, maps)) = &self.files else { return Err(Errno::ESRCH) };
         let text = sys::read_whole(maps, MAPS_LIMIT);
         // Areas of trampolines are shown: whoever looks for free addresses must not take theirs.
-        Ok(text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !is_own(m)).collect())
+        let mut mappings: Vec<_> = text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !is_own(m)).collect();
+        mappings.iter_mut().for_each(|m| self.texts.disguise(m));
+        Ok(mappings)
     }
 
     /// What the stub itself takes of process `pid`'s memory.
@@ -467,7 +494,8 @@ impl Patches {
                 // The zygote has grown it ahead of need.
                 own.all += (m.end - m.start).min(GROWN_STACK).saturating_sub(FRESH_STACK);
             }
-            let arena = self.arenas.iter().any(|arena| (m.start..m.end).contains(&arena.base));
+            let arena =
+                self.arenas.iter().any(|arena| (m.start..m.end).contains(&arena.base)) || self.texts.within(m.start, m.end);
             if is_own(&m) || arena {
                 own.all += m.end - m.start;
                 own.data += if m.perms[1] == b'w' && m.perms[3] == b'p' { m.end - m.start } else { 0 };

@@ -9,11 +9,22 @@ use parking_lot::MutexGuard;
 
 use super::channel::{Place, Window};
 use super::sys;
+use super::text::Text;
 use super::thread::{Phase, State, SysThread};
 use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
 
 /// Steps before those of an image that replaces another.
 const RESET_OPS: usize = 2;
+/// Steps more for trampolines of texts that are patched already: a program's and its interpreter's.
+const TEXT_OPS: usize = 2;
+
+fn range(op: &MmapOp) -> (u64, u64) {
+    (op.addr, op.addr.saturating_add(op.len))
+}
+
+fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
+    a.0 < b.1 && b.0 < a.1
+}
 
 impl SysThread {
     /// Carries out the reply's copy-outs now. False if one faults.
@@ -90,6 +101,10 @@ impl SysThread {
     pub(crate) fn patch(&self, args: &[u64; 6]) {
         use super::patch::Step;
         let [site, nr, result, ..] = *args;
+        if site == 0 {
+            // Trampolines that were to be mapped below a text found no room.
+            self.space.patches.lock().texts.stop();
+        }
         let step = if self.space.gate.lock().enter_patch(self.slot) {
             let step = self.platform.patch_step(self, site, nr, result.cast_signed());
             if matches!(step, Step::Done) {
@@ -112,7 +127,56 @@ impl SysThread {
         self.finish_locked(&mut state, l::REP_PATCH, 0);
     }
 
-    pub(crate) fn reply_mmap(&self, op: MmapOp) {
+    /// The patched copy that takes the place of a mapping. Not in processes with limits on their memory: they do not expect trampolines.
+    fn patched(&self, op: &MmapOp) -> Option<Arc<Text>> {
+        if op.prot & libc::PROT_EXEC == 0 || self.space.files.get().is_none() || self.space.is_limited() {
+            return None;
+        }
+        if !self.space.patches.lock().texts.more() {
+            return None;
+        }
+        let text = self.platform.texts.find(op)?;
+        let trampolines = text.trampolines_op(op.addr);
+        (!overlap(range(&trampolines), (l::STUB_BASE, l::STUB_END))).then_some(text)
+    }
+
+    /// `image` with the patched copies of its texts, as far as there are any and their trampolines find room.
+    fn patched_image(&self, image: ExecImage) -> ExecImage {
+        let ranges = image.ops.iter().filter_map(|op| match op {
+            ImageOp::Mmap(m) => Some(range(m)),
+            ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
+        });
+        let kept = &self.platform.kept;
+        let mut taken: Vec<_> = ranges.chain([kept.stack, kept.vdso]).collect();
+        let mut ops = Vec::with_capacity(image.ops.len() + TEXT_OPS);
+        let mut texts = 0;
+        for op in image.ops {
+            if let ImageOp::Mmap(m) = &op
+                && texts < TEXT_OPS
+                && let Some(text) = self.patched(m)
+            {
+                let trampolines = text.trampolines_op(m.addr);
+                if !taken.iter().any(|t| overlap(*t, range(&trampolines))) {
+                    let stand_in = text.stand_in(m);
+                    taken.push(range(&trampolines));
+                    self.space.patches.lock().texts.add(trampolines.addr, text);
+                    ops.extend([ImageOp::Mmap(trampolines), ImageOp::Mmap(stand_in)]);
+                    texts += 1;
+                    continue;
+                }
+            }
+            ops.push(op);
+        }
+        ExecImage { ops, ..image }
+    }
+
+    pub(crate) fn reply_mmap(&self, mut op: MmapOp) {
+        let mut distance = 0;
+        if let Some(text) = self.patched(&op) {
+            op = text.stand_in(&op);
+            distance = text.distance();
+            self.space.patches.lock().texts.add(op.addr - distance, text);
+        }
         let Some(mut state) = self.stopped() else { return };
         let (id, index) = Self::donate(&mut state, op.file);
         let words = [
@@ -123,6 +187,7 @@ impl SysThread {
             op.offset,
             id,
             i64::from(index).cast_unsigned(),
+            distance,
         ];
         for (i, w) in words.into_iter().enumerate() {
             self.channel.set_op(i, w);
@@ -145,6 +210,7 @@ impl SysThread {
 
     /// Gives a spare its image, at once or when it arrives.
     pub(crate) fn give_image(self: &Arc<Self>, image: ExecImage) {
+        let image = self.patched_image(image);
         let mut state = self.state.lock();
         match state.phase {
             Phase::Stopped if state.arrived => self.reply_exec(state, image, None),
@@ -163,7 +229,7 @@ impl SysThread {
 
     /// Whether an image's steps find room in a channel.
     pub(crate) fn image_fits(image: &ExecImage) -> bool {
-        image.ops.len() + RESET_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
+        image.ops.len() + RESET_OPS + TEXT_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
     }
 
     /// Whether an image, with what it stores, finds room in a channel. (What does not is written to a spare's memory directly.)
@@ -172,12 +238,13 @@ impl SysThread {
             ImageOp::Write { data, .. } => data.len().next_multiple_of(16),
             ImageOp::Mmap(_) | ImageOp::Zero { .. } => 0,
         });
-        (image.ops.len() + RESET_OPS + 1) * l::image_op::SIZE + stored.sum::<usize>() <= l::BOUNCE_SIZE
+        (image.ops.len() + RESET_OPS + TEXT_OPS + 1) * l::image_op::SIZE + stored.sum::<usize>() <= l::BOUNCE_SIZE
     }
 
     /// A new image in place of the old one, for a thread that has its address space alone.
     pub(crate) fn replace_image(&self, image: ExecImage, robust_list: u64) {
         *self.space.patches.lock() = super::patch::Patches::default();
+        let image = self.patched_image(image);
         if let Some(state) = self.stopped() {
             self.reply_exec(state, image, Some(robust_list));
         }

@@ -288,6 +288,12 @@ impl Space {
         }
     }
 
+    /// Whether the process has bounds, or will have.
+    pub(crate) fn is_limited(&self) -> bool {
+        let limits = self.limits.lock();
+        limits.now != MemoryLimits::NONE || limits.later.is_some_and(|later| later != MemoryLimits::NONE)
+    }
+
     fn bound(&self, limits: &mut Limits, pid: i32, to: MemoryLimits, room: u64) {
         *limits = Limits { now: to, slots: self.tables.lock().slots.len(), later: None };
         let own = match self.files.get() {

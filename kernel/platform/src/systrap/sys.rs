@@ -49,6 +49,7 @@ const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
 const NOTIF_ADDFD: libc::c_ulong = 0x4018_2103;
 const NOTIF_SET_FLAGS: libc::c_ulong = 0x4008_2104;
+const ADDFD_FLAG_SETFD: u32 = 1;
 const ADDFD_FLAG_SEND: u32 = 2;
 
 /// Waits for a notification. `None`: interrupted, or the notifying thread has died meanwhile.
@@ -74,6 +75,16 @@ pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Err
 pub(crate) fn notif_addfd(listener: &HostFd, id: u64, fd: &HostFd) -> Result<(), Errno> {
     let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
     let add = SeccompNotifAddfd { id, flags: ADDFD_FLAG_SEND, srcfd, newfd: 0, newfd_flags: 0 };
+    // SAFETY: the kernel reads one struct seccomp_notif_addfd.
+    check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
+}
+
+/// Installs `fd` as number `at` in the notifying process, in place of what was there. The `last` one is returned there; each of the others
+/// costs another sleep of both sides, for it is that process that installs it.
+pub(crate) fn notif_addfd_at(listener: &HostFd, id: u64, fd: &HostFd, at: u32, last: bool) -> Result<(), Errno> {
+    let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
+    let flags = ADDFD_FLAG_SETFD | if last { ADDFD_FLAG_SEND } else { 0 };
+    let add = SeccompNotifAddfd { id, flags, srcfd, newfd: at, newfd_flags: 0 };
     // SAFETY: the kernel reads one struct seccomp_notif_addfd.
     check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
 }
@@ -267,6 +278,16 @@ pub(crate) fn size_and_seal(fd: &HostFd, len: usize, defences: &Defences) -> Res
         return Ok(());
     }
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)
+}
+
+/// Seals a memfd against all changes.
+pub(crate) fn seal_for_good(fd: &HostFd, defences: &Defences) -> Result<(), Errno> {
+    if !defences.has(Defence::Seals) {
+        return Ok(());
+    }
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: no memory is involved.
     check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, seals) })).map(drop)
 }

@@ -76,8 +76,9 @@ const LISTENERS_MAX: usize = 8;
 const CALM: u32 = 4;
 /// A notification that arrives sooner than this after the answer to another was waiting for it.
 const BACK_TO_BACK_NS: u64 = 1_500;
-/// What takes longer than this is worth another listener for those that come meanwhile.
-const SLOW_NS: u64 = 15_000;
+/// So many in a row that had to wait are worth another listener, and one that waited for longer than this.
+const BACKLOG: u32 = 8;
+const SLOW_NS: u64 = 1_000_000;
 
 /// Every waiting listener is woken by each notification, so there are no more of them than have work; the others rest here.
 #[derive(Default)]
@@ -169,17 +170,17 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 impl Inner {
     fn listen(&self, index: usize) {
         let mut calm = 0u32;
-        let (mut replied, mut slow) = (0, false);
+        let (mut replied, mut backlog) = (0, 0);
         loop {
             if index > 0 && self.listeners.wait_turn(index, &mut calm) {
                 replied = 0;
             }
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
-                    // It had to wait, and not just for a moment: there is work for one more.
                     let began = now_ns();
-                    if slow && began.saturating_sub(replied) < BACK_TO_BACK_NS {
-                        calm = 0;
+                    backlog = if began.saturating_sub(replied) < BACK_TO_BACK_NS { backlog + 1 } else { 0 };
+                    if backlog > BACKLOG {
+                        (calm, backlog) = (0, 0);
                         self.listeners.want_more(self.cpus.min(LISTENERS_MAX));
                     }
                     let served = catch_unwind(AssertUnwindSafe(|| self.notification(&n)));
@@ -188,7 +189,9 @@ impl Inner {
                     }
                     self.run_ready();
                     replied = now_ns();
-                    slow = replied.saturating_sub(began) > SLOW_NS;
+                    if replied.saturating_sub(began) > SLOW_NS {
+                        backlog = BACKLOG;
+                    }
                     calm += 1;
                 }
                 Ok(None) => {}
