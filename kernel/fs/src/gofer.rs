@@ -407,7 +407,10 @@ impl FileOps for HostWriter {
     fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {
         seek_host(&self.fd, offset, hole)
     }
-    fn mapping(&self, _file: &File, _write: bool) -> Result<FileMapping, Errno> {
+    fn mapping(&self, file: &File, write: bool) -> Result<FileMapping, Errno> {
+        if !write {
+            return FileOps::mapping(&*self.node, file, false);
+        }
         Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {

@@ -6,7 +6,7 @@ use bevor_abi::Errno;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::memory::MemoryBudget;
 use bevor_core::num::{to_u64, to_usize};
-use bevor_core::vfs::device_numbers;
+use bevor_core::vfs::{Vfs, device_numbers};
 use bevor_hostcall::{HostFd, SharedMemory, SharedSlice, file};
 
 use super::pages::Pages;
@@ -25,6 +25,8 @@ enum Store {
     Inline(Vec<u8>),
     Memory {
         fd: HostFd,
+        /// The same file for reading only, once an application has mapped it that may not write it.
+        reader: Option<HostFd>,
         /// The part that is mapped here, from the start on.
         window: SharedSlice,
         /// The memfd's own size. Bytes between the file's size and this one are zero.
@@ -86,7 +88,7 @@ impl Content {
             file::ftruncate(&fd, capacity)?;
             let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
             window.write(0, bytes);
-            self.store = Store::Memory { fd, window, capacity, mapped: false };
+            self.store = Store::Memory { fd, reader: None, window, capacity, mapped: false };
         }
         match &self.store {
             Store::Memory { fd, .. } => Ok(fd),
@@ -94,9 +96,14 @@ impl Content {
         }
     }
 
-    /// As [`Content::memory`] for a mapping in an application.
-    pub(super) fn map(&mut self) -> Result<HostFd, Errno> {
+    /// As [`Content::memory`] for a mapping in an application. Unless that is to `write`, the descriptor cannot.
+    pub(super) fn map(&mut self, write: bool, vfs: &Vfs) -> Result<HostFd, Errno> {
         let fd = self.memory(self.size)?.clone();
+        let mut given = fd.clone();
+        if let (Store::Memory { reader, .. }, false) = (&mut self.store, write) {
+            let known = reader.take().map_or_else(|| vfs.read_only(&fd), Ok)?;
+            given = reader.insert(known).clone();
+        }
         let size = self.size;
         self.pages.charge_whole(size).map_err(|_| Errno::ENOMEM)?;
         if let Store::Memory { capacity, mapped, .. } = &mut self.store {
@@ -106,7 +113,7 @@ impl Content {
             }
             *mapped = true;
         }
-        Ok(fd)
+        Ok(given)
     }
 
     /// Makes room for `end` bytes, without changing the size.
@@ -120,7 +127,7 @@ impl Content {
             }
             self.memory(end)?;
         }
-        if let Store::Memory { fd, window, capacity, mapped } = &mut self.store {
+        if let Store::Memory { fd, window, capacity, mapped, .. } = &mut self.store {
             if end > *capacity {
                 if *mapped {
                     self.pages.charge_whole(end)?;
@@ -305,10 +312,11 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        if let Store::Memory { fd, mapped: true, .. } = &self.store
+        if let Store::Memory { fd, reader, mapped: true, .. } = &self.store
             && let Ok(host) = file::fstat(fd)
         {
-            self.pages.abandon((device_numbers(host.dev), host.ino), fd.watch());
+            let fds = [fd].into_iter().chain(reader).map(HostFd::watch).collect();
+            self.pages.abandon((device_numbers(host.dev), host.ino), fds);
         }
     }
 }
