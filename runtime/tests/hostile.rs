@@ -387,6 +387,8 @@ fn what_may_only_be_read_is_not_mapped_for_writing() {
     }
     // The gofer opens host files as it was asked to; there is nothing to take away.
     attack("readonly host", 20);
+    // The attack shows by itself that it would work before.
+    attack("readonly sealed", 20);
 }
 
 /// The host process in which the guest `victim` runs.

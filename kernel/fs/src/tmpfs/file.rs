@@ -110,6 +110,9 @@ impl FileOps for Node {
             if state.seals & seal::SEAL != 0 {
                 return Err(Errno::EPERM);
             }
+            if new & !state.seals & seal::WRITE != 0 {
+                state.content()?.seal_write()?;
+            }
             state.seals |= new;
         }
         Ok(state.seals)
