@@ -38,7 +38,6 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             // Files that were donated or are memory.
             libc::SYS_read,
             libc::SYS_write,
-            libc::SYS_pread64,
             libc::SYS_preadv2,
             libc::SYS_pwritev2,
             libc::SYS_close,
