@@ -71,6 +71,8 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             libc::SYS_sched_getaffinity,
             libc::SYS_rt_sigprocmask,
             libc::SYS_sigaltstack,
+            // From the handler of bus errors.
+            libc::SYS_rt_sigreturn,
             libc::SYS_rseq,
             libc::SYS_restart_syscall,
             libc::SYS_getrandom,

@@ -52,7 +52,7 @@ fn read_memory(fd: &HostFd, window: Option<&SharedSlice>, at: u64, len: usize, s
     if let Some((window, len)) = within(window, at, len) {
         return sink.put_shared(window, to_usize(at), len);
     }
-    if let Some(result) = sink.put_from_host(fd, at, len) {
+    if let Some(result) = sink.put_from_host(fd, None, at, len) {
         return result;
     }
     let mut buffer = vec![0; len.min(1 << 20)];
