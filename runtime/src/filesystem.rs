@@ -16,7 +16,7 @@ use bevor_fs::stdio::{HostFile, Spawn};
 use bevor_fs::tmpfs::TmpFs;
 use bevor_gofer::Gofer;
 use bevor_hostcall::HostFd;
-use bevor_platform::Platform;
+use bevor_platform::{Defence, Defences, Platform};
 use bevor_sentry::boot::{Filesystem, FilesystemError};
 
 /// /tmp and /dev/shm: sticky, writable by all.
@@ -67,6 +67,13 @@ impl Builder<'_> {
     }
 }
 
+/// Lets `vfs` have memory files opened for reading only.
+fn open_read_only(vfs: &Vfs, gofer: &Arc<Gofer>, defences: &Defences) {
+    let gofer = Arc::clone(gofer);
+    let weak = !defences.has(Defence::ReadOnly);
+    vfs.set_read_only(Box::new(move |fd| if weak { Ok(fd.clone()) } else { gofer.read_only(fd) }));
+}
+
 /// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`; `memory` bytes may be kept.
 ///
 /// # Errors
@@ -77,9 +84,11 @@ pub(crate) fn make(
     platform: &Arc<dyn Platform>,
     binds: &[Bind],
     memory: u64,
+    defences: &Defences,
 ) -> Result<Filesystem, FilesystemError> {
     let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(memory));
     crate::memory::watch(&vfs, gofer);
+    open_read_only(&vfs, gofer, defences);
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
     let root = OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower);
     let ns = MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "overlay", 0));

@@ -38,7 +38,6 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             // Files that were donated or are memory.
             libc::SYS_read,
             libc::SYS_write,
-            libc::SYS_pread64,
             libc::SYS_preadv2,
             libc::SYS_pwritev2,
             libc::SYS_close,
@@ -72,6 +71,8 @@ pub(crate) fn sentry() -> Result<AllowList, FilterError> {
             libc::SYS_sched_getaffinity,
             libc::SYS_rt_sigprocmask,
             libc::SYS_sigaltstack,
+            // From the handler of bus errors.
+            libc::SYS_rt_sigreturn,
             libc::SYS_rseq,
             libc::SYS_restart_syscall,
             libc::SYS_getrandom,

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use bevor_abi::Errno;
 use bevor_gofer::{Gofer, OpenFlags, Owner, ProcFile, RenameFlags, SetAttr, SetTime, SpecialKind, TimeSpec};
+use bevor_hostcall::file::pread;
 use bevor_hostcall::process::{Namespaces, spawn, wait_signal};
 use clap::ValueEnum;
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
@@ -113,7 +114,7 @@ fn read_through_gofer(sentry: &Sentry<'_>) -> Verdict {
         let (node, attr) = *walked.nodes.last().ok_or(Errno::ENOENT)?;
         let file = sentry.gofer.open(node, OpenFlags::RDONLY)?;
         let mut text = vec![0; usize::try_from(attr.size).unwrap_or(0)];
-        rustix::io::pread(&file, &mut text, 0).map_err(|_| Errno::EIO)?;
+        pread(&file, &mut text, 0)?;
         Ok::<_, Errno>(text)
     };
     match read() {
@@ -131,13 +132,13 @@ fn read_stub(sentry: &Sentry<'_>, stub: i32) -> Verdict {
         let mem = open(ProcFile::Mem)?;
         let mut bytes = vec![0; MARK.len()];
         let at = u64::try_from(MARK.as_ptr().addr()).map_err(Failure::new)?;
-        rustix::io::pread(&mem, &mut bytes, at).map_err(|e| Failure::new(format_args!("read of mem: {e}")))?;
+        pread(&mem, &mut bytes, at).map_err(|e| Failure::new(format_args!("read of mem: {e}")))?;
         if bytes != MARK {
             return Err(Failure::new("mem has other bytes"));
         }
         for (what, says) in [(ProcFile::Maps, "r-xp"), (ProcFile::Smaps, "Pss:"), (ProcFile::Stat, "bevor")] {
             let mut text = vec![0; 4096];
-            let n = rustix::io::pread(&open(what)?, &mut text, 0).map_err(Failure::new)?;
+            let n = pread(&open(what)?, &mut text, 0).map_err(Failure::new)?;
             if !String::from_utf8_lossy(&text[..n]).contains(says) {
                 return Err(Failure::new(format_args!("{what:?} does not say {says}")));
             }

@@ -153,5 +153,6 @@ fn confine() -> Result<(), Failure> {
     // libc installs a signal handler with the first thread it starts; the filter leaves no way to do so later.
     let first = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| ()).map_err(at("start a thread"))?;
     first.join().map_err(|_| Failure::new("cannot start the sandbox: the first thread panicked"))?;
+    bevor_hostcall::window::handle_bus_errors().map_err(at("handle bus errors"))?;
     filter::sentry().and_then(AllowList::install).map_err(at("install the seccomp filter"))
 }

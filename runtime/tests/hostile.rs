@@ -23,7 +23,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover"] {
+        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly"] {
             let status = Command::new("cc")
                 .args(["-static", "-O1", "-pthread", "-I"])
                 .arg(package.join("../kernel/stub/c"))
@@ -382,6 +382,19 @@ fn the_kernel_keeps_no_more_memory_than_it_may() {
 #[test]
 fn memory_comes_back_when_nobody_has_the_file() {
     assert_eq!(hoarded("unlinked", "64M").0, 256);
+}
+
+#[test]
+fn what_may_only_be_read_is_not_mapped_for_writing() {
+    for how in ["shared", "private", "memfd", "program"] {
+        attack(&format!("readonly {how}"), 20);
+        let text = succeeds_without("read-only", &format!("readonly {how}"));
+        assert!(text.contains("is mapped for writing"), "{text}");
+    }
+    // The gofer opens host files as it was asked to; there is nothing to take away.
+    attack("readonly host", 20);
+    // The attack shows by itself that it would work before.
+    attack("readonly sealed", 20);
 }
 
 /// The host process in which the guest `victim` runs.

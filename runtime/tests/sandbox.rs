@@ -195,3 +195,30 @@ fn an_ordinary_user_can_run_a_sandbox() {
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(out.stdout, std::fs::read("/etc/passwd").unwrap());
 }
+
+#[test]
+fn a_host_file_that_is_cut_off_while_it_is_read_is_just_shorter() {
+    use std::io::Write as _;
+    // Not in /tmp: the sandbox has its own.
+    let file = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+    file.as_file().set_len(64 * 4096).unwrap();
+    let page = "dd bs=4096 count=1 <&3 2>&- | wc -c";
+    let script = format!(
+        "exec 3<{}; i=0; while [ $i -lt 24 ]; do {page} >&2; i=$((i+1)); done; echo ready; read go; {page}; echo alive",
+        file.path().display()
+    );
+    let mut guest = Command::new(bevor())
+        .args(["do", "--", "/bin/sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(guest.stdout.take().unwrap()).lines();
+    assert_eq!(output.next().unwrap().unwrap(), "ready");
+    // By now it is read through a mapping, whose pages go.
+    file.as_file().set_len(4096).unwrap();
+    guest.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let rest: Vec<String> = output.map_while(Result::ok).collect();
+    assert_eq!((rest, guest.wait().unwrap().code()), (vec!["0".to_owned(), "alive".to_owned()], Some(0)));
+}

@@ -5,7 +5,7 @@
 //! itself over slices (`splice`, loaders).
 
 use bevor_abi::Errno;
-use bevor_hostcall::SharedSlice;
+use bevor_hostcall::{FileWindow, HostFd, SharedSlice};
 
 /// Takes data in order.
 pub trait DataSink {
@@ -26,8 +26,15 @@ pub trait DataSink {
     /// # Errors
     /// EFAULT.
     fn put_shared(&mut self, src: &SharedSlice, offset: usize, len: usize) -> Result<usize, Errno>;
-    /// A host descriptor's data, read by pread(2) straight to the sink. `None`: not supported, read to a buffer and `put`.
-    fn put_from_host(&mut self, _fd: &bevor_hostcall::HostFd, _offset: u64, _len: usize) -> Option<Result<usize, Errno>> {
+    /// A host descriptor's data, straight to the sink: by pread(2), or copied from the file's `window` where that holds it all. `None`:
+    /// not supported, read to a buffer and `put`.
+    fn put_from_host(
+        &mut self,
+        _fd: &HostFd,
+        _window: Option<&FileWindow>,
+        _offset: u64,
+        _len: usize,
+    ) -> Option<Result<usize, Errno>> {
         None
     }
 }

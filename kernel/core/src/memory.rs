@@ -30,7 +30,7 @@ pub struct MemoryBudget {
 
 #[derive(Default)]
 struct Abandoned {
-    files: Vec<(HostInode, u64, FdWatch)>,
+    files: Vec<(HostInode, u64, Vec<FdWatch>)>,
     /// How many were still in use at the last look.
     kept: usize,
 }
@@ -89,11 +89,11 @@ impl MemoryBudget {
     }
 
     /// The sandbox has no name and no descriptor any more for a host file that is counted with `bytes` and that applications have
-    /// mapped. While `fd` is open, the file is on its way to one of them.
-    pub fn abandon(&self, file: HostInode, bytes: u64, fd: FdWatch) {
+    /// mapped. While any of `fds` is open, the file is on its way to one of them.
+    pub fn abandon(&self, file: HostInode, bytes: u64, fds: Vec<FdWatch>) {
         let many = {
             let mut abandoned = self.abandoned.lock();
-            abandoned.files.push((file, bytes, fd));
+            abandoned.files.push((file, bytes, fds));
             abandoned.files.len() >= MANY + 2 * abandoned.kept
         };
         if many {
@@ -110,7 +110,7 @@ impl MemoryBudget {
             return false;
         }
         // Before the look: what is handed over meanwhile is seen by neither otherwise.
-        let (mut stay, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(_, _, fd)| fd.is_open());
+        let (mut stay, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(_, _, fds)| fds.iter().any(FdWatch::is_open));
         let wanted = files.iter().map(|(file, ..)| *file).collect();
         let kept = look(&wanted).unwrap_or(wanted);
         let (in_use, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(|(file, ..)| kept.contains(file));
@@ -172,7 +172,7 @@ mod tests {
         memory.set_in_use(Box::new(|_| Ok(FxHashSet::default())));
         memory.charge(100).unwrap();
         let fd = bevor_hostcall::fd::memfd(c"test").unwrap();
-        memory.abandon(file(1), 100, fd.watch());
+        memory.abandon(file(1), 100, vec![closed(), fd.watch()]);
         assert_eq!(memory.charge(1), Err(Errno::ENOSPC));
         drop(fd);
         assert_eq!(memory.charge(1), Ok(()));
@@ -203,8 +203,8 @@ mod tests {
     fn abandoned_files_are_given_back_when_nobody_has_them() {
         let memory = MemoryBudget::new(100);
         memory.charge(100).unwrap();
-        memory.abandon(file(1), 30, closed());
-        memory.abandon(file(2), 70, closed());
+        memory.abandon(file(1), 30, vec![closed()]);
+        memory.abandon(file(2), 70, vec![closed()]);
         assert_eq!(memory.charge(1), Err(Errno::ENOSPC), "nobody looks");
         memory.set_in_use(Box::new(|files| Ok(files.iter().copied().filter(|f| f.1 == 2).collect())));
         assert_eq!(memory.charge(30), Ok(()));
@@ -217,7 +217,7 @@ mod tests {
         let memory = MemoryBudget::new(100);
         memory.charge(100).unwrap();
         memory.set_in_use(Box::new(|_| Err(Errno::ENOSYS)));
-        memory.abandon(file(1), 100, closed());
+        memory.abandon(file(1), 100, vec![closed()]);
         assert_eq!(memory.charge(1), Err(Errno::ENOSPC));
     }
 
@@ -227,7 +227,7 @@ mod tests {
         memory.set_in_use(Box::new(|_| Ok(FxHashSet::default())));
         for i in 0..10_000 {
             memory.charge(1).unwrap();
-            memory.abandon(file(i), 1, closed());
+            memory.abandon(file(i), 1, vec![closed()]);
         }
         assert!(memory.used() < 2000);
     }

@@ -4,6 +4,7 @@
 //! read-only host descriptor, so that opening again does not ask the gofer.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
@@ -15,7 +16,7 @@ use bevor_core::vfs::{
 };
 use bevor_gofer::client::Gofer;
 use bevor_gofer::protocol::{self as wire, NodeId, OpenFlags, Owner, RenameFlags, SetTime, SpecialKind};
-use bevor_hostcall::{HostFd, file};
+use bevor_hostcall::{FileWindow, HostFd, file};
 use bevor_platform::FileMapping;
 use parking_lot::Mutex;
 
@@ -28,7 +29,18 @@ pub struct GoferFs {
     sb: OnceLock<Arc<SuperBlock>>,
     /// Others may change the tree: attributes are asked for again.
     shared: bool,
+    /// How many files have a window.
+    windows: AtomicU32,
 }
+
+/// A read of at most this many bytes takes longer by a host call than by a copy from a mapping.
+const SMALL_READ: usize = 16 * 1024;
+/// So many small reads do not make it worth while to map a file.
+const FEW_READS: u32 = 16;
+/// The largest file that is mapped.
+const MAX_WINDOW: usize = 1 << 30;
+/// How many files are mapped at once; a host process may have 65530 mappings.
+const MAX_WINDOWS: u32 = 4096;
 
 fn time(t: wire::TimeSpec) -> Timespec {
     Timespec { sec: t.sec, nsec: i64::from(t.nsec) }
@@ -45,7 +57,13 @@ impl GoferFs {
     /// The gofer's.
     pub fn mount(vfs: &Arc<Vfs>, client: &Arc<Gofer>, mount: u32, shared: bool) -> Result<Arc<Inode>, Errno> {
         let (node, attr) = client.attach(mount)?;
-        let fs = Arc::new(Self { client: Arc::clone(client), vfs: Arc::clone(vfs), sb: OnceLock::new(), shared });
+        let fs = Arc::new(Self {
+            client: Arc::clone(client),
+            vfs: Arc::clone(vfs),
+            sb: OnceLock::new(),
+            shared,
+            windows: AtomicU32::new(0),
+        });
         let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", 0xef53);
         sb.revalidate = shared;
         let stats_of = Arc::clone(client);
@@ -81,6 +99,8 @@ impl GoferFs {
                 mapping_id: self.vfs.next_ino() * 2,
                 attr: Mutex::new(*attr),
                 read_only: OnceLock::new(),
+                small_reads: AtomicU32::new(0),
+                window: OnceLock::new(),
                 target: OnceLock::new(),
             }))),
         ))
@@ -93,12 +113,18 @@ struct Node {
     mapping_id: u64,
     attr: Mutex<wire::Attr>,
     read_only: OnceLock<HostFd>,
+    small_reads: AtomicU32,
+    /// The file's whole pages, if it is read in small pieces and can be mapped.
+    window: OnceLock<Option<FileWindow>>,
     /// A symbolic link's target, which never changes.
     target: OnceLock<Vec<u8>>,
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if let Some(Some(_)) = self.window.get() {
+            self.fs.windows.fetch_sub(1, Ordering::Relaxed);
+        }
         self.fs.client.forget(&[self.id]);
     }
 }
@@ -115,6 +141,28 @@ impl Node {
         }
         let fd = self.fs.client.open(self.id, OpenFlags::RDONLY)?;
         Ok(self.read_only.get_or_init(|| fd))
+    }
+
+    /// The window for a small read. Only of a tree that nobody else changes: a file's end may have moved otherwise.
+    fn window(&self) -> Option<&FileWindow> {
+        if let Some(window) = self.window.get() {
+            return window.as_ref();
+        }
+        if self.fs.shared || self.small_reads.fetch_add(1, Ordering::Relaxed) < FEW_READS {
+            return None;
+        }
+        self.window.get_or_init(|| self.make_window()).as_ref()
+    }
+
+    fn make_window(&self) -> Option<FileWindow> {
+        let len = usize::try_from(self.size()).ok().map(|size| size & !4095).filter(|len| (1..=MAX_WINDOW).contains(len))?;
+        if self.fs.windows.fetch_add(1, Ordering::Relaxed) < MAX_WINDOWS
+            && let Ok(window) = FileWindow::map(self.reader().ok()?, len)
+        {
+            return Some(window);
+        }
+        self.fs.windows.fetch_sub(1, Ordering::Relaxed);
+        None
     }
 
     /// Takes a new look at size and times after data was written or the tree is shared.
@@ -322,9 +370,9 @@ impl InodeOps for NodeRef {
     }
 }
 
-fn read_host(fd: &HostFd, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+fn read_host(fd: &HostFd, window: Option<&FileWindow>, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
     let len = sink.remaining();
-    if let Some(result) = sink.put_from_host(fd, offset, len) {
+    if let Some(result) = sink.put_from_host(fd, window, offset, len) {
         return result;
     }
     let mut buffer = vec![0; len.min(1 << 20)];
@@ -340,7 +388,8 @@ fn seek_host(fd: &HostFd, offset: u64, hole: bool) -> Result<u64, Errno> {
 /// A file open for reading: the inode's shared descriptor.
 impl FileOps for Node {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
-        read_host(self.reader()?, offset, sink)
+        let window = if sink.remaining() <= SMALL_READ { self.window() } else { None };
+        read_host(self.reader()?, window, offset, sink)
     }
     fn seekable(&self) -> bool {
         true
@@ -386,7 +435,7 @@ impl HostWriter {
 
 impl FileOps for HostWriter {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
-        read_host(&self.fd, offset, sink)
+        read_host(&self.fd, None, offset, sink)
     }
     fn write_at(&self, _file: &File, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
         self.write(offset, source)
@@ -407,7 +456,10 @@ impl FileOps for HostWriter {
     fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {
         seek_host(&self.fd, offset, hole)
     }
-    fn mapping(&self, _file: &File, _write: bool) -> Result<FileMapping, Errno> {
+    fn mapping(&self, file: &File, write: bool) -> Result<FileMapping, Errno> {
+        if !write {
+            return FileOps::mapping(&*self.node, file, false);
+        }
         Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {

@@ -17,6 +17,7 @@ use bevor_core::vfs::{
 use bevor_core::wait::{PollEvents, Waiter};
 use bevor_fs::overlay::OverlayFs;
 use bevor_fs::tmpfs::TmpFs;
+use bevor_hostcall::{HostFd, file};
 
 #[derive(Default)]
 struct Clock(AtomicU64);
@@ -403,4 +404,27 @@ fn epoll_refuses_circles_and_plain_files_and_forgets_closed_ones() {
     drop(r);
     assert!(events(&b).is_empty());
     assert_eq!(t.write(&mut SliceSource(b"x")), Err(Errno::EPIPE));
+}
+
+#[test]
+fn a_file_that_may_only_be_read_is_mapped_by_a_descriptor_that_can_do_no_more() {
+    let w = World::tmpfs();
+    w.put("/f", "text");
+    let (reader, writer) = (w.open("/f", o::RDONLY).unwrap(), w.open("/f", o::RDWR).unwrap());
+    let shared = writer.mapping(true).unwrap();
+    // Without somebody who opens it again there is none.
+    assert_eq!(error(reader.mapping(false)), Some(Errno::EACCES));
+    let opened = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&opened);
+    w.vfs.set_read_only(Box::new(move |fd| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let file = std::fs::File::open(format!("/proc/self/fd/{}", fd.raw())).map_err(|_| Errno::EACCES)?;
+        Ok(HostFd::new(file.into()))
+    }));
+    for file in [&reader, &writer, &reader] {
+        let given = file.mapping(false).unwrap().fd;
+        assert_eq!(file::pwrite(&given, b"x", 0), Err(Errno::EBADF));
+        assert_eq!(file::fstat(&given), file::fstat(&shared.fd));
+    }
+    assert_eq!(opened.load(Ordering::Relaxed), 1);
 }

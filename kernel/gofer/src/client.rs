@@ -1,6 +1,6 @@
 //! The sentry's side.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use bevor_abi::Errno;
 use bevor_hostcall::HostFd;
@@ -48,8 +48,17 @@ impl Gofer {
         request: &Request<'_>,
         take: impl FnOnce(Reply<'_>, Option<OwnedFd>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
+        self.call_with(request, None, take)
+    }
+
+    fn call_with<R>(
+        &self,
+        request: &Request<'_>,
+        fd: Option<BorrowedFd<'_>>,
+        take: impl FnOnce(Reply<'_>, Option<OwnedFd>) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
         let mut buffer = self.buffer.lock();
-        self.transport.send(encode(request, &mut buffer)?, None)?;
+        self.transport.send(encode(request, &mut buffer)?, fd)?;
         let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
         match decode(&buffer[..len])? {
             Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
@@ -299,6 +308,17 @@ impl Gofer {
                 let _ = self.transport.send(packet, None);
             }
         }
+    }
+
+    /// A descriptor for reading only of the memory file (memfd_create(2)) behind `fd`.
+    ///
+    /// # Errors
+    /// EINVAL for any other file and for a descriptor that cannot read.
+    pub fn read_only(&self, fd: &HostFd) -> Result<HostFd, Errno> {
+        self.call_with(&Request::ReadOnly, Some(fd.as_fd()), |reply, fd| match (reply, fd) {
+            (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            _ => Err(unexpected()),
+        })
     }
 
     /// Opens a /proc file of the stub process `pid` (in the sandbox's pid namespace).

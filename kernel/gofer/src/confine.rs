@@ -167,8 +167,13 @@ fn filter() -> Result<AllowList, FilterError> {
         ])
         .allow_without(libc::SYS_mmap, 2, 4)?
         .allow_values(libc::SYS_madvise, 2, &[4])?
-        // Debug builds of the standard library ask with F_GETFD whether what they close was open.
-        .allow_values(libc::SYS_fcntl, 1, &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs()])?
+        // F_GETFL tells what the sentry's descriptor of a memory file can do; debug builds of the standard library ask with F_GETFD
+        // whether what they close was open.
+        .allow_values(
+            libc::SYS_fcntl,
+            1,
+            &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs(), libc::F_GETFL.unsigned_abs()],
+        )?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
         .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
 }

@@ -301,6 +301,8 @@ pub enum Request<'a> {
     ListXattr(NodeId),
     /// Nodes that the client will not name again. No reply.
     Forget(Vec<NodeId>),
+    /// The memory file whose descriptor comes with the request, opened again for reading only; replies `Fd`.
+    ReadOnly,
     /// A /proc file of a stub.
     ProcOpen(i32, ProcFile),
     /// The stubs' process ids; replies `List` (with zeros beside them).

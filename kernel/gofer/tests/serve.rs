@@ -238,6 +238,7 @@ fn mangled_messages_never_panic_the_decoder() {
         Request::SetAttr(a, SetAttr::default()),
         Request::Forget(vec![a, b]),
         Request::ProcOpen(7, ProcFile::Mem),
+        Request::ReadOnly,
     ];
     let mut buf = [0; 256];
     for message in &messages {
@@ -256,4 +257,30 @@ fn mangled_messages_never_panic_the_decoder() {
             }
         }
     }
+}
+
+#[test]
+fn a_memory_file_comes_back_for_reading_only() {
+    use bevor_hostcall::{HostFd, file};
+    use rustix::fs::{Mode, OFlags};
+
+    let dir = tempfile::tempdir().unwrap();
+    let g = serve(&[(dir.path(), true)]);
+    let memory = bevor_hostcall::fd::memfd(c"memory").unwrap();
+    file::pwrite(&memory, b"text", 0).unwrap();
+    let reader = g.read_only(&memory).unwrap();
+    assert_eq!(read_all(&reader), b"text");
+    assert_eq!(rustix::fs::fcntl_getfl(&reader).unwrap() & OFlags::RWMODE, OFlags::RDONLY);
+    assert_eq!(file::pwrite(&reader, b"x", 0), Err(Errno::EBADF));
+    assert_eq!(g.read_only(&reader).map(|_| ()), Ok(()));
+
+    // Nothing else, and never more than what was sent can do.
+    let own = |flags| HostFd::new(rustix::fs::open(format!("/proc/self/fd/{}", memory.raw()), flags, Mode::empty()).unwrap());
+    assert_eq!(g.read_only(&own(OFlags::WRONLY)).unwrap_err(), Errno::EINVAL);
+    assert_eq!(g.read_only(&own(OFlags::PATH)).unwrap_err(), Errno::EINVAL);
+    std::fs::write(dir.path().join("file"), "secret").unwrap();
+    let host = HostFd::new(std::fs::File::open(dir.path().join("file")).unwrap().into());
+    assert_eq!(g.read_only(&host).unwrap_err(), Errno::EINVAL);
+    let (socket, _other) = pair();
+    assert_eq!(g.read_only(&HostFd::new(socket)).unwrap_err(), Errno::EINVAL);
 }

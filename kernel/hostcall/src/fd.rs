@@ -66,6 +66,15 @@ pub fn check(result: i64) -> Result<i64, Errno> {
     }
 }
 
+/// Seals a memory file against writing (F_SEAL_WRITE): by calls, by descriptors that others have, and by mappings to come.
+///
+/// # Errors
+/// EBUSY while it is mapped shared by a descriptor that can write, here or elsewhere.
+pub fn seal_write(fd: &HostFd) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::fcntl(fd.raw(), libc::F_ADD_SEALS, libc::F_SEAL_WRITE) })).map(drop)
+}
+
 /// Creates an anonymous memory file (memfd_create(2)), close-on-exec, sealable.
 ///
 /// # Errors

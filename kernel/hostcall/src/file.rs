@@ -60,25 +60,27 @@ pub fn fstat(fd: &HostFd) -> Result<HostStat, Errno> {
     })
 }
 
-/// pread(2).
+/// pread(2), by preadv2, which the sentry has to have for more than that.
 ///
 /// # Errors
 /// The host's errno.
 pub fn pread(fd: &HostFd, dst: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let at = off(offset)?;
-    // SAFETY: `dst` is an exclusive slice of the given length.
-    count(check(i64::try_from(unsafe { libc::pread(fd.raw(), dst.as_mut_ptr().cast(), dst.len(), at) }).unwrap_or(-1))?)
+    let iov = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };
+    // SAFETY: one iovec over an exclusive slice.
+    count(check(i64::try_from(unsafe { libc::preadv2(fd.raw(), &raw const iov, 1, at, 0) }).unwrap_or(-1))?)
 }
 
-/// pread(2) into shared memory.
+/// As [`pread`] into shared memory.
 ///
 /// # Errors
 /// The host's errno; EFAULT if the range is not inside `dst`.
 pub fn pread_shared(fd: &HostFd, dst: &SharedSlice, dst_offset: usize, len: usize, offset: u64) -> Result<usize, Errno> {
     let at = off(offset)?;
     let to = dst.range_ptr(dst_offset, len).ok_or(Errno::EFAULT)?;
-    // SAFETY: `to` points at `len` bytes of a live shared mapping, which no Rust reference covers.
-    count(check(i64::try_from(unsafe { libc::pread(fd.raw(), to.cast(), len, at) }).unwrap_or(-1))?)
+    let iov = libc::iovec { iov_base: to.cast(), iov_len: len };
+    // SAFETY: one iovec over `len` bytes of a live shared mapping, which no Rust reference covers.
+    count(check(i64::try_from(unsafe { libc::preadv2(fd.raw(), &raw const iov, 1, at, 0) }).unwrap_or(-1))?)
 }
 
 /// pwrite(2), by the one call for writing at a place that the sentry may make (pwritev2).

@@ -11,6 +11,8 @@ pub mod host;
 pub mod process;
 pub mod seccomp;
 pub mod shared;
+pub mod window;
 
 pub use fd::{FdWatch, HostFd};
 pub use shared::{SharedMemory, SharedSlice};
+pub use window::FileWindow;

@@ -37,6 +37,7 @@ defences! {
     Deadline "deadline" "A thread that does not end when told to loses its host process.",
     Processes "processes" "RLIMIT_NPROC.",
     Descriptors "descriptors" "RLIMIT_NOFILE.",
+    ReadOnly "read-only" "A program gets no descriptor that can write of a file that it may only read.",
     Tie "tie" "The sentry ends with the command.",
 }
 

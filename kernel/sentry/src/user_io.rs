@@ -9,7 +9,7 @@ use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::num::{to_u64, to_usize};
-use bevor_hostcall::{HostFd, SharedSlice, file};
+use bevor_hostcall::{FileWindow, HostFd, SharedSlice, file};
 use bevor_platform::Thread;
 use smallvec::SmallVec;
 
@@ -241,13 +241,22 @@ impl DataSink for UserSink<'_> {
         self.stored(n);
         Ok(n)
     }
-    fn put_from_host(&mut self, fd: &HostFd, offset: u64, len: usize) -> Option<Result<usize, Errno>> {
+    fn put_from_host(
+        &mut self,
+        fd: &HostFd,
+        window: Option<&FileWindow>,
+        offset: u64,
+        len: usize,
+    ) -> Option<Result<usize, Errno>> {
         if let Err(errno) = self.check() {
             return Some(Err(errno));
         }
         let n = len.min(self.room);
         if let Some(reply) = self.whole(n) {
-            let got = file::pread_shared(fd, &reply, 0, n, offset);
+            let got = match window {
+                Some(window) if window.copy_to(offset, n, &reply, 0) => Ok(n),
+                _ => file::pread_shared(fd, &reply, 0, n, offset),
+            };
             let done = *got.as_ref().unwrap_or(&0);
             if done < n {
                 self.thread.shrink_reply(done);

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
 
+use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::creds::Credentials;
 use bevor_core::io::{SliceSource, VecSink};
 use bevor_core::time::Timers;
 use bevor_core::vfs::{Caller, FdTable, File, FsContext, MountNamespace, OpenRequest, Opened, Vfs, WalkFlags};
+use bevor_hostcall::HostFd;
 use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
 use bevor_sentry::boot::{BootConfig, BootError, Filesystem, run};
 use parking_lot::Mutex;
@@ -53,6 +55,10 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         cwd_required: true,
         filesystem: Box::new(move |timers: &Arc<dyn Timers>| {
             let vfs = Vfs::new(Arc::clone(timers));
+            vfs.set_read_only(Box::new(|fd| match std::fs::File::open(format!("/proc/self/fd/{}", fd.raw())) {
+                Ok(file) => Ok(HostFd::new(file.into())),
+                Err(_) => Err(Errno::EACCES),
+            }));
             let root = bevor_fs::tmpfs::TmpFs::new(&vfs, 0o755);
             let mount = vfs.new_mount(root, "tmpfs", 0);
             let fs = FsContext::new(MountNamespace::new(vfs, mount));

@@ -81,7 +81,8 @@ pub trait FileOps: Send + Sync {
     fn ioctl(&self, file: &File, ctx: &mut SyscallContext<'_>, request: u32, arg: u64) -> SyscallResult {
         Err(Errno::ENOTTY.into())
     }
-    /// What to map. `write`: a shared mapping that may become writable.
+    /// What to map. `write`: a shared mapping that may become writable; otherwise the descriptor must not be able to write, since
+    /// the application's process gets it.
     fn mapping(&self, file: &File, write: bool) -> Result<FileMapping, Errno> {
         Err(Errno::ENODEV)
     }

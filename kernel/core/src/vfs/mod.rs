@@ -12,11 +12,12 @@ pub mod mount;
 pub mod namei;
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, makedev};
+use bevor_hostcall::HostFd;
 use bevor_platform::FileMapping;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -37,6 +38,9 @@ use crate::time::Timers;
 /// Opens a device node. The argument is open(2)'s flags.
 pub type DeviceOpen = Box<dyn Fn(u32) -> Result<Arc<dyn FileOps>, Errno> + Send + Sync>;
 
+/// Opens a memory file of the kernel's again, for reading only.
+pub type ReadOnly = Box<dyn Fn(&HostFd) -> Result<HostFd, Errno> + Send + Sync>;
+
 /// What all mount namespaces share: clocks, numbers, devices, anonymous objects.
 pub struct Vfs {
     /// Clocks and timers.
@@ -55,6 +59,7 @@ pub struct Vfs {
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
+    read_only: OnceLock<ReadOnly>,
 }
 
 /// A host device (major, minor) and inode, as /proc/PID/maps of the host shows them.
@@ -109,6 +114,7 @@ impl Vfs {
             mapped: Mutex::default(),
             abstract_names: Mutex::default(),
             memory,
+            read_only: OnceLock::new(),
         })
     }
 
@@ -116,6 +122,19 @@ impl Vfs {
     #[must_use]
     pub fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
+    }
+
+    /// Sets how descriptors for reading only are made, which the kernel cannot open itself. Only the first call counts.
+    pub fn set_read_only(&self, open: ReadOnly) {
+        let _ = self.read_only.set(open);
+    }
+
+    /// A descriptor for reading only of the memory file `fd`, to be handed to applications that may not write it.
+    ///
+    /// # Errors
+    /// EACCES if nothing was set that makes such, else what that says. A descriptor that can write is no substitute.
+    pub fn read_only(&self, fd: &HostFd) -> Result<HostFd, Errno> {
+        self.read_only.get().ok_or(Errno::EACCES)?(fd)
     }
 
     /// The current time for timestamps.

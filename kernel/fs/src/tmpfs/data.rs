@@ -6,7 +6,7 @@ use bevor_abi::Errno;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::memory::MemoryBudget;
 use bevor_core::num::{to_u64, to_usize};
-use bevor_core::vfs::device_numbers;
+use bevor_core::vfs::{Vfs, device_numbers};
 use bevor_hostcall::{HostFd, SharedMemory, SharedSlice, file};
 
 use super::pages::Pages;
@@ -25,8 +25,10 @@ enum Store {
     Inline(Vec<u8>),
     Memory {
         fd: HostFd,
-        /// The part that is mapped here, from the start on.
-        window: SharedSlice,
+        /// The same file for reading only, once an application has mapped it that may not write it.
+        reader: Option<HostFd>,
+        /// The part that is mapped here, from the start on. None of a mapped file that was sealed against writing.
+        window: Option<SharedSlice>,
         /// The memfd's own size. Bytes between the file's size and this one are zero.
         capacity: u64,
         /// An application maps the memfd: its size must be the file's, for SIGBUS past the end.
@@ -39,13 +41,18 @@ fn map_window(fd: &HostFd, len: u64) -> Result<SharedSlice, Errno> {
     SharedMemory::map(fd, 0, len, true)?.slice(0, len)
 }
 
+/// The window, if it holds anything from `at` on, and how much of `len` bytes.
+fn within(window: Option<&SharedSlice>, at: u64, len: usize) -> Option<(&SharedSlice, usize)> {
+    let there = to_u64(window?.len()).saturating_sub(at).min(to_u64(len));
+    window.filter(|_| there > 0).map(|window| (window, to_usize(there)))
+}
+
 /// Reads from a memfd, up to where the window ends.
-fn read_memory(fd: &HostFd, window: &SharedSlice, at: u64, len: usize, sink: &mut dyn DataSink) -> Result<usize, Errno> {
-    let in_window = to_u64(window.len()).saturating_sub(at).min(to_u64(len));
-    if in_window > 0 {
-        return sink.put_shared(window, to_usize(at), to_usize(in_window));
+fn read_memory(fd: &HostFd, window: Option<&SharedSlice>, at: u64, len: usize, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+    if let Some((window, len)) = within(window, at, len) {
+        return sink.put_shared(window, to_usize(at), len);
     }
-    if let Some(result) = sink.put_from_host(fd, at, len) {
+    if let Some(result) = sink.put_from_host(fd, None, at, len) {
         return result;
     }
     let mut buffer = vec![0; len.min(1 << 20)];
@@ -86,7 +93,7 @@ impl Content {
             file::ftruncate(&fd, capacity)?;
             let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
             window.write(0, bytes);
-            self.store = Store::Memory { fd, window, capacity, mapped: false };
+            self.store = Store::Memory { fd, reader: None, window: Some(window), capacity, mapped: false };
         }
         match &self.store {
             Store::Memory { fd, .. } => Ok(fd),
@@ -94,9 +101,14 @@ impl Content {
         }
     }
 
-    /// As [`Content::memory`] for a mapping in an application.
-    pub(super) fn map(&mut self) -> Result<HostFd, Errno> {
+    /// As [`Content::memory`] for a mapping in an application. Unless that is to `write`, the descriptor cannot.
+    pub(super) fn map(&mut self, write: bool, vfs: &Vfs) -> Result<HostFd, Errno> {
         let fd = self.memory(self.size)?.clone();
+        let mut given = fd.clone();
+        if let (Store::Memory { reader, .. }, false) = (&mut self.store, write) {
+            let known = reader.take().map_or_else(|| vfs.read_only(&fd), Ok)?;
+            given = reader.insert(known).clone();
+        }
         let size = self.size;
         self.pages.charge_whole(size).map_err(|_| Errno::ENOMEM)?;
         if let Store::Memory { capacity, mapped, .. } = &mut self.store {
@@ -106,7 +118,17 @@ impl Content {
             }
             *mapped = true;
         }
-        Ok(fd)
+        Ok(given)
+    }
+
+    /// Seals what applications have descriptors of against writing; the caller refuses its own writes from now on.
+    ///
+    /// EBUSY while any has a mapping that could write.
+    pub(super) fn seal_write(&mut self) -> Result<(), Errno> {
+        let Store::Memory { fd, window, mapped: true, .. } = &mut self.store else { return Ok(()) };
+        // Which is a mapping that could write as well.
+        let len = window.take().map(|window| to_u64(window.len()));
+        bevor_hostcall::fd::seal_write(fd).inspect_err(|_| *window = len.and_then(|len| map_window(fd, len).ok()))
     }
 
     /// Makes room for `end` bytes, without changing the size.
@@ -120,7 +142,7 @@ impl Content {
             }
             self.memory(end)?;
         }
-        if let Store::Memory { fd, window, capacity, mapped } = &mut self.store {
+        if let Store::Memory { fd, window, capacity, mapped, .. } = &mut self.store {
             if end > *capacity {
                 if *mapped {
                     self.pages.charge_whole(end)?;
@@ -130,10 +152,11 @@ impl Content {
                 file::ftruncate(fd, wanted)?;
                 *capacity = wanted;
             }
-            let len = to_u64(window.len());
-            if end > len && len < MAX_WINDOW {
-                let wanted = end.next_power_of_two().min(MAX_WINDOW);
-                *window = map_window(fd, wanted)?;
+            if let Some(window) = window
+                && end > to_u64(window.len())
+                && to_u64(window.len()) < MAX_WINDOW
+            {
+                *window = map_window(fd, end.next_power_of_two().min(MAX_WINDOW))?;
             }
         }
         Ok(())
@@ -189,7 +212,7 @@ impl Content {
                     let (data, until) = self.pages.run(at, end);
                     let wanted = to_usize(until - at);
                     // A look at a hole through the window would fill it.
-                    let step = if data { read_memory(fd, window, at, wanted, sink) } else { sink.put_zeros(wanted) };
+                    let step = if data { read_memory(fd, window.as_ref(), at, wanted, sink) } else { sink.put_zeros(wanted) };
                     match step {
                         Ok(n) => at += to_u64(n),
                         Err(errno) if at == offset => return Err(errno),
@@ -226,10 +249,8 @@ impl Content {
                 source.get(&mut bytes[start..end])?
             }
             Store::Memory { fd, window, .. } => {
-                let in_window = to_u64(window.len()).saturating_sub(offset).min(to_u64(len));
-                if in_window > 0 {
-                    let n = to_usize(in_window);
-                    source.get_shared(window, to_usize(offset), n)?
+                if let Some((window, len)) = within(window.as_ref(), offset, len) {
+                    source.get_shared(window, to_usize(offset), len)?
                 } else {
                     let mut buffer = vec![0; len.min(1 << 20)];
                     let n = source.get(&mut buffer)?;
@@ -305,10 +326,11 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        if let Store::Memory { fd, mapped: true, .. } = &self.store
+        if let Store::Memory { fd, reader, mapped: true, .. } = &self.store
             && let Ok(host) = file::fstat(fd)
         {
-            self.pages.abandon((device_numbers(host.dev), host.ino), fd.watch());
+            let fds = [fd].into_iter().chain(reader).map(HostFd::watch).collect();
+            self.pages.abandon((device_numbers(host.dev), host.ino), fds);
         }
     }
 }

@@ -68,7 +68,7 @@ impl FileOps for Node {
         if write && state.seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
             return Err(Errno::EPERM);
         }
-        let fd = state.content().map_err(|_| Errno::ENODEV)?.map()?;
+        let fd = state.content().map_err(|_| Errno::ENODEV)?.map(write, &self.fs.vfs)?;
         // No number, so that the stub does not keep the descriptor: the memory is to go with the file and its mappings.
         Ok(FileMapping { fd, id: 0 })
     }
@@ -109,6 +109,9 @@ impl FileOps for Node {
             }
             if state.seals & seal::SEAL != 0 {
                 return Err(Errno::EPERM);
+            }
+            if new & !state.seals & seal::WRITE != 0 {
+                state.content()?.seal_write()?;
             }
             state.seals |= new;
         }

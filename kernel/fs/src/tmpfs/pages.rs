@@ -193,8 +193,8 @@ impl Pages {
     }
 
     /// The file goes, but applications may still map it.
-    pub(super) fn abandon(&mut self, file: HostInode, fd: FdWatch) {
-        self.memory.abandon(file, self.count * PAGE, fd);
+    pub(super) fn abandon(&mut self, file: HostInode, fds: Vec<FdWatch>) {
+        self.memory.abandon(file, self.count * PAGE, fds);
         self.count = 0;
     }
 }
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(memory.used(), 100 * PAGE);
         pages.truncate(10 * PAGE);
         assert_eq!(memory.used(), 10 * PAGE);
-        pages.abandon(((0, 1), 7), bevor_hostcall::fd::memfd(c"test").unwrap().watch());
+        pages.abandon(((0, 1), 7), vec![bevor_hostcall::fd::memfd(c"test").unwrap().watch()]);
         drop(pages);
         assert_eq!(memory.used(), 10 * PAGE, "somebody may have it mapped");
     }

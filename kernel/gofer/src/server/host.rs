@@ -85,6 +85,20 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, file_type: u32, flags: OpenFlags) -> Re
     rustix::fs::openat(CWD, own(fd), flags, Mode::empty()).map_err(errno)
 }
 
+/// Opens the memory file behind `fd` again, for reading only. `memory_dev` is the device of such files. `fd` must be able to read:
+/// what comes back can do less than what was sent, whoever sent it.
+pub(crate) fn read_only(fd: BorrowedFd<'_>, memory_dev: u64) -> Result<OwnedFd, Errno> {
+    let flags = rustix::fs::fcntl_getfl(fd).map_err(errno)?;
+    if flags.contains(OFlags::PATH) || ![OFlags::RDONLY, OFlags::RDWR].contains(&(flags & OFlags::RWMODE)) {
+        return Err(Errno::EINVAL);
+    }
+    let attr = attr(fd)?;
+    if !attr.is_regular() || attr.dev != memory_dev {
+        return Err(Errno::EINVAL);
+    }
+    rustix::fs::openat(CWD, own(fd), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+}
+
 /// The target of a symbolic link.
 pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     // An empty path on anything but a link is ENOENT; readlink(2) on such a name is EINVAL.

@@ -42,6 +42,8 @@ pub struct Server {
     nodes: Nodes,
     /// Root of a proc file system of the sandbox's pid namespace.
     proc: Option<OwnedFd>,
+    /// Device of the kernel's own tmpfs, where all memory files are and nothing else that has a name.
+    memory_dev: u64,
 }
 
 impl Server {
@@ -49,10 +51,11 @@ impl Server {
     /// root of a proc file system of the sandbox's pid namespace.
     ///
     /// # Errors
-    /// The errno of fchdir(2).
+    /// The errno of fchdir(2) or memfd_create(2).
     pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
         rustix::process::fchdir(own_fds).map_err(errno)?;
-        Ok(Self { mounts, nodes: Nodes::default(), proc })
+        let memory_dev = host::attr(bevor_hostcall::fd::memfd(c"gofer")?.as_fd())?.dev;
+        Ok(Self { mounts, nodes: Nodes::default(), proc, memory_dev })
     }
 
     /// Serves `socket` until the sentry closes its end.
@@ -63,9 +66,9 @@ impl Server {
         let transport = Transport::new(socket);
         let mut packet = vec![0; MAX_MESSAGE];
         let mut answer = vec![0; MAX_MESSAGE];
-        while let Some((len, _unexpected)) = transport.receive(&mut packet)? {
+        while let Some((len, sent)) = transport.receive(&mut packet)? {
             let request = decode(&packet[..len])?;
-            let (message, fd) = match self.handle(request) {
+            let (message, fd) = match self.handle(request, sent) {
                 Ok(Outcome::Reply(reply, fd)) => (encode(&reply, &mut answer)?, fd),
                 Ok(Outcome::Bytes(bytes)) => (encode(&Reply::Bytes(&bytes), &mut answer)?, None),
                 Ok(Outcome::Silent) => continue,
@@ -79,7 +82,7 @@ impl Server {
         Ok(())
     }
 
-    fn handle(&mut self, request: Request<'_>) -> Result<Outcome, Errno> {
+    fn handle(&mut self, request: Request<'_>, sent: Option<OwnedFd>) -> Result<Outcome, Errno> {
         let reply = match request {
             Request::Attach(mount) => return self.attach(mount),
             Request::Walk(parent, names) => self.walk(parent, &names)?,
@@ -104,6 +107,10 @@ impl Server {
             Request::Forget(nodes) => {
                 nodes.iter().take(MAX_FORGET).for_each(|&node| self.nodes.remove(node));
                 return Ok(Outcome::Silent);
+            }
+            Request::ReadOnly => {
+                let fd = host::read_only(sent.ok_or(Errno::EBADF)?.as_fd(), self.memory_dev)?;
+                return Ok(Outcome::Reply(Reply::Fd, Some(fd)));
             }
             Request::ProcOpen(pid, what) => return proc::open(self.proc()?, pid, what),
             Request::ProcPids => Reply::List(proc::pids(self.proc()?)?),

@@ -297,16 +297,21 @@ pub(crate) fn pwrite(fd: &HostFd, offset: u64, bytes: &[u8]) -> usize {
     bevor_hostcall::file::pwrite(fd, bytes, offset).unwrap_or(0)
 }
 
+/// Reads at an offset; 0 bytes at the end and where that fails.
+fn pread(fd: &HostFd, chunk: &mut [u8], at: usize) -> usize {
+    u64::try_from(at).map_or(0, |at| bevor_hostcall::file::pread(fd, chunk, at).unwrap_or(0))
+}
+
 /// Reads a (proc) file of at most `limit` bytes line by line, until `stop` says so.
 pub(crate) fn read_lines(fd: &HostFd, limit: usize, mut stop: impl FnMut(&[u8]) -> bool) {
     let mut chunk = vec![0u8; 4 << 10];
     let mut line = Vec::new();
     let mut at = 0;
     while at < limit {
-        let Ok(offset) = libc::off_t::try_from(at) else { return };
-        // SAFETY: the buffer is a live slice.
-        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
-        let Some(n) = usize::try_from(n).ok().filter(|n| *n > 0) else { return };
+        let n = pread(fd, &mut chunk, at);
+        if n == 0 {
+            return;
+        }
         at += n;
         for byte in &chunk[..n] {
             if *byte != b'\n' {
@@ -325,12 +330,9 @@ pub(crate) fn read_whole(fd: &HostFd, limit: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 << 10);
     let mut chunk = vec![0u8; 16 << 10];
     while out.len() < limit {
-        let Ok(offset) = libc::off_t::try_from(out.len()) else { break };
-        // SAFETY: the buffer is a live slice.
-        let n = unsafe { libc::pread(fd.raw(), chunk.as_mut_ptr().cast(), chunk.len(), offset) };
-        match usize::try_from(n) {
-            Ok(n) if n > 0 => out.extend_from_slice(&chunk[..n]),
-            _ => break,
+        match pread(fd, &mut chunk, out.len()) {
+            0 => break,
+            n => out.extend_from_slice(&chunk[..n]),
         }
     }
     out

@@ -54,8 +54,11 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
     if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {
         return Err(Errno::EOVERFLOW.into());
     }
-    // A shared mapping of a writable file can be made writable later: its descriptor must allow it.
-    let mapping = file.mapping(shared && file.is_writable())?;
+    // A shared mapping of a writable file can be made writable later: its descriptor must allow it, unless the file is sealed.
+    let mapping = match file.mapping(shared && file.is_writable()) {
+        Err(Errno::EPERM) if prot & PROT_WRITE == 0 => file.mapping(false)?,
+        result => result?,
+    };
     let fs = ctx.fs();
     fs.ns.vfs.note_mapping(&mapping, file.path(), &fs.root());
     let op = MmapOp {
