@@ -503,7 +503,8 @@ impl Inner {
     fn claim(&self, id: u64, pid: i32, mut nonce: Nonce) {
         self.claims.await_earlier(nonce, pid);
         let weak = !self.defences.has(Defence::Nonce);
-        if weak {
+        // A nonce that is right counts all the same: forks must not get each other's channels by chance.
+        if weak && !self.claims.contains(nonce) {
             nonce = self.claims.any().unwrap_or(nonce);
         }
         let claim = if weak || self.may_claim(pid) { self.claims.take(nonce, pid) } else { None };
