@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use bevor_abi::Errno;
 use bevor_platform::systrap::{Systrap, Zygote, ZygoteOptions};
@@ -66,7 +67,7 @@ impl Kernel {
             if let Some(found) = wanted(&world) {
                 return found;
             }
-            let (next, timeout) = self.changed.wait_timeout(world, std::time::Duration::from_secs(20)).unwrap();
+            let (next, timeout) = self.changed.wait_timeout(world, Duration::from_secs(20)).unwrap();
             assert!(!timeout.timed_out(), "it never happens");
             world = next;
         }
@@ -205,8 +206,11 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     let bench = Bench::new();
     assert_eq!(bench.status(100), 0, "which host call got through, see hostile.c");
 
+    let began = Instant::now();
     assert_eq!(bench.status(101), 0, "a fork whose child dies unclaimed holds up neither its parent nor the next fork");
     bench.kernel.wait(|w| w.gone.get(&(101 + CHILD)).filter(|n| **n == 50).copied());
+    // Which looks once in a second, and would find each of the fifty.
+    assert!(began.elapsed() < Duration::from_secs(20), "somebody waits for the watchdog");
 
     assert_eq!(bench.status(102), 0, "a fork that the host refused returns its error");
     bench.kernel.wait(|w| w.gone.get(&(102 + CHILD)).filter(|n| **n == 1).copied());

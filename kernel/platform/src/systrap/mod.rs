@@ -309,6 +309,14 @@ impl Inner {
         left
     }
 
+    /// `parent` goes on after a fork that has not been claimed so far: its stub has named the process, which may have died before that.
+    pub(crate) fn fork_returned(&self, parent: &SysThread) {
+        let forked = parent.channel.forked_pid();
+        if self.strangers.lock().dead.contains(&forked) {
+            self.settle_claims();
+        }
+    }
+
     /// `child`'s parent died before it was claimed.
     pub(crate) fn orphan(&self, child: Arc<SysThread>) {
         self.strangers.lock().orphans.push((child, 0));
