@@ -111,6 +111,8 @@ void start(void)
     s64 pid = call(39, 0, 0, 0);
     if (pid >= 300 && pid < 400)
         finish(call(61, 0, 0, 0) != 7);
+    if (pid >= 400 && pid < 500)
+        finish(call(62, 0, 0, 0) != 7);
     switch (pid) {
     case 100: finish(filter());
     case 101: finish(unclaimed());

@@ -51,6 +51,9 @@ struct World {
     gone: HashMap<i32, usize>,
     threads: HashMap<i32, Arc<dyn Thread>>,
     parked: HashSet<i32>,
+    /// Guests whose handlers do not return, until they are let go.
+    held_up: HashSet<i32>,
+    let_go: bool,
 }
 
 #[derive(Default)]
@@ -72,6 +75,16 @@ impl Kernel {
             world = next;
         }
     }
+
+    /// What a host file system that does not answer does to a handler.
+    fn hold_up(&self, pid: i32) {
+        let mut world = self.world.lock().unwrap();
+        world.held_up.insert(pid);
+        self.changed.notify_all();
+        while !world.let_go {
+            world = self.changed.wait(world).unwrap();
+        }
+    }
 }
 
 /// Children of guest `n` are all called `n + CHILD`.
@@ -80,6 +93,9 @@ const CHILD: i32 = 1000;
 /// Guests that are limited before there is a process, or after.
 const LIMITED: Range<i32> = 300..330;
 
+/// Guests that hold up their handlers: more than there are threads that serve calls.
+const HELD_UP: Range<i32> = 400..412;
+
 struct Task {
     kernel: Arc<Kernel>,
     pid: i32,
@@ -87,6 +103,9 @@ struct Task {
 
 impl ThreadOwner for Task {
     fn handle(&self, thread: &Arc<dyn Thread>, event: Event) {
+        if matches!(&event, Event::Syscall(call) if call.nr == 62) {
+            self.kernel.hold_up(self.pid);
+        }
         let mut world = self.kernel.world.lock().unwrap();
         let reply = match event {
             Event::Started => {
@@ -122,6 +141,7 @@ impl ThreadOwner for Task {
                     world.parked.insert(self.pid);
                     None
                 }
+                62 => Some(Reply::Return(7)),
                 // The second thread of the guest without a first one stays here.
                 60 => None,
                 nr => panic!("unexpected call {nr}"),
@@ -201,6 +221,21 @@ fn signal_in_a_parked_call(bench: &Bench, pid: i32) {
     assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
 }
 
+/// Handlers that are held up, however many, hold up no other guest.
+fn others_are_served_while_handlers_are_held_up(bench: &Bench) {
+    for pid in HELD_UP {
+        bench.run(pid, bench.image()).expect("a spare");
+    }
+    bench.kernel.wait(|w| (w.held_up.len() == HELD_UP.len()).then_some(()));
+    assert_eq!(bench.status(107), 0);
+    bench.kernel.world.lock().unwrap().let_go = true;
+    bench.kernel.changed.notify_all();
+    for pid in HELD_UP {
+        assert_eq!(bench.kernel.wait(|w| w.exits.get(&pid).copied()), 0);
+    }
+    assert_eq!(bench.status(108), 0);
+}
+
 #[test]
 fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     let bench = Bench::new();
@@ -229,6 +264,8 @@ fn hostile_guests_gain_nothing_and_hold_nobody_up() {
     assert_eq!(bench.status(105), 0, "nobody speaks for the zygote");
 
     signal_in_a_parked_call(&bench, 106);
+
+    others_are_served_while_handlers_are_held_up(&bench);
 
     // An image beyond what a channel holds is refused, and nothing breaks.
     let mut large = bench.image();

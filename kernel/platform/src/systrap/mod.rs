@@ -4,7 +4,7 @@
 //! - `channel` is the shared memory of one thread, `space` a host process, `thread` the events and replies of one host thread.
 //! - `replies` are those that are more than a result, `clone` threads and forks, `gate` what keeps them apart in one address space, `claims`
 //!   how a fork's child comes to its channel.
-//! - `worker` polls channels and serves notifications; `pool` runs what may block.
+//! - `worker` polls channels and serves notifications, `listeners` says who waits for them; `pool` runs what may block.
 
 mod channel;
 mod claims;
@@ -12,6 +12,7 @@ mod clone;
 pub mod filter;
 mod gate;
 mod host_stat;
+mod listeners;
 mod patch;
 mod pool;
 mod replies;
@@ -70,7 +71,7 @@ pub(crate) struct Inner {
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
     hot: Hot,
-    listeners: worker::Listeners,
+    listeners: listeners::Listeners,
     undertaker: worker::Undertaker,
     watchdog: worker::Watchdog,
     cpus: usize,
@@ -133,7 +134,7 @@ impl Systrap {
             spares: Mutex::default(),
             slabs,
             hot: Hot::default(),
-            listeners: worker::Listeners::default(),
+            listeners: listeners::Listeners::new(sys::allowed_cpus()),
             undertaker: worker::Undertaker::default(),
             watchdog: worker::Watchdog::default(),
             cpus: sys::allowed_cpus(),
