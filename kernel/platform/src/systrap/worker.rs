@@ -164,8 +164,9 @@ impl Inner {
                     slow = replied.saturating_sub(began) > SLOW_NS;
                     calm = calm.saturating_add(1);
                 }
+                // No stub is left that could notify: the host would say so at once and for ever.
+                Ok(None) if sys::notif_hung_up(&self.listener) => return,
                 Ok(None) => {}
-                // No stub is left that could notify.
                 Err(_) => return,
             }
         }
