@@ -1,6 +1,6 @@
 /*
  * Forges requests, replies, notifications and claims.
- *   channel SECONDS
+ *   channel SECONDS [claims]
  * Every thread and child may die of what it writes there; the rest must stay as it is.
  */
 #include "hostile.h"
@@ -260,6 +260,10 @@ int main(int argc, char **argv)
 {
     long limit = argc > 1 ? atol(argv[1]) * 1000 : 3000, end;
     shared = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (argc > 2) {
+        in_child(stolen_claims, 0, 20000);
+        return 0;
+    }
     int status = in_child(notifications, 0, 40000);
     if (status || !shared[0])
         fail("notifications", status, 0);

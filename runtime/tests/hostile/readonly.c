@@ -43,7 +43,7 @@ static void attack(int fd, const char *how)
     int program = !strcmp(how, "program");
     struct channel *ch = forge(program ? SYS_execve : SYS_mmap, program ? exec : map);
     seen[KIND] = ch->rep_kind;
-    fd = (int)(seen[FD] = gate(NOTIF_NR, NOTIF_FD, ch->slot, 0, (long)ch->space, 0, 0));
+    fd = (int)(seen[FD] = gate(NOTIF_NR, NOTIF_FD, ch->slot, DONATED_FD, (long)ch->space, 0, 0));
     if (!strcmp(how, "sealed")) {
         /* Before, it can be mapped, or the attack is none. */
         long early = gate(SYS_mmap, 0, 4096, WRITE, MAP_SHARED, fd, 0);

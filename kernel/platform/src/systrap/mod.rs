@@ -3,14 +3,17 @@
 //! - [`zygote`] starts the process that all stubs are forked from; `filter` is what they may ask of the host.
 //! - `channel` is the shared memory of one thread, `space` a host process, `thread` the events and replies of one host thread.
 //! - `patch` turns call sites into jumps, `text` keeps copies of libraries in which that is done already.
-//! - `replies` are those that are more than a result, `clone` threads and forks, `gate` what keeps them apart in one address space.
-//! - `worker` polls channels and serves notifications; `pool` runs what may block.
+//! - `replies` are those that are more than a result, `clone` threads and forks, `gate` what keeps them apart in one address space, `claims`
+//!   how a fork's child comes to its channel.
+//! - `worker` polls channels and serves notifications, `listeners` says who waits for them; `pool` runs what may block.
 
 mod channel;
+mod claims;
 mod clone;
 pub mod filter;
 mod gate;
 mod host_stat;
+mod listeners;
 mod patch;
 mod pool;
 mod replies;
@@ -35,6 +38,7 @@ use smallvec::SmallVec;
 use crate::api::{AddressSpace as _, Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
 use crate::defence::{Defence, Defences};
 use channel::Channel;
+use claims::{Claim, Claims, Nonce};
 use clone::Prepared;
 pub use patch::ProcFiles;
 use space::{SlabPool, Space};
@@ -42,20 +46,14 @@ use thread::SysThread;
 use worker::Hot;
 pub use zygote::{Zygote, ZygoteOptions};
 
-/// A channel that waits for the forked child that it was made for.
-struct Claim {
-    child: Arc<SysThread>,
-    parent: Option<Weak<SysThread>>,
-}
-
 struct ZygoteState {
     thread: Arc<SysThread>,
     /// Waits for a command.
     ready: bool,
     /// Nonces of the forks asked for.
-    queue: VecDeque<(u64, u64)>,
+    queue: VecDeque<Nonce>,
     /// The fork under way.
-    current: Option<(u64, u64)>,
+    current: Option<Nonce>,
 }
 
 /// A hook that runs what became ready while an event was handled.
@@ -71,12 +69,12 @@ pub(crate) struct Inner {
     next_space: AtomicU64,
     spaces: Mutex<Spaces>,
     threads: Mutex<HashMap<i32, Arc<SysThread>>>,
-    claims: Mutex<HashMap<(u64, u64), Claim>>,
+    claims: Claims,
     strangers: Mutex<Strangers>,
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
     hot: Hot,
-    listeners: worker::Listeners,
+    listeners: listeners::Listeners,
     undertaker: worker::Undertaker,
     watchdog: worker::Watchdog,
     cpus: usize,
@@ -91,7 +89,7 @@ pub(crate) struct Inner {
 #[derive(Default)]
 struct Strangers {
     /// The zygote's forks that have returned, by process, with their nonces.
-    waiting: HashMap<i32, (u64, u64)>,
+    waiting: HashMap<i32, Nonce>,
     /// Processes that died, the latest last: their forks may not have returned yet.
     dead: VecDeque<i32>,
     /// Ticks of the watchdog for which forks that have not been claimed are held against the dead.
@@ -135,12 +133,12 @@ impl Systrap {
             next_space: AtomicU64::new(1),
             spaces: Mutex::default(),
             threads: Mutex::default(),
-            claims: Mutex::default(),
+            claims: Claims::default(),
             strangers: Mutex::default(),
             spares: Mutex::default(),
             slabs,
             hot: Hot::default(),
-            listeners: worker::Listeners::default(),
+            listeners: listeners::Listeners::new(sys::allowed_cpus()),
             undertaker: worker::Undertaker::default(),
             watchdog: worker::Watchdog::default(),
             cpus: sys::allowed_cpus(),
@@ -197,7 +195,7 @@ impl Inner {
         mapped: &[bool],
         owner: Option<OwnerRef>,
         parent: Option<Weak<SysThread>>,
-    ) -> Result<(Arc<SysThread>, (u64, u64)), Errno> {
+    ) -> Result<(Arc<SysThread>, Nonce), Errno> {
         let id = self.next_space.fetch_add(1, Ordering::Relaxed);
         let me = self.me.upgrade().ok_or(Errno::EAGAIN)?;
         let space = Space::new(id, &self.slabs, &self.files, slot, mapped)?;
@@ -210,7 +208,7 @@ impl Inner {
         };
         let nonce = sys::nonce();
         self.spaces.lock().by_id.insert(id, space);
-        self.claims.lock().insert(nonce, Claim { child: Arc::clone(&child), parent });
+        self.claims.insert(nonce, Claim { child: Arc::clone(&child), parent });
         Ok((child, nonce))
     }
 
@@ -255,7 +253,7 @@ impl Inner {
             if let Some(z) = guard.as_mut() {
                 match z.current.take() {
                     Some(nonce) if result < 0 => failed = Some(nonce),
-                    Some(nonce) if result > 0 && self.claims.lock().contains_key(&nonce) => {
+                    Some(nonce) if result > 0 && self.claims.contains(nonce) => {
                         self.await_claim(i32::try_from(result).unwrap_or(0), nonce);
                     }
                     _ => {}
@@ -269,15 +267,14 @@ impl Inner {
         }
     }
 
-    fn spare_failed(&self, nonce: (u64, u64)) {
-        let claim = self.claims.lock().remove(&nonce);
-        if let Some(claim) = claim {
+    fn spare_failed(&self, nonce: Nonce) {
+        if let Some(claim) = self.claims.remove(nonce) {
             self.clone_failed(&claim.child, Event::Gone { status: 0 });
         }
     }
 
     /// The zygote's fork has returned process `pid`, which has claimed nothing so far.
-    fn await_claim(&self, pid: i32, nonce: (u64, u64)) {
+    fn await_claim(&self, pid: i32, nonce: Nonce) {
         if pid <= 0 {
             return;
         }
@@ -295,7 +292,7 @@ impl Inner {
         self.spare_died(nonce);
     }
 
-    fn spare_died(&self, nonce: (u64, u64)) {
+    fn spare_died(&self, nonce: Nonce) {
         // On another thread: the zygote's state may be locked here.
         if let Some(me) = self.me.upgrade() {
             self.pool.spawn(Box::new(move || me.spare_failed(nonce)));
@@ -305,25 +302,25 @@ impl Inner {
     /// Gives up the forks whose host processes, as their parents' stubs tell, died without claiming a channel. True if others are unclaimed.
     fn settle_claims(&self) -> bool {
         let dead: Vec<i32> = self.strangers.lock().dead.iter().copied().collect();
-        let mut lost = Vec::new();
-        let left = {
-            let mut claims = self.claims.lock();
-            claims.retain(|_, claim| {
-                let forked = claim.parent.as_ref().and_then(Weak::upgrade).map_or(0, |p| p.channel.forked_pid());
-                // The number may be a later process's by now.
-                let died = forked > 0 && dead.contains(&forked) && sys::tgkill(forked, forked, 0).is_err();
-                if died {
-                    lost.push((Arc::clone(&claim.child), claim.parent.clone()));
-                }
-                !died
-            });
-            claims.values().any(|c| c.parent.is_some())
+        let died = |claim: &Claim| {
+            let forked = claim.parent.as_ref().and_then(Weak::upgrade).map_or(0, |p| p.channel.forked_pid());
+            // The number may be a later process's by now.
+            forked > 0 && dead.contains(&forked) && sys::tgkill(forked, forked, 0).is_err()
         };
+        let (lost, left) = self.claims.remove_where(died, |claim| claim.parent.is_some());
         // The dead stay on the list: it is the stub that names its fork, and another one's may be meant.
-        for (child, parent) in lost {
-            self.claim_lost(&child, parent.as_ref());
+        for claim in lost {
+            self.claim_lost(&claim.child, claim.parent.as_ref());
         }
         left
+    }
+
+    /// `parent` goes on after a fork that has not been claimed so far: its stub has named the process, which may have died before that.
+    pub(crate) fn fork_returned(&self, parent: &SysThread) {
+        let forked = parent.channel.forked_pid();
+        if self.strangers.lock().dead.contains(&forked) {
+            self.settle_claims();
+        }
     }
 
     /// `child`'s parent died before it was claimed.
@@ -360,7 +357,7 @@ impl Inner {
 
     /// `child` has never come to run: its owner hears `event`.
     pub(crate) fn clone_failed(&self, child: &Arc<SysThread>, event: Event) {
-        self.claims.lock().retain(|_, c| !Arc::ptr_eq(&c.child, child));
+        self.claims.remove_where(|c| Arc::ptr_eq(&c.child, child), |_| false);
         self.spares.lock().retain(|s| !Arc::ptr_eq(s, child));
         let whole_space = child.space.pid() == 0;
         child.mark_dead();
@@ -517,21 +514,14 @@ impl Inner {
         true
     }
 
-    /// What a claim without a valid nonce gets where none is asked for.
-    fn any_claim(&self) -> Option<Claim> {
-        let mut claims = self.claims.lock();
-        let first = claims.keys().next().copied()?;
-        claims.remove(&first)
-    }
-
-    fn claim(&self, id: u64, pid: i32, nonce: (u64, u64)) {
-        let claim = if !self.defences.has(Defence::Nonce) {
-            self.any_claim()
-        } else if self.may_claim(pid) {
-            self.claims.lock().remove(&nonce)
-        } else {
-            None
-        };
+    fn claim(&self, id: u64, pid: i32, mut nonce: Nonce) {
+        self.claims.await_earlier(nonce, pid);
+        let weak = !self.defences.has(Defence::Nonce);
+        // A nonce that is right counts all the same: forks must not get each other's channels by chance.
+        if weak && !self.claims.contains(nonce) {
+            nonce = self.claims.any().unwrap_or(nonce);
+        }
+        let claim = if weak || self.may_claim(pid) { self.claims.take(nonce, pid) } else { None };
         let Some(claim) = claim else {
             let _ = sys::notif_send(&self.listener, id, Errno::EPERM.to_result());
             return;
@@ -557,13 +547,15 @@ impl Inner {
             child.tid.store(0, Ordering::Release);
             let _ = sys::notif_send(&self.listener, id, errno.to_result());
             if sys::tgkill(pid, pid, 0).is_ok() {
-                self.claims.lock().insert(nonce, claim);
+                self.claims.put_back(nonce, claim);
             } else {
+                self.claims.settle(nonce);
                 self.strangers.lock().waiting.remove(&pid);
                 self.claim_lost(&child, claim.parent.as_ref());
             }
             return;
         }
+        self.claims.settle(nonce);
         {
             let mut strangers = self.strangers.lock();
             strangers.waiting.remove(&pid);

@@ -63,6 +63,11 @@ pub(crate) fn notif_recv(listener: &HostFd) -> Result<Option<SeccompNotif>, Errn
     }
 }
 
+/// Whether nobody is left who could notify.
+pub(crate) fn notif_hung_up(listener: &HostFd) -> bool {
+    bevor_hostcall::file::poll_one(listener, libc::POLLIN, 0).is_ok_and(|events| events & libc::POLLHUP != 0)
+}
+
 /// Lets the notifying thread return `val` (a raw result).
 pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Errno> {
     let (val, error) = if (-4095..0).contains(&val) { (0, i32::try_from(val).unwrap_or(-libc::EIO)) } else { (val, 0) };

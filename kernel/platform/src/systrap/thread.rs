@@ -171,7 +171,7 @@ impl SysThread {
         if self.channel.request_seq() == self.seq.load(Ordering::Acquire) {
             return false;
         }
-        let imaging;
+        let (imaging, forked);
         let request = {
             let mut state = self.state.lock();
             // Looked at again under the lock: another worker may have been here in between.
@@ -186,6 +186,7 @@ impl SysThread {
             state.parked = false;
             state.internal = matches!(request.kind, l::REQ_STARTED | l::REQ_PATCH | l::REQ_CLONED);
             imaging = std::mem::take(&mut state.imaging);
+            forked = state.cloning.as_ref().is_some_and(Cloning::unclaimed);
             state.used = request.used.next_multiple_of(64);
             state.nouts = 0;
             if !state.donations.is_empty() {
@@ -194,6 +195,9 @@ impl SysThread {
             state.request = Some(request);
             request
         };
+        if forked {
+            self.platform.fork_returned(self);
+        }
         self.dispatch(&request, imaging);
         true
     }

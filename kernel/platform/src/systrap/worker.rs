@@ -1,7 +1,7 @@
 //! The sentry's worker threads.
 //!
 //! *Listeners* sleep in the seccomp notification listener, which wakes them on the CPU of the stub that goes to sleep: a hand-off
-//! without a cross-CPU wake-up. One *spinner* polls the channels of threads that call in quick succession (the hot set) from another CPU, so
+//! without a cross-CPU wake-up (`listeners`: whose turn it is). One *spinner* polls the channels of threads that call in quick succession (the hot set) from another CPU, so
 //! that a stub's short spin meets its reply. A stub looks at its channel's `watched` word to know which way to call; the spinner
 //! clears the word, and looks once more, before it goes. A thread whose spins are often in vain, because
 //! no CPU is free for the spinner, is taken out and comes back after a longer streak; one that does not call is dropped after a while. The
@@ -71,48 +71,11 @@ pub(crate) struct Watchdog {
     wake: Condvar,
 }
 
-/// Listeners, and notifications that one beyond the first serves without another coming close behind before it rests.
-const LISTENERS_MAX: usize = 8;
-const CALM: u32 = 4;
 /// A notification that arrives sooner than this after the answer to another was waiting for it.
 const BACK_TO_BACK_NS: u64 = 1_500;
 /// So many in a row that had to wait are worth another listener, and one that waited for longer than this.
 const BACKLOG: u32 = 8;
 const SLOW_NS: u64 = 1_000_000;
-
-/// Every waiting listener is woken by each notification, so there are no more of them than have work; the others rest here.
-#[derive(Default)]
-pub(crate) struct Listeners {
-    /// How many beyond the first are wanted.
-    extra: Mutex<usize>,
-    wake: Condvar,
-}
-
-impl Listeners {
-    /// Lets listener `index` wait until it is wanted; `calm` counts what it has served since it last was. True if it rested.
-    fn wait_turn(&self, index: usize, calm: &mut u32) -> bool {
-        if (1..CALM).contains(calm) {
-            return false;
-        }
-        let mut extra = self.extra.lock();
-        if *calm >= CALM && *extra == index {
-            *extra = index - 1;
-        }
-        while *extra < index {
-            self.wake.wait(&mut extra);
-        }
-        *calm = 1;
-        true
-    }
-
-    fn want_more(&self, cpus: usize) {
-        let mut extra = self.extra.lock();
-        if *extra + 1 < cpus {
-            *extra += 1;
-            self.wake.notify_all();
-        }
-    }
-}
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -141,9 +104,12 @@ fn now_ns() -> u64 {
 
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Errno> {
     sys::limit_arenas();
-    for i in 0..inner.cpus.min(LISTENERS_MAX) {
+    for i in 0..inner.listeners.count() {
+        inner.start_listener(i)?;
+    }
+    {
         let inner = Arc::clone(inner);
-        spawn(format!("listener-{i}"), move || inner.listen(i))?;
+        spawn("attendant".into(), move || inner.listeners.attend(|i| inner.start_listener(i).is_ok()))?;
     }
     if inner.cpus > 1 {
         let inner = Arc::clone(inner);
@@ -168,20 +134,26 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 }
 
 impl Inner {
+    fn start_listener(&self, index: usize) -> Result<(), Errno> {
+        let inner = self.me.upgrade().ok_or(Errno::EAGAIN)?;
+        spawn(format!("listener-{index}"), move || inner.listen(index))
+    }
+
     fn listen(&self, index: usize) {
         let mut calm = 0u32;
         let (mut replied, mut backlog) = (0, 0);
         loop {
-            if index > 0 && self.listeners.wait_turn(index, &mut calm) {
+            if self.listeners.wait_turn(index, &mut calm) {
                 replied = 0;
             }
             match sys::notif_recv(&self.listener) {
                 Ok(Some(n)) => {
                     let began = now_ns();
+                    self.listeners.begin(index, began);
                     backlog = if began.saturating_sub(replied) < BACK_TO_BACK_NS { backlog + 1 } else { 0 };
                     if backlog > BACKLOG {
                         (calm, backlog) = (0, 0);
-                        self.listeners.want_more(self.cpus.min(LISTENERS_MAX));
+                        self.listeners.want_more(self.cpus);
                     }
                     let served = catch_unwind(AssertUnwindSafe(|| self.notification(&n)));
                     if served.is_err() {
@@ -189,13 +161,15 @@ impl Inner {
                     }
                     self.run_ready();
                     replied = now_ns();
+                    self.listeners.end(index, began);
                     if replied.saturating_sub(began) > SLOW_NS {
                         backlog = BACKLOG;
                     }
-                    calm += 1;
+                    calm = calm.saturating_add(1);
                 }
+                // No stub is left that could notify: the host would say so at once and for ever.
+                Ok(None) if sys::notif_hung_up(&self.listener) => return,
                 Ok(None) => {}
-                // No stub is left that could notify.
                 Err(_) => return,
             }
         }
