@@ -90,6 +90,7 @@
 #define BOUNDARY_NONE 0
 #define BOUNDARY_SYSCALL 1               /* execute the system call with the current registers */
 #define BOUNDARY_TAIL 2                  /* go on in the relocated instructions after it */
+#define BOUNDARY_BEFORE 3                /* go on in the relocated instructions before it */
 
 /* Steps of an exec image. */
 #define OP_MMAP 1                        /* args: addr, len, prot, flags, fd index or -1, offset; id */

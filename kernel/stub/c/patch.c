@@ -19,6 +19,10 @@ static int take_boundary(struct tcb *t, struct ucontext *uc, const struct trampo
     for (u32 i = 0; i < 4; i++) {
         if (h->boundary_kind[i] == BOUNDARY_NONE || h->boundary_at[i] != offset)
             continue;
+        if (h->boundary_kind[i] == BOUNDARY_BEFORE) {
+            r->ip = base + TRAMPOLINE_CODE + offset;
+            return 1;
+        }
         if (h->boundary_kind[i] == BOUNDARY_SYSCALL) {
             r->ip = site;
             r->cx = site;
@@ -98,7 +102,7 @@ static void patch(struct stop *s, u64 site, u64 nr)
     }
 }
 
-/* Called after each trap from `site`: an often trapping site is patched. */
+/* Called after each trap from `site` (before it, if the call does not return): an often trapping site is patched. */
 void count_trap(struct stop *s, u64 site)
 {
     u32 at = (u32)((site >> 1) ^ (site >> 9)) & 255;

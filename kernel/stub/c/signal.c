@@ -297,6 +297,11 @@ static void on_trap(struct tcb *t, struct siginfo *info, struct ucontext *uc)
     u64 site = r->ip;
     u64 nr = r->ax;
     struct stop s = {t, r, uc};
+    if ((u32)nr == 60) {
+        /* A thread's exit does not return. */
+        t->last_nr = nr;
+        count_trap(&s, site);
+    }
     handle_syscall(&s);
     t->last_nr = nr;
     count_trap(&s, site);

@@ -79,6 +79,8 @@ pub const TRAMPOLINE_MAGIC: u64 = 0x706d_6172_746f_7665;
 pub const BOUNDARY_SYSCALL: u8 = 1;
 /// Boundary kind: go on in the relocated instructions.
 pub const BOUNDARY_TAIL: u8 = 2;
+/// Boundary kind: go on in the relocated instructions before the system call.
+pub const BOUNDARY_BEFORE: u8 = 3;
 /// Rep continue.
 pub const REP_CONTINUE: u32 = 1;
 /// Rep return.

@@ -35,7 +35,7 @@ use bevor_stub::layout as l;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::api::{AddressSpace as _, Event, ExecImage, Identity, OwnerRef, Platform, SpaceLayout, Thread};
+use crate::api::{AddressSpace as _, Event, ExecImage, Identity, MmapOp, OwnerRef, Platform, SpaceLayout, Thread};
 use crate::defence::{Defence, Defences};
 use channel::Channel;
 use claims::{Claim, Claims, Nonce};
@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     spaces: Mutex<Spaces>,
     threads: Mutex<HashMap<i32, Arc<SysThread>>>,
     claims: Claims,
+    /// For claims to come.
+    nonces: Mutex<Vec<Nonce>>,
     strangers: Mutex<Strangers>,
     spares: Mutex<VecDeque<Arc<SysThread>>>,
     slabs: Arc<SlabPool>,
@@ -81,7 +83,7 @@ pub(crate) struct Inner {
     pool: pool::Pool,
     ready: OnceLock<ReadyHook>,
     files: space::Files,
-    pub(crate) texts: text::TextCache,
+    texts: Arc<text::TextCache>,
     defences: Defences,
 }
 
@@ -134,6 +136,7 @@ impl Systrap {
             spaces: Mutex::default(),
             threads: Mutex::default(),
             claims: Claims::default(),
+            nonces: Mutex::default(),
             strangers: Mutex::default(),
             spares: Mutex::default(),
             slabs,
@@ -145,7 +148,7 @@ impl Systrap {
             pool: pool::Pool::default(),
             ready: OnceLock::new(),
             files: space::Files::default(),
-            texts: text::TextCache::new(&zygote.defences),
+            texts: Arc::new(text::TextCache::new(&zygote.defences)),
             defences: zygote.defences,
         });
         let space =
@@ -189,6 +192,17 @@ impl Inner {
         }
     }
 
+    /// One that nobody can guess, for a claim.
+    fn nonce(&self) -> Nonce {
+        let mut ready = self.nonces.lock();
+        loop {
+            match ready.pop() {
+                Some(nonce) => return nonce,
+                None => *ready = sys::nonces(),
+            }
+        }
+    }
+
     fn new_child(
         &self,
         slot: u32,
@@ -206,7 +220,7 @@ impl Inner {
             tables.threads.push(Arc::clone(&child));
             child
         };
-        let nonce = sys::nonce();
+        let nonce = self.nonce();
         self.spaces.lock().by_id.insert(id, space);
         self.claims.insert(nonce, Claim { child: Arc::clone(&child), parent });
         Ok((child, nonce))
@@ -632,6 +646,11 @@ impl Inner {
             sys::notif_addfd_at(&self.listener, id, fd, *at, false)?;
         }
         sys::notif_addfd_at(&self.listener, id, last, *last_at, true)
+    }
+
+    /// The patched copy of the text that `op` maps, if there is one by now.
+    pub(crate) fn patched_text(&self, op: &MmapOp) -> Option<Arc<text::Text>> {
+        self.texts.find(op, &self.pool)
     }
 
     /// One step of patching the call site that ends at `site` in `thread`'s address space.

@@ -138,10 +138,7 @@ impl Plan {
     pub(crate) fn make(site: u64, nr: u64, before: &[u8], after: &[u8]) -> Option<Self> {
         let code = before.strip_suffix(&[0x0f, 0x05])?;
         if let Some(len) = relocatable_before(code, nr) {
-            let window = site - 2 - u64::try_from(len).ok()?;
-            let boundaries = vec![(u8::try_from(len).ok()?, l::BOUNDARY_SYSCALL)];
-            let before = code[code.len() - len..].to_vec();
-            return Some(Self { window, site, len: len + 2, before, after: Vec::new(), boundaries });
+            return Self::of_parts(site, &code[code.len() - len..], &[]);
         }
         Self::with_tail(site, after)
     }
@@ -152,7 +149,10 @@ impl Plan {
             return Self::with_tail(site, after);
         }
         let len = u8::try_from(before.len()).ok()?;
-        let boundaries = vec![(len, l::BOUNDARY_SYSCALL)];
+        let mut boundaries = vec![(len, l::BOUNDARY_SYSCALL)];
+        if before == EXIT {
+            boundaries.insert(0, (2, l::BOUNDARY_BEFORE));
+        }
         let window = site - 2 - u64::from(len);
         Some(Self { window, site, len: before.len() + 2, before: before.to_vec(), after: Vec::new(), boundaries })
     }
@@ -252,12 +252,18 @@ impl Plan {
     }
 }
 
+/// `xor %edi, %edi; mov %edx, %eax`: libc's exit of a thread.
+pub(crate) const EXIT: [u8; 4] = [0x31, 0xff, 0x89, 0xd0];
+
 /// How many bytes before the system call can move into the trampoline: instructions recognised by their bytes *and* by what the call's
 /// number was, since code cannot be decoded backwards.
 fn relocatable_before(code: &[u8], nr: u64) -> Option<usize> {
     // mov 8(%rsp), %r9, as in libc's syscall().
     if code.ends_with(&[0x4c, 0x8b, 0x4c, 0x24, 0x08]) {
         return Some(5);
+    }
+    if code.ends_with(&EXIT) && nr == 60 {
+        return Some(EXIT.len());
     }
     let imm = u32::try_from(nr).ok()?.to_le_bytes();
     let tail = code.get(code.len().checked_sub(7)?..)?;
@@ -542,6 +548,16 @@ mod tests {
         let target = 0x7eff_d000_0000 + u64::try_from(slot).expect("small") * 128 + 32;
         assert!(INVALID.contains(&plan.jump(target).expect("in range")[2]));
         assert!(plan.trampoline(target - 32).is_some());
+    }
+
+    #[test]
+    fn an_exit_has_a_boundary_between_its_moves() {
+        let code = before(&[0x31, 0xff, 0x89, 0xd0, 0x0f, 5]);
+        let plan = Plan::make(0x7f00_0000_1006, 60, &code, &[0xeb, 0xf8]).expect("a plan");
+        assert_eq!(plan.boundaries, [(2, l::BOUNDARY_BEFORE), (4, l::BOUNDARY_SYSCALL)]);
+        let patches = Patches { arenas: vec![Arena { base: 0x7eff_d480_0000, used: vec![false; SLOTS] }], ..Patches::default() };
+        assert!(patches.find_slot(&plan).is_some());
+        assert_eq!(Plan::make(0x7f00_0000_1006, 1, &code, &[0xeb, 0xf8]), None);
     }
 
     #[test]

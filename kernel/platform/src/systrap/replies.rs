@@ -135,7 +135,7 @@ impl SysThread {
         if !self.space.patches.lock().texts.more() {
             return None;
         }
-        let text = self.platform.texts.find(op)?;
+        let text = self.platform.patched_text(op)?;
         let trampolines = text.trampolines_op(op.addr);
         (!overlap(range(&trampolines), (l::STUB_BASE, l::STUB_END))).then_some(text)
     }

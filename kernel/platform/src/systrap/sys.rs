@@ -264,14 +264,14 @@ pub(crate) fn take_fd(pid: i32, fd: RawFd) -> Result<HostFd, Errno> {
     Ok(HostFd::new(unsafe { OwnedFd::from_raw_fd(got) }))
 }
 
-/// 128 random bits for a one-shot claim.
-pub(crate) fn nonce() -> (u64, u64) {
-    let mut b = [0u8; 16];
-    // SAFETY: the buffer is 16 bytes.
+/// 128 random bits for each of 16 one-shot claims.
+pub(crate) fn nonces() -> Vec<(u64, u64)> {
+    let mut b = [0u8; 256];
+    // SAFETY: the buffer is as large as is said.
     let n = unsafe { libc::getrandom(b.as_mut_ptr().cast(), b.len(), 0) };
-    assert_eq!(n, 16, "getrandom(2) never fails for 16 bytes once the pool is initialised");
-    let (lo, hi) = b.split_at(8);
-    (u64::from_le_bytes(lo.try_into().unwrap_or_default()), u64::from_le_bytes(hi.try_into().unwrap_or_default()))
+    assert_eq!(n, 256, "getrandom(2) never fails for up to 256 bytes once the pool is initialised");
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    b.chunks_exact(16).map(|c| (word(&c[..8]), word(&c[8..]))).collect()
 }
 
 /// Sets the size of a memfd and seals it against shrinking, growing and further seals.

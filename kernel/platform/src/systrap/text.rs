@@ -19,14 +19,16 @@ use bevor_stub::layout as l;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
 use parking_lot::Mutex;
 
-use super::patch::Plan;
+use super::patch::{EXIT, Plan};
+use super::pool::Pool;
 use super::sys;
 use crate::api::{FileMapping, Mapping, MmapOp};
 use crate::defence::Defences;
 
 const PAGE: u64 = 4096;
-/// How far below its text a copy's trampolines are: clear of what is mapped below libraries, and of the areas for single patches.
-const FAR: u64 = 0x2a00_0000;
+/// How far below its text a copy's trampolines are: clear of what is mapped below libraries, and of the areas for single patches. As with
+/// those, the jumps' last byte is an invalid opcode (d4).
+const FAR: u64 = 0x2b40_0000;
 /// For programs at low addresses, whose heap grows above them.
 const NEAR: u64 = 0x20_0000;
 /// Where the low addresses end, and where mappings may begin.
@@ -49,6 +51,8 @@ const COPY_ID: u64 = 1 << 63;
 const SCAN_BASE: u64 = 0x7000_0000_0000;
 /// Trampolines are laid out in areas of this many bytes: over one, the jump's second byte takes every value.
 const AREA: u64 = 0x1_0000;
+/// More of them are not tried.
+const AREAS: usize = 16;
 
 /// rt_sigreturn(2), whose site unwinders know by its bytes, and sched_yield(2), which may be the host's.
 const LEFT_ALONE: [u32; 2] = [15, 24];
@@ -167,8 +171,8 @@ impl TextCache {
         Self { defences: defences.clone(), ..Self::default() }
     }
 
-    /// The copy to be mapped in place of `op`, if there is one by now.
-    pub(crate) fn find(&self, op: &MmapOp) -> Option<Arc<Text>> {
+    /// The copy to be mapped in place of `op`, if there is one by now. One that is worth it is made by `pool`.
+    pub(crate) fn find(self: &Arc<Self>, op: &MmapOp, pool: &Pool) -> Option<Arc<Text>> {
         let file = op.file.as_ref()?;
         let fixed = op.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
         let private = op.flags & libc::MAP_TYPE == libc::MAP_PRIVATE;
@@ -189,15 +193,19 @@ impl TextCache {
         if !self.note(key, version, &stat)? {
             return self.made(&key);
         }
-        let text = self.make(&file.fd, key, &stat).map(Arc::new);
+        // It takes a while: this mapping does without.
+        let (me, fd) = (Arc::clone(self), file.fd.clone());
+        pool.spawn(Box::new(move || me.make_now(&fd, key, version, &stat)));
+        None
+    }
+
+    fn make_now(&self, fd: &HostFd, key: Key, version: Version, stat: &HostStat) {
+        let text = self.make(fd, key, stat).map(Arc::new);
         // It may have changed while it was read.
-        let same =
-            file::fstat(&file.fd).is_ok_and(|s| (s.size, s.mtime, s.ctime) == (version.size, version.mtime, version.ctime));
-        let text = text.filter(|_| same);
+        let same = file::fstat(fd).is_ok_and(|s| (s.size, s.mtime, s.ctime) == (version.size, version.mtime, version.ctime));
         if let Some(entry) = self.entries.lock().get_mut(&key).filter(|e| e.version == version) {
-            entry.copy = text.clone().map_or(Copy::None, Copy::Made);
+            entry.copy = text.filter(|_| same).map_or(Copy::None, Copy::Made);
         }
-        text
     }
 
     fn made(&self, key: &Key) -> Option<Arc<Text>> {
@@ -207,7 +215,7 @@ impl TextCache {
         }
     }
 
-    /// Counts a mapping. True if the caller is to make the copy now; `None` if there is to be none.
+    /// Counts a mapping. True if the caller is to have the copy made; `None` if there is to be none.
     fn note(&self, key: Key, version: Version, stat: &HostStat) -> Option<bool> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries.lock();
@@ -314,13 +322,15 @@ fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
             }
             let header = base + u64::try_from(at).ok()? * l::TRAMPOLINE_SIZE;
             if !used[at] && plan.fits(header + l::TRAMPOLINE_CODE) {
-                break header;
+                break Some(header);
             }
             at += 1;
-            if at > 64 * slots {
-                return None;
+            if at > AREAS * slots {
+                break None;
             }
         };
+        // Not every kind of site can be patched at every distance.
+        let Some(header) = header else { continue };
         used[at] = true;
         let trampoline = plan.trampoline(header)?;
         let start = usize::try_from(header - base).ok()?;
@@ -333,7 +343,7 @@ fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
         let bytes = plan.jump(header + l::TRAMPOLINE_CODE)?;
         code.get_mut(window..window + bytes.len())?.copy_from_slice(&bytes);
     }
-    Some(out)
+    (!out.is_empty()).then_some(out)
 }
 
 /// The call sites in `code` that are what they look like: a number moved to eax right before the call, libc's `syscall()`, or a call whose
@@ -350,6 +360,7 @@ fn plans(code: &[u8]) -> Vec<Plan> {
             Some((_, nr)) if LEFT_ALONE.contains(&nr) => continue,
             Some((len, _)) => (len, 0),
             None if before.ends_with(&[0x4c, 0x8b, 0x4c, 0x24, 0x08]) => (5, 0),
+            None if before.ends_with(&EXIT) => (EXIT.len(), 0),
             None if after.starts_with(&[0x48, 0x3d]) && matches!(after.get(2..6), Some([0 | 1, 0xf0, 0xff, 0xff])) => (0, 6),
             None => continue,
         };
@@ -499,6 +510,13 @@ mod tests {
         constant.extend_from_slice(&GETPID);
         constant.push(0xc3);
         assert_eq!(plans(&text(&[&constant, &[0x48, 0x89, 0x07]])), []);
+    }
+
+    #[test]
+    fn a_thread_s_exit_is_patched_far_below_only() {
+        let exit = [0x31, 0xff, 0x89, 0xd0, 0x0f, 5, 0xeb, 0xf8];
+        assert!(patch(&mut text(&[&exit]), FAR).is_some());
+        assert!(patch(&mut text(&[&exit]), NEAR).is_none());
     }
 
     #[test]
