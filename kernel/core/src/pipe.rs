@@ -89,15 +89,21 @@ impl Drop for State {
 
 /// A pipe: the object that both ends and a FIFO's inode share.
 pub struct Pipe {
+    anonymous: bool,
     state: Mutex<State>,
     queue: WaitQueue,
 }
 
 impl Pipe {
-    /// An empty pipe without ends.
+    /// An empty FIFO without ends.
     #[must_use]
     pub fn new(memory: &Arc<MemoryBudget>) -> Arc<Self> {
+        Self::make(memory, false)
+    }
+
+    fn make(memory: &Arc<MemoryBudget>, anonymous: bool) -> Arc<Self> {
         Arc::new(Self {
+            anonymous,
             state: Mutex::new(State {
                 memory: Arc::clone(memory),
                 pages: 0,
@@ -118,7 +124,7 @@ impl Pipe {
     /// pipe2(2): read end and write end. `flags`: O_NONBLOCK, O_DIRECT.
     #[must_use]
     pub fn create(vfs: &Vfs, flags: u32, owner: (u32, u32)) -> [Arc<File>; 2] {
-        let pipe = Self::new(vfs.memory());
+        let pipe = Self::make(vfs.memory(), true);
         let read: Arc<dyn FileOps> = PipeEnd::attach(&pipe, true, false);
         let write: Arc<dyn FileOps> = PipeEnd::attach(&pipe, false, true);
         let reader = vfs.anon_file("pipe:[{}]", 0o010_600, read, o::RDONLY | flags & o::NONBLOCK, owner);
@@ -126,6 +132,12 @@ impl Pipe {
         let name = String::from_utf8_lossy(&reader.path().dentry.name()).into_owned();
         let writer = vfs.anon_file_of(&name, Arc::clone(reader.inode()), write, o::WRONLY | flags);
         [reader, writer]
+    }
+
+    /// Whether pipe(2) has made it: who opens such a one again (through /proc/PID/fd) does not wait for the other side.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
     }
 
     /// Readers and writers now.

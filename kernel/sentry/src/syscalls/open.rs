@@ -41,7 +41,7 @@ fn open_common(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request:
 /// The phase of an open(2) that waits for the other end of a FIFO; `progress.value` is the token of the half-open description.
 const FIFO_WAIT: u32 = 1;
 
-/// Opens a FIFO (fifo(7)): waits for the other side unless O_NONBLOCK or O_RDWR.
+/// Opens a FIFO (fifo(7)): waits for the other side unless O_NONBLOCK or O_RDWR, or if it is a pipe.
 fn open_fifo(ctx: &mut SyscallContext<'_>, place: &Path, flags: u32) -> SyscallResult {
     let pipe = place.dentry.inode().fifo(ctx.fs().ns.vfs.memory());
     let (reads, writes) = match flags & o::ACCMODE {
@@ -51,12 +51,13 @@ fn open_fifo(ctx: &mut SyscallContext<'_>, place: &Path, flags: u32) -> SyscallR
     };
     let (readers, writers) = pipe.ends();
     let nonblocking = flags & o::NONBLOCK != 0;
-    if nonblocking && writes && !reads && readers == 0 {
+    if nonblocking && !pipe.is_anonymous() && writes && !reads && readers == 0 {
         return Err(Errno::ENXIO.into());
     }
     let opens_before = pipe.opens();
     let file = File::new(place.clone(), PipeEnd::attach(pipe, reads, writes), flags);
-    let met = (reads && writes) || nonblocking || if reads { writers > 0 } else { readers > 0 };
+    let waits = !nonblocking && !pipe.is_anonymous();
+    let met = (reads && writes) || !waits || if reads { writers > 0 } else { readers > 0 };
     if met {
         return install(ctx, file, flags & o::CLOEXEC != 0);
     }
