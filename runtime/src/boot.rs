@@ -120,8 +120,9 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
     let bytes = |words: &[std::ffi::OsString]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
     let binds: Vec<Bind> =
         spec.mounts.iter().skip(1).map(|m| Bind { destination: m.destination.clone(), read_only: m.host.read_only }).collect();
-    let (gofer, files_platform, memory) = (Arc::clone(&sentry.gofer), Arc::clone(platform), spec.file_memory);
-    let defences = spec.defences.clone();
+    let (gofer, files_platform) = (Arc::clone(&sentry.gofer), Arc::clone(platform));
+    let (_, descriptors) = rlimits[libc::RLIMIT_NOFILE as usize];
+    let options = filesystem::Options { memory: spec.file_memory, descriptors, defences: spec.defences.clone() };
     let debug_log = match &spec.debug_log {
         Some(file) => Some(file.try_clone().map_err(|e| Failure::new(format_args!("--debug-log: {e}")))?),
         None => None,
@@ -141,7 +142,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         env: bytes(&spec.environment),
         cwd: spec.cwd.as_os_str().as_bytes().to_vec(),
         cwd_required: spec.cwd_required,
-        filesystem: Box::new(move |timers| filesystem::make(timers, &gofer, &files_platform, &binds, memory, &defences)),
+        filesystem: Box::new(move |timers| filesystem::make(timers, &gofer, &files_platform, &binds, &options)),
         creds: credentials(),
         signal_mask: sentry.signal_mask,
         ignored_signals: sentry.ignored_signals,

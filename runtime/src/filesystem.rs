@@ -19,6 +19,9 @@ use bevor_hostcall::HostFd;
 use bevor_platform::{Defence, Defences, Platform};
 use bevor_sentry::boot::{Filesystem, FilesystemError};
 
+/// No more descriptors than this are used for names of host files, even if twice as many could be had.
+const MAX_DESCRIPTORS: u64 = 1 << 18;
+
 /// /tmp and /dev/shm: sticky, writable by all.
 const SHARED_DIRECTORY: u32 = 0o1777;
 
@@ -74,7 +77,16 @@ fn open_read_only(vfs: &Vfs, gofer: &Arc<Gofer>, defences: &Defences) {
     vfs.set_read_only(Box::new(move |fd| if weak { Ok(fd.clone()) } else { gofer.read_only(fd) }));
 }
 
-/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`; `memory` bytes may be kept.
+/// What bounds the file system.
+pub(crate) struct Options {
+    /// Bytes that its files may keep.
+    pub(crate) memory: u64,
+    /// Descriptors that a process of the sandbox's may have.
+    pub(crate) descriptors: u64,
+    pub(crate) defences: Defences,
+}
+
+/// Makes the file system. Mount 0 of the gofer is the root, mount `i + 1` is `binds[i]`.
 ///
 /// # Errors
 /// Those of the gofer, and of making mount points for the binds.
@@ -83,12 +95,12 @@ pub(crate) fn make(
     gofer: &Arc<Gofer>,
     platform: &Arc<dyn Platform>,
     binds: &[Bind],
-    memory: u64,
-    defences: &Defences,
+    options: &Options,
 ) -> Result<Filesystem, FilesystemError> {
-    let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(memory));
+    let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(options.memory));
     crate::memory::watch(&vfs, gofer);
-    open_read_only(&vfs, gofer, defences);
+    open_read_only(&vfs, gofer, &options.defences);
+    vfs.reclaim().set_limit(usize::try_from(options.descriptors.min(MAX_DESCRIPTORS) / 2).unwrap_or(usize::MAX));
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
     let root = OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower);
     let ns = MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "overlay", 0));

@@ -222,3 +222,22 @@ fn a_host_file_that_is_cut_off_while_it_is_read_is_just_shorter() {
     let rest: Vec<String> = output.map_while(Result::ok).collect();
     assert_eq!((rest, guest.wait().unwrap().code()), (vec!["0".to_owned(), "alive".to_owned()], Some(0)));
 }
+
+/// Each name of a host file that is kept costs the gofer a descriptor.
+#[test]
+fn more_host_files_than_descriptors_can_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..3000 {
+        let sub = dir.path().join(format!("{}", i % 30));
+        if i < 30 {
+            std::fs::create_dir(&sub).unwrap();
+        }
+        std::fs::write(sub.join(format!("{i}")), "x").unwrap();
+    }
+    let mut bind = dir.path().as_os_str().to_owned();
+    bind.push(":/data:ro");
+    let look = "find /data -type f -size +0 | wc -l; cat /data/*/* | wc -c; find /data | wc -l; ls -d /etc";
+    let script = format!("ulimit -n 800 && exec \"$0\" do --bind \"$1\" -- sh -c '{look}'");
+    let out = cmd!("sh", "-c", script, bevor(), bind).stdin_null().stderr_to_stdout().read().unwrap();
+    assert_eq!(out, "3000\n3000\n3031\n/etc");
+}

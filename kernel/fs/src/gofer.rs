@@ -87,6 +87,9 @@ impl GoferFs {
 
     fn inode(self: &Arc<Self>, id: NodeId, attr: &wire::Attr) -> Result<Arc<Inode>, Errno> {
         let sb = self.sb.get().ok_or(Errno::EIO)?;
+        if self.vfs.reclaim().hold() {
+            self.client.flush_forgotten();
+        }
         Ok(Inode::new(
             Arc::clone(sb),
             attr.ino,
@@ -125,7 +128,13 @@ impl Drop for Node {
         if let Some(Some(_)) = self.window.get() {
             self.fs.windows.fetch_sub(1, Ordering::Relaxed);
         }
-        self.fs.client.forget(&[self.id]);
+        let reclaim = self.fs.vfs.reclaim();
+        reclaim.released();
+        self.fs.client.forget_soon(self.id);
+        // While many are dropped, they are given back together.
+        if !reclaim.is_busy() {
+            self.fs.client.flush_forgotten();
+        }
     }
 }
 

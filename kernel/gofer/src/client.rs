@@ -20,6 +20,8 @@ use crate::transport::Transport;
 pub struct Gofer {
     transport: Transport,
     buffer: Mutex<Box<[u8]>>,
+    /// Nodes to give back.
+    forgotten: Mutex<Vec<NodeId>>,
 }
 
 /// The result of [`Gofer::walk`].
@@ -40,7 +42,8 @@ impl Gofer {
     /// Speaks over `socket`, the sentry's end of the pair.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self { transport: Transport::new(socket), buffer: Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice()) }
+        let buffer = Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice());
+        Self { transport: Transport::new(socket), buffer, forgotten: Mutex::default() }
     }
 
     fn call<R>(
@@ -308,6 +311,17 @@ impl Gofer {
                 let _ = self.transport.send(packet, None);
             }
         }
+    }
+
+    /// Gives a node back with others that are about to be, at the next [`Gofer::flush_forgotten`].
+    pub fn forget_soon(&self, node: NodeId) {
+        self.forgotten.lock().push(node);
+    }
+
+    /// Gives back what is to be.
+    pub fn flush_forgotten(&self) {
+        let nodes = std::mem::take(&mut *self.forgotten.lock());
+        self.forget(&nodes);
     }
 
     /// A descriptor for reading only of the memory file (memfd_create(2)) behind `fd`.

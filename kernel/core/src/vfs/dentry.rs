@@ -44,6 +44,8 @@ pub struct Dentry {
     /// How many mounts cover this dentry, in any namespace.
     mounted: AtomicU32,
     unlinked: AtomicBool,
+    /// Found in the cache since `take_unused` looked here last.
+    used: AtomicBool,
 }
 
 impl Dentry {
@@ -60,6 +62,7 @@ impl Dentry {
             children: Mutex::default(),
             mounted: AtomicU32::new(0),
             unlinked: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         }
     }
 
@@ -127,7 +130,12 @@ impl Dentry {
     #[must_use]
     pub fn cached(&self, name: &[u8]) -> Cached {
         match self.children.lock().map.get(name) {
-            Some(Some(d)) => Cached::Positive(Arc::clone(d)),
+            Some(Some(d)) => {
+                if !d.used.load(Ordering::Relaxed) {
+                    d.used.store(true, Ordering::Relaxed);
+                }
+                Cached::Positive(Arc::clone(d))
+            }
             Some(None) => Cached::Negative,
             None => Cached::Unknown,
         }
@@ -195,6 +203,22 @@ impl Dentry {
                 None => return false,
             }
         }
+    }
+
+    /// Children below which something is cached.
+    pub(super) fn cached_directories(&self) -> Vec<Arc<Dentry>> {
+        let Some(children) = self.children.try_lock() else { return Vec::new() };
+        let has_children = |d: &Arc<Dentry>| d.children.try_lock().is_none_or(|c| !c.map.is_empty());
+        children.map.values().flatten().filter(|d| has_children(d)).cloned().collect()
+    }
+
+    /// Takes the children out of the cache that it alone holds and that were not found there since the last time.
+    pub(super) fn take_unused(&self) -> Vec<Arc<Dentry>> {
+        let Some(mut children) = self.children.try_lock() else { return Vec::new() };
+        let unused = |d: &Arc<Dentry>| Arc::strong_count(d) == 1 && !d.is_mountpoint() && !d.used.swap(false, Ordering::Relaxed);
+        let taken = children.map.extract_if(|_, c| c.as_ref().is_some_and(&unused)).filter_map(|(_, c)| c).collect();
+        children.map.shrink_to_fit();
+        taken
     }
 
     /// Drops the cache below `self` (unmount).

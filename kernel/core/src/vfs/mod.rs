@@ -10,6 +10,7 @@ pub mod locks;
 pub mod lookup;
 pub mod mount;
 pub mod namei;
+pub mod reclaim;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -60,6 +61,7 @@ pub struct Vfs {
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
     read_only: OnceLock<ReadOnly>,
+    reclaim: reclaim::Reclaim,
 }
 
 /// A host device (major, minor) and inode, as /proc/PID/maps of the host shows them.
@@ -115,7 +117,14 @@ impl Vfs {
             abstract_names: Mutex::default(),
             memory,
             read_only: OnceLock::new(),
+            reclaim: reclaim::Reclaim::default(),
         })
+    }
+
+    /// What bounds the names of host files that are kept.
+    #[must_use]
+    pub fn reclaim(&self) -> &reclaim::Reclaim {
+        &self.reclaim
     }
 
     /// What its objects may keep.
@@ -187,7 +196,9 @@ impl Vfs {
     #[must_use]
     pub fn new_mount(&self, root: Arc<Inode>, source: &str, flags: u32) -> Arc<Mount> {
         let id = self.next_mount.fetch_add(1, Ordering::Relaxed);
-        Mount::detached(id, Dentry::new_root(root, b"/"), source, flags)
+        let root = Dentry::new_root(root, b"/");
+        self.reclaim.add_tree(&root);
+        Mount::detached(id, root, source, flags)
     }
 
     /// Enters a driver for device nodes of this number.
