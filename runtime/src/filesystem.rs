@@ -19,7 +19,7 @@ use bevor_hostcall::HostFd;
 use bevor_platform::{Defence, Defences, Platform};
 use bevor_sentry::boot::{Filesystem, FilesystemError};
 
-/// No more descriptors than this are used for names of host files, even if twice as many could be had.
+/// No more descriptors than this are used for names of host files and for files in memory, even if more could be had.
 const MAX_DESCRIPTORS: u64 = 1 << 18;
 
 /// /tmp and /dev/shm: sticky, writable by all.
@@ -100,7 +100,10 @@ pub(crate) fn make(
     let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(options.memory));
     crate::memory::watch(&vfs, gofer);
     open_read_only(&vfs, gofer, &options.defences);
-    vfs.reclaim().set_limit(usize::try_from(options.descriptors.min(MAX_DESCRIPTORS) / 2).unwrap_or(usize::MAX));
+    // One for a name in the gofer, one more here if the file is read; two for a file in memory.
+    let descriptors = options.descriptors.min(MAX_DESCRIPTORS);
+    vfs.reclaim().set_limit(usize::try_from(descriptors / 2).unwrap_or(usize::MAX));
+    vfs.memory().set_max_files(descriptors / 6);
     let lower = GoferFs::mount(&vfs, gofer, 0, false)?;
     let root = OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower);
     let ns = MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "overlay", 0));

@@ -241,3 +241,13 @@ fn more_host_files_than_descriptors_can_be_looked_at() {
     let out = cmd!("sh", "-c", script, bevor(), bind).stdin_null().stderr_to_stdout().read().unwrap();
     assert_eq!(out, "3000\n3000\n3031\n/etc");
 }
+
+/// A file in memory that is large or mapped costs two descriptors; a small one none.
+#[test]
+fn more_files_in_memory_than_descriptors_can_be_kept() {
+    let make = "cd /tmp; for i in $(seq 1500); do head -c 9000 /dev/zero > $i || exit 1; done; cat * | wc -c";
+    let large = "for i in $(seq 300); do head -c 100000 /dev/zero > large$i || exit 2; done; cat large* | wc -c; ls -d /etc";
+    let script = format!("ulimit -n 800 && exec \"$0\" do -- sh -c '{make}; {large}'");
+    let out = cmd!("sh", "-c", script, bevor()).stdin_null().stderr_to_stdout().read().unwrap();
+    assert_eq!(out, "13500000\n30000000\n/etc");
+}

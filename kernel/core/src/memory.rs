@@ -24,6 +24,9 @@ const MANY: usize = 1024;
 pub struct MemoryBudget {
     limit: u64,
     used: AtomicU64,
+    /// Memory files, each of which costs descriptors, and how many there may be.
+    files: AtomicU64,
+    max_files: AtomicU64,
     abandoned: Mutex<Abandoned>,
     in_use: OnceLock<InUse>,
 }
@@ -39,7 +42,14 @@ impl MemoryBudget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0), abandoned: Mutex::default(), in_use: OnceLock::new() })
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+            files: AtomicU64::new(0),
+            max_files: AtomicU64::new(u64::MAX),
+            abandoned: Mutex::default(),
+            in_use: OnceLock::new(),
+        })
     }
 
     /// A budget without a bound, for tests and file systems that keep nothing.
@@ -51,6 +61,25 @@ impl MemoryBudget {
     /// Sets how abandoned files are looked for; without it they stay counted. Only the first call counts.
     pub fn set_in_use(&self, look: InUse) {
         let _ = self.in_use.set(look);
+    }
+
+    /// Sets how many memory files there may be.
+    pub fn set_max_files(&self, number: u64) {
+        self.max_files.store(number, Ordering::Relaxed);
+    }
+
+    /// Counts one more memory file.
+    ///
+    /// # Errors
+    /// ENFILE if there are too many.
+    pub fn add_file(&self) -> Result<(), Errno> {
+        let more = |files: u64| Some(files + 1).filter(|sum| *sum <= self.max_files.load(Ordering::Relaxed));
+        self.files.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(drop).map_err(|_| Errno::ENFILE)
+    }
+
+    /// One of them is gone.
+    pub fn remove_file(&self) {
+        self.files.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Bytes in all.

@@ -100,6 +100,8 @@ impl Gofer {
     fn call_fd(&self, request: &Request<'_>) -> Result<HostFd, Errno> {
         self.call(request, |reply, fd| match (reply, fd) {
             (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            // The host had no room for it here.
+            (Reply::Fd, None) => Err(Errno::ENFILE),
             _ => Err(unexpected()),
         })
     }
@@ -331,6 +333,8 @@ impl Gofer {
     pub fn read_only(&self, fd: &HostFd) -> Result<HostFd, Errno> {
         self.call_with(&Request::ReadOnly, Some(fd.as_fd()), |reply, fd| match (reply, fd) {
             (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            // The host had no room for it here.
+            (Reply::Fd, None) => Err(Errno::ENFILE),
             _ => Err(unexpected()),
         })
     }

@@ -1,4 +1,7 @@
-//! Contents of a regular file: a page on the heap, or a memfd that is mapped here and, if need be, in applications.
+//! Contents of a regular file: bytes on the heap, or a memfd that is mapped here and, if need be, in applications.
+//!
+//! A memfd costs a descriptor and a mapping, of which a process has some ten thousands: small files, of which there may be many more, do
+//! without until they are mapped.
 
 use std::sync::Arc;
 
@@ -9,10 +12,12 @@ use bevor_core::num::{to_u64, to_usize};
 use bevor_core::vfs::{Vfs, device_numbers};
 use bevor_hostcall::{HostFd, SharedMemory, SharedSlice, file};
 
-use super::pages::Pages;
+use super::pages::{PAGE, Pages};
 
-/// Up to this size contents stay on the heap.
-const INLINE_MAX: u64 = 4096;
+/// Up to this size contents stay on the heap,
+const INLINE_MAX: u64 = 64 * 1024;
+/// and up to this one if no more descriptors can be had.
+const INLINE_AT_NEED: u64 = 16 << 20;
 /// The smallest memfd.
 const MIN_CAPACITY: u64 = 64 * 1024;
 /// How much of a file is mapped here at most; the rest is reached by pread and pwrite.
@@ -39,6 +44,15 @@ enum Store {
 fn map_window(fd: &HostFd, len: u64) -> Result<SharedSlice, Errno> {
     let len = to_usize(len);
     SharedMemory::map(fd, 0, len, true)?.slice(0, len)
+}
+
+/// A memfd of `capacity` bytes that starts with `bytes`.
+fn make_memory(capacity: u64, bytes: &[u8]) -> Result<(HostFd, SharedSlice), Errno> {
+    let fd = bevor_hostcall::fd::memfd(c"tmpfs")?;
+    file::ftruncate(&fd, capacity)?;
+    let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
+    window.write(0, bytes);
+    Ok((fd, window))
 }
 
 /// The window, if it holds anything from `at` on, and how much of `len` bytes.
@@ -88,11 +102,10 @@ impl Content {
     /// The memfd, made now if the contents were on the heap.
     pub(super) fn memory(&mut self, min: u64) -> Result<&HostFd, Errno> {
         if let Store::Inline(bytes) = &self.store {
-            let fd = bevor_hostcall::fd::memfd(c"tmpfs")?;
             let capacity = min.max(MIN_CAPACITY).checked_next_power_of_two().unwrap_or(min);
-            file::ftruncate(&fd, capacity)?;
-            let window = map_window(&fd, capacity.min(MAX_WINDOW))?;
-            window.write(0, bytes);
+            self.pages.memory().add_file()?;
+            let made = make_memory(capacity, bytes).inspect_err(|_| self.pages.memory().remove_file());
+            let (fd, window) = made?;
             self.store = Store::Memory { fd, reader: None, window: Some(window), capacity, mapped: false };
         }
         match &self.store {
@@ -131,16 +144,21 @@ impl Content {
         bevor_hostcall::fd::seal_write(fd).inspect_err(|_| *window = len.and_then(|len| map_window(fd, len).ok()))
     }
 
-    /// Makes room for `end` bytes, without changing the size.
-    fn reserve(&mut self, end: u64) -> Result<(), Errno> {
+    /// Makes room for `end` bytes, of which those from `start` on are about to be written, without changing the size.
+    fn reserve(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         if end > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
-        if matches!(self.store, Store::Inline(_)) {
-            if end <= INLINE_MAX {
+        if let Store::Inline(bytes) = &self.store {
+            // The heap has no holes: not more than a page of zeros is put in between.
+            let dense = end <= PAGE || start <= to_u64(bytes.len()).next_multiple_of(PAGE);
+            if dense && end <= INLINE_MAX {
                 return Ok(());
             }
-            self.memory(end)?;
+            match self.memory(end) {
+                Err(Errno::EMFILE | Errno::ENFILE) if dense && end <= INLINE_AT_NEED => return Ok(()),
+                made => drop(made?),
+            }
         }
         if let Store::Memory { fd, window, capacity, mapped, .. } = &mut self.store {
             if end > *capacity {
@@ -164,11 +182,13 @@ impl Content {
 
     pub(super) fn set_size(&mut self, size: u64) -> Result<(), Errno> {
         if size > self.size {
-            self.reserve(size)?;
+            // Nothing is written: what is new is a hole.
+            self.reserve(0, size)?;
         }
         match &mut self.store {
             Store::Inline(bytes) => {
                 bytes.truncate(to_usize(size));
+                bytes.shrink_to(to_usize(size.next_multiple_of(PAGE)));
                 self.pages.truncate(size);
             }
             Store::Memory { fd, capacity, mapped, .. } => {
@@ -237,13 +257,15 @@ impl Content {
             return Err(Errno::EFBIG);
         }
         let len = to_usize(to_u64(len).min(MAX_SIZE - offset));
-        self.reserve(offset + to_u64(len))?;
+        self.reserve(offset, offset + to_u64(len))?;
         let end = self.pages.charge(offset, offset + to_u64(len))?;
         let len = to_usize(end - offset);
         let n = match &mut self.store {
             Store::Inline(bytes) => {
                 let (start, end) = (to_usize(offset), to_usize(end));
                 if bytes.len() < end {
+                    // By the pages that are counted, not by doubling.
+                    bytes.reserve_exact(end.next_multiple_of(to_usize(PAGE)) - bytes.len());
                     bytes.resize(end, 0);
                 }
                 source.get(&mut bytes[start..end])?
@@ -265,14 +287,6 @@ impl Content {
     /// SEEK_DATA or SEEK_HOLE from `offset`, which is inside the file.
     pub(super) fn seek(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
         match &self.store {
-            Store::Inline(bytes) => {
-                let data = !bytes.is_empty();
-                match (data, hole) {
-                    (true, true) => Ok(self.size),
-                    (false, false) => Err(Errno::ENXIO),
-                    _ => Ok(offset),
-                }
-            }
             Store::Memory { fd, mapped: true, .. } => {
                 let whence = if hole { 4 } else { 3 };
                 let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
@@ -283,7 +297,7 @@ impl Content {
                     false => Ok(found),
                 }
             }
-            Store::Memory { .. } => {
+            Store::Inline(_) | Store::Memory { .. } => {
                 let (data, until) = self.pages.run(offset, self.size);
                 match data == hole {
                     false => Ok(offset),
@@ -308,7 +322,7 @@ impl Content {
         }
         self.memory(end)?;
         if !keep {
-            self.reserve(end)?;
+            self.reserve(offset, end)?;
             if end > self.size {
                 self.set_size(end)?;
             }
@@ -326,6 +340,9 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
+        if matches!(self.store, Store::Memory { .. }) {
+            self.pages.memory().remove_file();
+        }
         if let Store::Memory { fd, reader, mapped: true, .. } = &self.store
             && let Ok(host) = file::fstat(fd)
         {

@@ -45,6 +45,11 @@ impl Pages {
         Self { memory: Arc::clone(memory), first: 0, groups: FxHashMap::default(), count: 0, whole: false }
     }
 
+    /// What they are counted in.
+    pub(super) fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
     /// How many are counted.
     pub(super) fn count(&self) -> u64 {
         self.count
