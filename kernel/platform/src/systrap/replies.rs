@@ -26,6 +26,17 @@ fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
     a.0 < b.1 && b.0 < a.1
 }
 
+/// Whether another file than the program's own is run first.
+fn has_interpreter(image: &ExecImage) -> bool {
+    let files = image.ops.iter().filter_map(|op| match op {
+        ImageOp::Mmap(m) => m.file.as_ref().map(|file| (m, file.id)),
+        ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
+    });
+    let mut files = files.peekable();
+    let program = files.peek().map(|(_, id)| *id);
+    files.any(|(m, id)| Some(id) != program && (m.addr..range(m).1).contains(&image.entry))
+}
+
 impl SysThread {
     /// Carries out the reply's copy-outs now. False if one faults.
     pub(crate) fn store_outs(&self) -> bool {
@@ -142,6 +153,7 @@ impl SysThread {
 
     /// `image` with the patched copies of its texts, as far as there are any and their trampolines find room.
     fn patched_image(&self, image: ExecImage) -> ExecImage {
+        let loads_nothing = !has_interpreter(&image);
         let ranges = image.ops.iter().filter_map(|op| match op {
             ImageOp::Mmap(m) => Some(range(m)),
             ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
@@ -166,6 +178,10 @@ impl SysThread {
                 }
             }
             ops.push(op);
+        }
+        if loads_nothing {
+            // What such a program maps it may not run but translate (emulators, valgrind), and then trampolines lead nowhere.
+            self.space.patches.lock().texts.stop();
         }
         ExecImage { ops, ..image }
     }
