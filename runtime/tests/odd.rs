@@ -39,3 +39,9 @@ fn who_loads_programs_without_an_interpreter_maps_what_is_in_the_file() {
     let dir = compile("translator", &["-static"]);
     assert_eq!(run(&[], "/bin/true; /bin/true; $1/it; $1/it", &dir), "same 8\nsame 8\n");
 }
+
+#[test]
+fn a_signals_context_shows_no_trampoline() {
+    let dir = compile("signalled", &["-ldl"]);
+    assert_eq!(run(&[], "/bin/true; /bin/true; $1/it", &dir), "unknown 0\n");
+}

@@ -203,6 +203,8 @@ int sig_slow_exit(struct ucontext *uc)
     if (in_stub(&uc->mc.r))
         return 1;
     t->kicked = 0;
+    /* Not where a step or fault of the application's is reported: a program that steps would come to the same trampoline for ever. */
+    uc->mc.r.ip = original_ip(uc->mc.r.ip);
     struct stop s = {t, &uc->mc.r, uc};
     handle_event(&s, REQ_INTERRUPTED, 0, 0, 0, 0, 0);
     return 0;
