@@ -35,6 +35,13 @@ fn run(options: &[&str], script: &str, dir: &TempDir) -> String {
 }
 
 #[test]
+fn a_program_can_unmap_the_vdso() {
+    let dir = compile("no_vdso", &["-static"]);
+    assert_eq!(run(&[], "$1/it", &dir), "without\nagain\n");
+    assert_eq!(run(&["--local-calls=off"], "$1/it", &dir), "without\nagain\n");
+}
+
+#[test]
 fn who_loads_programs_without_an_interpreter_maps_what_is_in_the_file() {
     let dir = compile("translator", &["-static"]);
     assert_eq!(run(&[], "/bin/true; /bin/true; $1/it; $1/it", &dir), "same 8\nsame 8\n");

@@ -258,6 +258,18 @@ static int fix_copy(struct regs *r)
     return 1;
 }
 
+/* The application has unmapped the vDSO, which the stub calls: as if it did not know the clock. */
+static int vdso_is_gone(struct regs *r)
+{
+    u64 ip = r->ip;
+    if (!ip || !in_stub_range(r->sp) || (ip != (u64)proc.clock_gettime && ip != (u64)proc.gettimeofday && ip != (u64)proc.getcpu))
+        return 0;
+    r->ax = (u64)-ENOSYS;
+    r->ip = *(u64 *)r->sp;
+    r->sp += 8;
+    return 1;
+}
+
 static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct ucontext *uc)
 {
     struct regs *r = &uc->mc.r;
@@ -273,6 +285,8 @@ static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct uconte
             return;
         }
         /* The application has damaged the stub or its thread block: it ends as by a fault of its own. */
+    } else if (vdso_is_gone(r)) {
+        return;
     }
     if (sig == 4 && patched_boundary(t, uc))
         return;
