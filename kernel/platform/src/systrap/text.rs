@@ -58,6 +58,9 @@ const NR_END: u32 = 1024;
 const FROM: usize = 72;
 const TO: usize = 32;
 const SURE: usize = 8;
+/// Sites patched in one text, and places looked at: far more than a library has. A program can write text that is nothing else.
+const SITES_MAX: usize = 4096;
+const LOOKED_AT_MAX: usize = 4 * SITES_MAX;
 
 /// A patched copy of a text segment.
 pub(crate) struct Text {
@@ -341,7 +344,7 @@ fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
 fn plans(code: &[u8]) -> Vec<Plan> {
     let mut found = Vec::new();
     let mut end_of_last = 0;
-    let mut from = 0;
+    let (mut from, mut looked_at) = (0, 0);
     while let Some(at) = code[from..].windows(2).position(|w| w == [0x0f, 0x05]).map(|i| i + from) {
         from = at + 2;
         let (before, after) = (&code[..at], &code[at + 2..]);
@@ -353,6 +356,10 @@ fn plans(code: &[u8]) -> Vec<Plan> {
             None if after.starts_with(&[0x48, 0x3d]) && matches!(after.get(2..6), Some([0 | 1, 0xf0, 0xff, 0xff])) => (0, 6),
             None => continue,
         };
+        looked_at += 1;
+        if found.len() == SITES_MAX || looked_at > LOOKED_AT_MAX {
+            break;
+        }
         let start = at - len_before;
         let Ok(site) = u64::try_from(at + 2) else { break };
         if start >= end_of_last
@@ -506,6 +513,16 @@ mod tests {
         let mut both = TAIL.to_vec();
         both.extend_from_slice(&GETPID[5..]);
         assert_eq!(plans(&text(&[&both])).len(), 1);
+    }
+
+    #[test]
+    fn text_of_nothing_but_sites_is_patched_in_part_only() {
+        let code = vec![TAIL; 100_000].concat();
+        let mut patched = code.clone();
+        let trampolines = patch(&mut patched, FAR).expect("sites");
+        assert!(trampolines.len() <= 64 << 16);
+        let end = patched.iter().zip(&code).rposition(|(a, b)| a != b).expect("a patch");
+        assert!(end < LOOKED_AT_MAX * TAIL.len() + FROM);
     }
 
     #[test]
