@@ -52,3 +52,9 @@ fn a_signals_context_shows_no_trampoline() {
     let dir = compile("signalled", &["-ldl"]);
     assert_eq!(run(&[], "/bin/true; /bin/true; $1/it", &dir), "unknown 0\n");
 }
+
+#[test]
+fn a_program_that_steps_through_a_call_goes_on_stepping() {
+    let dir = compile("stepping", &[]);
+    assert_eq!(run(&[], "/bin/true; /bin/true; $1/it", &dir), "stepped on 1, right 1\n".repeat(3));
+}

@@ -274,8 +274,9 @@ static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct uconte
 {
     struct regs *r = &uc->mc.r;
     if (in_stub_range(r->ip)) {
-        if (sig == 5) { /* single steps go on after the call */
-            r->flags &= ~X86_EFLAGS_TF;
+        if (sig == 5) { /* single steps go on after the call, for which the flags must be saved with TF */
+            if (r->ip < (u64)stub_entry || r->ip >= (u64)stub_entry_saved)
+                r->flags &= ~X86_EFLAGS_TF;
             return;
         }
         if (fix_copy(r))
