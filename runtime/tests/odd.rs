@@ -58,3 +58,10 @@ fn a_program_that_steps_through_a_call_goes_on_stepping() {
     let dir = compile("stepping", &[]);
     assert_eq!(run(&[], "/bin/true; /bin/true; $1/it", &dir), "stepped on 1, right 1\n".repeat(3));
 }
+
+#[test]
+fn text_written_through_memory_is_what_is_mapped_next() {
+    let dir = compile("shared_text", &[]);
+    let bind = format!("{}:/mnt", dir.path().display());
+    assert_eq!(run(&["--bind", &bind], "/mnt/it /mnt/text", &dir), "1 1 1 1 2 \n");
+}
