@@ -32,7 +32,7 @@ const NEAR: u64 = 0x20_0000;
 /// Where the low addresses end, and where mappings may begin.
 const LOW_END: u64 = 1 << 32;
 const LOWEST: u64 = 0x1_0000;
-/// Larger segments are not copied, and all copies together are no larger than this.
+/// Larger segments are not copied, and all copies together are no larger than this, those that processes keep alone included.
 const TEXT_MAX: u64 = 8 << 20;
 const ALL_MAX: u64 = 64 << 20;
 /// Files that are remembered.
@@ -73,6 +73,26 @@ pub(crate) struct Text {
     /// Bytes of trampolines, which stand before the text in the copy.
     trampolines: u64,
     distance: u64,
+    _room: Room,
+}
+
+/// A copy's share of [`ALL_MAX`].
+struct Room {
+    taken: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Room {
+    fn take(taken: &Arc<AtomicU64>, bytes: u64) -> Option<Self> {
+        let room = Self { taken: Arc::clone(taken), bytes };
+        (taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= ALL_MAX).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Text {
@@ -163,6 +183,8 @@ pub(crate) struct TextCache {
     entries: Mutex<HashMap<Key, Entry>>,
     clock: AtomicU64,
     next_id: AtomicU64,
+    /// Bytes of all copies that there are.
+    taken: Arc<AtomicU64>,
 }
 
 impl TextCache {
@@ -235,6 +257,7 @@ impl TextCache {
     }
 
     fn make(&self, fd: &HostFd, key: Key, stat: &HostStat) -> Option<Text> {
+        let room = Room::take(&self.taken, key.len)?;
         let mut code = vec![0; usize::try_from(key.len).ok()?];
         let mut got = 0;
         while got < code.len() {
@@ -259,11 +282,12 @@ impl TextCache {
             offset: key.offset,
             trampolines: bytes,
             distance: key.distance,
+            _room: room,
         })
     }
 }
 
-/// Forgets what was used longest ago, beside `kept`, until the rest is within bounds. (Who has mapped a copy keeps it.)
+/// Forgets what was used longest ago, beside `kept`, until the rest is within bounds. (Who has mapped a copy keeps it, and its [`Room`].)
 fn make_room(entries: &mut HashMap<Key, Entry>, kept: Key) {
     let bytes = |e: &HashMap<Key, Entry>| -> u64 {
         e.iter().filter(|(_, e)| matches!(e.copy, Copy::Made(_) | Copy::Begun)).map(|(k, _)| k.len).sum()
@@ -523,6 +547,16 @@ mod tests {
         assert!(trampolines.len() <= 64 << 16);
         let end = patched.iter().zip(&code).rposition(|(a, b)| a != b).expect("a patch");
         assert!(end < LOOKED_AT_MAX * TAIL.len() + FROM);
+    }
+
+    #[test]
+    fn copies_that_processes_keep_take_the_room_of_others() {
+        let taken = Arc::default();
+        let first = Room::take(&taken, ALL_MAX - 4096).expect("room");
+        assert!(Room::take(&taken, 8192).is_none());
+        let second = Room::take(&taken, 4096).expect("what did not fit has taken nothing");
+        drop((first, second));
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
 
     #[test]
