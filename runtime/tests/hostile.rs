@@ -442,3 +442,19 @@ fn a_thread_that_a_program_leaves_behind_sees_no_program_with_other_rights() {
         assert_eq!(text, if how == "same" { "stays\n" } else { "gone\n" }, "{how}: {output:?}");
     }
 }
+
+/// A program that was given a file by somebody with other rights does not leave it to the next.
+#[test]
+fn descriptors_of_private_files_do_not_outlive_execve() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "secret").unwrap();
+    let binds = [format!("{}:/hostile:ro", guests().display()), format!("{}:/secret:ro", dir.path().display())];
+    for (mode, expected) in [(0o644, "stays\n"), (0o600, "gone\n")] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let args = ["do", "--bind", &binds[0], "--bind", &binds[1], "--", "/hostile/leftover", "descriptor", "/secret/secret"];
+        let output = Command::new(bevor()).args(args).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{mode:o}: {output:?}");
+    }
+}

@@ -411,7 +411,8 @@ impl FileOps for Node {
             return Err(Errno::EACCES);
         }
         // Without an identity its text is not copied.
-        let id = if self.mapped_for_writing.load(Ordering::Relaxed) { 0 } else { self.mapping_id };
+        let public = if self.attr.lock().mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
+        let id = if self.mapped_for_writing.load(Ordering::Relaxed) { 0 } else { self.mapping_id | public };
         Ok(FileMapping { fd: self.reader()?.clone(), id })
     }
     fn fsync(&self, _file: &File, data_only: bool) -> Result<(), Errno> {

@@ -274,9 +274,10 @@ impl TextCache {
         write_all(&fd, &code, bytes).ok()?;
         sys::seal_for_good(&fd, &self.defences).ok()?;
         let copy = file::fstat(&fd).ok()?;
+        let public = if stat.mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
         Some(Text {
             fd,
-            id: COPY_ID | self.next_id.fetch_add(1, Ordering::Relaxed),
+            id: COPY_ID | public | self.next_id.fetch_add(1, Ordering::Relaxed),
             copy: (device(copy.dev), copy.ino),
             original: (device(stat.dev), stat.ino),
             offset: key.offset,
