@@ -23,12 +23,15 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly"] {
+        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly"];
+        // Programs without an interpreter map no patched copies.
+        for (name, linked) in names.into_iter().map(|name| (name, "-static")).chain([("stub", "-rdynamic")]) {
+            let program = if linked == "-static" { name.to_owned() } else { format!("{name}-dynamic") };
             let status = Command::new("cc")
-                .args(["-static", "-O1", "-pthread", "-I"])
+                .args([linked, "-O1", "-pthread", "-I"])
                 .arg(package.join("../kernel/stub/c"))
                 .arg("-o")
-                .arg(dir.path().join(name))
+                .arg(dir.path().join(program))
                 .arg(package.join(format!("tests/hostile/{name}.c")))
                 .status()
                 .expect("a C compiler");
@@ -303,8 +306,8 @@ fn the_sentrys_memory_is_not_cut_off() {
 
 #[test]
 fn shared_text_cannot_be_written() {
-    attack("stub text", 40);
-    succeeds_without("seals", "stub text");
+    attack("stub-dynamic text", 40);
+    succeeds_without("seals", "stub-dynamic text");
 }
 
 #[test]
@@ -437,5 +440,21 @@ fn a_thread_that_a_program_leaves_behind_sees_no_program_with_other_rights() {
         let output = Command::new(bevor()).args(["do", "--bind", &bind, "--", "/hostile/leftover", how]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(text, if how == "same" { "stays\n" } else { "gone\n" }, "{how}: {output:?}");
+    }
+}
+
+/// A program that was given a file by somebody with other rights does not leave it to the next.
+#[test]
+fn descriptors_of_private_files_do_not_outlive_execve() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "secret").unwrap();
+    let binds = [format!("{}:/hostile:ro", guests().display()), format!("{}:/secret:ro", dir.path().display())];
+    for (mode, expected) in [(0o644, "stays\n"), (0o600, "gone\n")] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let args = ["do", "--bind", &binds[0], "--bind", &binds[1], "--", "/hostile/leftover", "descriptor", "/secret/secret"];
+        let output = Command::new(bevor()).args(args).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{mode:o}: {output:?}");
     }
 }

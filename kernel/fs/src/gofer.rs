@@ -4,7 +4,7 @@
 //! read-only host descriptor, so that opening again does not ask the gofer.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevor_abi::Errno;
@@ -102,6 +102,7 @@ impl GoferFs {
                 mapping_id: self.vfs.next_ino() * 2,
                 attr: Mutex::new(*attr),
                 read_only: OnceLock::new(),
+                mapped_for_writing: AtomicBool::new(false),
                 small_reads: AtomicU32::new(0),
                 window: OnceLock::new(),
                 target: OnceLock::new(),
@@ -116,6 +117,8 @@ struct Node {
     mapping_id: u64,
     attr: Mutex<wire::Attr>,
     read_only: OnceLock<HostFd>,
+    /// Somebody can write it through memory from now on, of which its times may not tell.
+    mapped_for_writing: AtomicBool,
     small_reads: AtomicU32,
     /// The file's whole pages, if it is read in small pieces and can be mapped.
     window: OnceLock<Option<FileWindow>>,
@@ -416,7 +419,10 @@ impl FileOps for Node {
         if write {
             return Err(Errno::EACCES);
         }
-        Ok(FileMapping { fd: self.reader()?.clone(), id: self.mapping_id })
+        // Without an identity its text is not copied.
+        let public = if self.attr.lock().mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
+        let id = if self.mapped_for_writing.load(Ordering::Relaxed) { 0 } else { self.mapping_id | public };
+        Ok(FileMapping { fd: self.reader()?.clone(), id })
     }
     fn fsync(&self, _file: &File, data_only: bool) -> Result<(), Errno> {
         file::fsync(self.reader()?, data_only)
@@ -469,6 +475,7 @@ impl FileOps for HostWriter {
         if !write {
             return FileOps::mapping(&*self.node, file, false);
         }
+        self.node.mapped_for_writing.store(true, Ordering::Relaxed);
         Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {

@@ -104,8 +104,13 @@ pub struct FileMapping {
     /// A descriptor with no more access than the application has.
     pub fd: HostFd,
     /// Identifies the open host file for the stub's small cache of descriptors: equal ids are the same file and access. 0: not
-    /// to be kept.
+    /// to be kept. With [`FileMapping::FOR_EVERYBODY`] it is kept over an execve.
     pub id: u64,
+}
+
+impl FileMapping {
+    /// In an `id`: everybody may read the file.
+    pub const FOR_EVERYBODY: u64 = bevor_stub::layout::KEPT_OVER_EXEC;
 }
 
 /// mmap(2) to be carried out by the stub. `file: None` is anonymous.

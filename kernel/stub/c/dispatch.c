@@ -219,6 +219,8 @@ static s64 do_mmap_reply(struct tcb *t)
         }
     }
     result = gate6(9, addr, len, prot, flags, fd, off);
+    if (below && is_error(result))
+        gate2(11, addr - below, off);
     if (fd >= 0)
         release_fd(fd, at);
     return result;

@@ -47,6 +47,7 @@
                                           * number that one is to have, 0 for the end, and its index; returns the last's */
 #define DONATED_FD 32                    /* numbers of donated descriptors; those that are mapped and closed at once are below */
 #define DONATED 32
+#define KEPT_OVER_EXEC (1UL << 62)           /* in a file's id: its descriptor may stay for the next image */
 #define NOTIF_SLAB 4                     /* arg1 = slot, arg2 = slab index: donate a further slab; returns a descriptor */
 
 /* The host signal that makes a thread stop. */

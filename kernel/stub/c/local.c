@@ -281,8 +281,10 @@ s64 local_call(struct stop *s, u64 nr)
     }
     case 309: {
         u32 cpu, node;
-        if (!proc.getcpu || proc.getcpu(&cpu, &node, NULL))
-            return NOT_LOCAL;
+        if (!proc.getcpu || proc.getcpu(&cpu, &node, NULL)) {
+            cpu = current_cpu();
+            node = 0;
+        }
         if ((a0 && put_user32((void *)a0, cpu)) || (a1 && put_user32((void *)a1, node)))
             return -EFAULT;
         return 0;

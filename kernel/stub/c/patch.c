@@ -70,6 +70,30 @@ int patched_boundary(struct tcb *t, struct ucontext *uc)
     return 0;
 }
 
+/* Where the application would be without the patch: unwinders know nothing of trampolines. It may go on from there. */
+u64 original_ip(u64 ip)
+{
+    struct trampoline h;
+    u8 code[5];
+    s32 rel;
+    u64 base = ip & ~(u64)(TRAMPOLINE_SIZE - 1);
+    if (ip - base < TRAMPOLINE_CODE || !read_trampoline(&h, base))
+        return ip;
+    u64 window = base + (u64)(s64)h.window, site = base + (u64)(s64)h.site, tail = base + (u64)(s64)h.tail;
+    if (copy_user(code, (void *)window, 5) || code[0] != 0xe9)
+        return ip;
+    copy_bytes(&rel, code + 1, 4);
+    if (window + 5 + (u64)(s64)rel != base + TRAMPOLINE_CODE)
+        return ip;
+    /* What comes before the jump to the stub can be done again. */
+    if (tail == site || ip < tail)
+        return window;
+    if (copy_user(code, (void *)ip, 5))
+        return ip;
+    copy_bytes(&rel, code + 1, 4);
+    return code[0] == 0xe9 ? ip + 5 + (u64)(s64)rel : site + (ip - tail);
+}
+
 static void patch(struct stop *s, u64 site, u64 nr)
 {
     struct tcb *t = s->t;

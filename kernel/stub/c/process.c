@@ -236,13 +236,15 @@ static void unmap(u64 from, u64 to)
         gate2(11, from, to - from);
 }
 
-/* Closes what is not in the cache: a descriptor that another thread was about to map when the process was forked. What is in it stays; the new
- * image, which has the same rights, maps the same libraries. */
+/* Closes what is not in the cache (a descriptor that another thread was about to map when the process was forked) and what not everybody may
+ * read: the old image may have been given that by somebody with other rights. What stays are libraries, which the new image maps again. */
 static void close_stray_fds(void)
 {
     u32 from = 0;
     for (u32 i = 0; i < DONATED; i++) {
         proc.fds[i].users = 0;
+        if (!(proc.fds[i].id & KEPT_OVER_EXEC))
+            proc.fds[i].used = 0;
         if (!proc.fds[i].used)
             continue;
         if (from < DONATED_FD + i)

@@ -203,6 +203,8 @@ int sig_slow_exit(struct ucontext *uc)
     if (in_stub(&uc->mc.r))
         return 1;
     t->kicked = 0;
+    /* Not where a step or fault of the application's is reported: a program that steps would come to the same trampoline for ever. */
+    uc->mc.r.ip = original_ip(uc->mc.r.ip);
     struct stop s = {t, &uc->mc.r, uc};
     handle_event(&s, REQ_INTERRUPTED, 0, 0, 0, 0, 0);
     return 0;
@@ -256,12 +258,25 @@ static int fix_copy(struct regs *r)
     return 1;
 }
 
+/* The application has unmapped the vDSO, which the stub calls: as if it did not know the clock. */
+static int vdso_is_gone(struct regs *r)
+{
+    u64 ip = r->ip;
+    if (!ip || !in_stub_range(r->sp) || (ip != (u64)proc.clock_gettime && ip != (u64)proc.gettimeofday && ip != (u64)proc.getcpu))
+        return 0;
+    r->ax = (u64)-ENOSYS;
+    r->ip = *(u64 *)r->sp;
+    r->sp += 8;
+    return 1;
+}
+
 static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct ucontext *uc)
 {
     struct regs *r = &uc->mc.r;
     if (in_stub_range(r->ip)) {
-        if (sig == 5) { /* single steps go on after the call */
-            r->flags &= ~X86_EFLAGS_TF;
+        if (sig == 5) { /* single steps go on after the call, for which the flags must be saved with TF */
+            if (r->ip < (u64)stub_entry || r->ip >= (u64)stub_entry_saved)
+                r->flags &= ~X86_EFLAGS_TF;
             return;
         }
         if (fix_copy(r))
@@ -271,6 +286,8 @@ static void on_fault(struct tcb *t, s32 sig, struct siginfo *info, struct uconte
             return;
         }
         /* The application has damaged the stub or its thread block: it ends as by a fault of its own. */
+    } else if (vdso_is_gone(r)) {
+        return;
     }
     if (sig == 4 && patched_boundary(t, uc))
         return;

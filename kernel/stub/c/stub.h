@@ -189,6 +189,7 @@ void enter_context(struct tcb *t, struct regs *r, u64 fpstate) __attribute__((no
 void leave_patched(struct tcb *t, struct regs *r, u64 ip) __attribute__((noreturn));
 s64 set_altstack(struct channel *ch, u64 at, u64 sp, u64 size, u32 flags);
 int patched_boundary(struct tcb *t, struct ucontext *uc); /* 1: the address lies in a patched window, handled */
+u64 original_ip(u64 ip); /* what the application is to see of an address in a trampoline */
 void count_trap(struct stop *s, u64 site);
 void setup_signals(struct tcb *t);
 struct tcb *init_region(u32 region, u32 slot);

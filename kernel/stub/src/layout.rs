@@ -39,6 +39,8 @@ pub const NOTIF_FD: u32 = 3;
 pub const DONATED_FD: u32 = 32;
 /// How many there are.
 pub const DONATED: u32 = 32;
+/// In a file's id: its descriptor may stay for the next image.
+pub const KEPT_OVER_EXEC: u64 = 1 << 62;
 /// Arg1 = slot, arg2 = slab index: donate a further slab; returns a descriptor.
 pub const NOTIF_SLAB: u32 = 4;
 /// Kinds of requests (stub to sentry).

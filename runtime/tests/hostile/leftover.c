@@ -1,6 +1,6 @@
 /*
  * Leaves a host thread of its own in its stub, with code and data where the stub keeps its own, and executes another program.
- *   leftover same|dumpable|privileges|unreadable|setuid
+ *   leftover descriptor, or same|dumpable|privileges|unreadable|setuid
  * The other program (victim look) says whether it has that memory: then the thread could read and write all of its.
  */
 #include "hostile.h"
@@ -42,9 +42,33 @@ static void copy_program(const char *to)
     close(out);
 }
 
+/* Looks among the host's descriptors for one of the file that another image has mapped. */
+static void search(void)
+{
+    for (long fd = 0; fd < 128; fd++) {
+        const char *at = (const char *)gate(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+        if ((long)at > 0 && !memcmp(at, "secret", 6)) {
+            puts("stays");
+            exit(0);
+        }
+    }
+    puts("gone");
+    exit(0);
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "same", *program = "/hostile/victim";
+    if (!strcmp(how, "search"))
+        search();
+    if (!strcmp(how, "descriptor")) {
+        int fd = open(argv[2], O_RDONLY);
+        if (fd < 0 || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+            fail("secret", fd, errno);
+        close(fd);
+        execl("/hostile/leftover", "leftover", "search", NULL);
+        fail("execl", errno, 0);
+    }
     if (!strcmp(how, "unreadable") || !strcmp(how, "setuid")) {
         program = strcmp(how, "setuid") ? "/tmp/victim" : "/victim"; /* /tmp is mounted nosuid */
         copy_program(program);

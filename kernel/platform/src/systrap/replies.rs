@@ -15,8 +15,8 @@ use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, Sig
 
 /// Steps before those of an image that replaces another.
 const RESET_OPS: usize = 2;
-/// Steps more for trampolines of texts that are patched already: a program's and its interpreter's.
-const TEXT_OPS: usize = 2;
+/// Steps more for trampolines of text that is patched already: the interpreter's.
+const TEXT_OPS: usize = 1;
 
 fn range(op: &MmapOp) -> (u64, u64) {
     (op.addr, op.addr.saturating_add(op.len))
@@ -24,6 +24,17 @@ fn range(op: &MmapOp) -> (u64, u64) {
 
 fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
     a.0 < b.1 && b.0 < a.1
+}
+
+/// The file that is run first, if it is another than the program's own.
+fn interpreter(image: &ExecImage) -> Option<u64> {
+    let files = image.ops.iter().filter_map(|op| match op {
+        ImageOp::Mmap(m) => m.file.as_ref().map(|file| (m, file.id)),
+        ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
+    });
+    let mut files = files.peekable();
+    let program = files.peek().map(|(_, id)| *id);
+    files.find(|(m, id)| Some(*id) != program && (m.addr..range(m).1).contains(&image.entry)).map(|(_, id)| id)
 }
 
 impl SysThread {
@@ -140,8 +151,14 @@ impl SysThread {
         (!overlap(range(&trampolines), (l::STUB_BASE, l::STUB_END))).then_some(text)
     }
 
-    /// `image` with the patched copies of its texts, as far as there are any and their trampolines find room.
+    /// `image` with the patched copy of its interpreter's text, if there is one and its trampolines find room. A program's own text stays
+    /// as it is: it may hold code that it means to copy.
     fn patched_image(&self, image: ExecImage) -> ExecImage {
+        let Some(interpreter) = interpreter(&image) else {
+            // What such a program maps it may not run but translate (emulators, valgrind), and then trampolines lead nowhere.
+            self.space.patches.lock().texts.stop();
+            return image;
+        };
         let ranges = image.ops.iter().filter_map(|op| match op {
             ImageOp::Mmap(m) => Some(range(m)),
             ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
@@ -153,6 +170,7 @@ impl SysThread {
         for op in image.ops {
             if let ImageOp::Mmap(m) = &op
                 && texts < TEXT_OPS
+                && m.file.as_ref().is_some_and(|file| file.id == interpreter)
                 && let Some(text) = self.patched(m)
             {
                 let trampolines = text.trampolines_op(m.addr);

@@ -34,7 +34,7 @@ const NEAR: u64 = 0x20_0000;
 /// Where the low addresses end, and where mappings may begin.
 const LOW_END: u64 = 1 << 32;
 const LOWEST: u64 = 0x1_0000;
-/// Larger segments are not copied, and all copies together are no larger than this.
+/// Larger segments are not copied, and all copies together are no larger than this, those that processes keep alone included.
 const TEXT_MAX: u64 = 8 << 20;
 const ALL_MAX: u64 = 64 << 20;
 /// Files that are remembered.
@@ -62,6 +62,9 @@ const NR_END: u32 = 1024;
 const FROM: usize = 72;
 const TO: usize = 32;
 const SURE: usize = 8;
+/// Sites patched in one text, and places looked at: far more than a library has. A program can write text that is nothing else.
+const SITES_MAX: usize = 4096;
+const LOOKED_AT_MAX: usize = 4 * SITES_MAX;
 
 /// A patched copy of a text segment.
 pub(crate) struct Text {
@@ -74,6 +77,26 @@ pub(crate) struct Text {
     /// Bytes of trampolines, which stand before the text in the copy.
     trampolines: u64,
     distance: u64,
+    _room: Room,
+}
+
+/// A copy's share of [`ALL_MAX`].
+struct Room {
+    taken: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Room {
+    fn take(taken: &Arc<AtomicU64>, bytes: u64) -> Option<Self> {
+        let room = Self { taken: Arc::clone(taken), bytes };
+        (taken.fetch_add(bytes, Ordering::Relaxed) + bytes <= ALL_MAX).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Text {
@@ -164,6 +187,8 @@ pub(crate) struct TextCache {
     entries: Mutex<HashMap<Key, Entry>>,
     clock: AtomicU64,
     next_id: AtomicU64,
+    /// Bytes of all copies that there are.
+    taken: Arc<AtomicU64>,
 }
 
 impl TextCache {
@@ -240,6 +265,7 @@ impl TextCache {
     }
 
     fn make(&self, fd: &HostFd, key: Key, stat: &HostStat) -> Option<Text> {
+        let room = Room::take(&self.taken, key.len)?;
         let mut code = vec![0; usize::try_from(key.len).ok()?];
         let mut got = 0;
         while got < code.len() {
@@ -256,19 +282,21 @@ impl TextCache {
         write_all(&fd, &code, bytes).ok()?;
         sys::seal_for_good(&fd, &self.defences).ok()?;
         let copy = file::fstat(&fd).ok()?;
+        let public = if stat.mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
         Some(Text {
             fd,
-            id: COPY_ID | self.next_id.fetch_add(1, Ordering::Relaxed),
+            id: COPY_ID | public | self.next_id.fetch_add(1, Ordering::Relaxed),
             copy: (device(copy.dev), copy.ino),
             original: (device(stat.dev), stat.ino),
             offset: key.offset,
             trampolines: bytes,
             distance: key.distance,
+            _room: room,
         })
     }
 }
 
-/// Forgets what was used longest ago, beside `kept`, until the rest is within bounds. (Who has mapped a copy keeps it.)
+/// Forgets what was used longest ago, beside `kept`, until the rest is within bounds. (Who has mapped a copy keeps it, and its [`Room`].)
 fn make_room(entries: &mut HashMap<Key, Entry>, kept: Key) {
     let bytes = |e: &HashMap<Key, Entry>| -> u64 {
         e.iter().filter(|(_, e)| matches!(e.copy, Copy::Made(_) | Copy::Begun)).map(|(k, _)| k.len).sum()
@@ -351,7 +379,7 @@ fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
 fn plans(code: &[u8]) -> Vec<Plan> {
     let mut found = Vec::new();
     let mut end_of_last = 0;
-    let mut from = 0;
+    let (mut from, mut looked_at) = (0, 0);
     while let Some(at) = code[from..].windows(2).position(|w| w == [0x0f, 0x05]).map(|i| i + from) {
         from = at + 2;
         let (before, after) = (&code[..at], &code[at + 2..]);
@@ -364,6 +392,10 @@ fn plans(code: &[u8]) -> Vec<Plan> {
             None if after.starts_with(&[0x48, 0x3d]) && matches!(after.get(2..6), Some([0 | 1, 0xf0, 0xff, 0xff])) => (0, 6),
             None => continue,
         };
+        looked_at += 1;
+        if found.len() == SITES_MAX || looked_at > LOOKED_AT_MAX {
+            break;
+        }
         let start = at - len_before;
         let Ok(site) = u64::try_from(at + 2) else { break };
         if start >= end_of_last
@@ -524,6 +556,26 @@ mod tests {
         let mut both = TAIL.to_vec();
         both.extend_from_slice(&GETPID[5..]);
         assert_eq!(plans(&text(&[&both])).len(), 1);
+    }
+
+    #[test]
+    fn text_of_nothing_but_sites_is_patched_in_part_only() {
+        let code = vec![TAIL; 100_000].concat();
+        let mut patched = code.clone();
+        let trampolines = patch(&mut patched, FAR).expect("sites");
+        assert!(trampolines.len() <= 64 << 16);
+        let end = patched.iter().zip(&code).rposition(|(a, b)| a != b).expect("a patch");
+        assert!(end < LOOKED_AT_MAX * TAIL.len() + FROM);
+    }
+
+    #[test]
+    fn copies_that_processes_keep_take_the_room_of_others() {
+        let taken = Arc::default();
+        let first = Room::take(&taken, ALL_MAX - 4096).expect("room");
+        assert!(Room::take(&taken, 8192).is_none());
+        let second = Room::take(&taken, 4096).expect("what did not fit has taken nothing");
+        drop((first, second));
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -105,6 +105,13 @@ pub(crate) struct SysThread {
 }
 
 impl SysThread {
+    /// Whether the vDSO is still there for the next image.
+    fn has_vdso(&self) -> bool {
+        let at = self.platform.layout.vdso;
+        let mut magic = [0; 4];
+        at == 0 || sys::vm_read(self.space.pid(), at, &mut magic) == 4 && magic == *b"\x7fELF"
+    }
+
     pub(crate) fn new(
         platform: &Arc<Inner>,
         space: &Arc<Space>,
@@ -503,7 +510,7 @@ impl Thread for SysThread {
     }
 
     fn may_replace_image(&self, image: &ExecImage) -> bool {
-        Self::image_fits_whole(image) && self.space.is_alone(self.slot)
+        Self::image_fits_whole(image) && self.space.is_alone(self.slot) && self.has_vdso()
     }
 
     fn sigmask(&self) -> u64 {
