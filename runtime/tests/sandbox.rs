@@ -185,7 +185,7 @@ fn an_ordinary_user_can_run_a_sandbox() {
     std::fs::set_permissions(dir.path(), open.clone()).unwrap();
     std::fs::set_permissions(&copy, open).unwrap();
     let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let out = cmd!("setpriv", user[0], user[1], user[2], copy, "selftest-confinement", "read-through-gofer")
+    let out = cmd!("setpriv", user[0], user[1], user[2], &copy, "selftest-confinement", "read-through-gofer")
         .dir("/")
         .stdin_null()
         .stdout_capture()
@@ -194,6 +194,20 @@ fn an_ordinary_user_can_run_a_sandbox() {
         .unwrap();
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(out.stdout, std::fs::read("/etc/passwd").unwrap());
+    // What it makes in its own folders belongs to it there, whoever that is inside.
+    let own = dir.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();
+    let mut bind = own.as_os_str().to_owned();
+    bind.push(":/mnt");
+    let script = "mkdir /mnt/d && ln -s a /mnt/s && echo x > /mnt/d/a && cat /mnt/d/a";
+    let out = cmd!("setpriv", user[0], user[1], user[2], copy, "do", "--bind", bind, "--", "sh", "-c", script)
+        .dir("/")
+        .stdin_null()
+        .stderr_to_stdout()
+        .read();
+    assert_eq!(out.unwrap(), "x");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&own.join("d/a").metadata().unwrap()), 65534);
 }
 
 #[test]

@@ -194,7 +194,8 @@ fn chown(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), E
     rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)
 }
 
-/// Gives a new file to `owner`, unless it has that owner already (a gofer of an ordinary user can't change it).
+/// Gives a new file to `owner`, if that can be: what an ordinary user's gofer makes stays that user's, for whom the sandbox's root stands
+/// (and some file systems know no owners).
 pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Result<Attr, Errno> {
     let now = attr(fd)?;
     let wanted_mode = mode.map(|m| m & 0o7777);
@@ -202,7 +203,10 @@ pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Re
         return Ok(now);
     }
     if now.uid != owner.uid || now.gid != owner.gid {
-        chown(fd, Some(owner.uid), Some(owner.gid))?;
+        match chown(fd, Some(owner.uid), Some(owner.gid)) {
+            Err(Errno::EPERM) => {}
+            changed => changed?,
+        }
     }
     if let Some(mode) = wanted_mode {
         rustix::fs::chmodat(CWD, own(fd), Mode::from_raw_mode(mode), AtFlags::empty()).map_err(errno)?;
