@@ -426,7 +426,7 @@ impl Patches {
     }
 }
 
-fn write_all(memory: &HostFd, addr: u64, bytes: &[u8]) -> Option<()> {
+pub(super) fn write_all(memory: &HostFd, addr: u64, bytes: &[u8]) -> Option<()> {
     (sys::pwrite(memory, addr, bytes) == bytes.len()).then_some(())
 }
 

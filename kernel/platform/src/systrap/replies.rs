@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 
 use super::channel::{Place, Window};
 use super::sys;
-use super::text::Text;
+use super::text::{self, Text};
 use super::thread::{Phase, State, SysThread};
 use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
 
@@ -192,7 +192,7 @@ impl SysThread {
         let mut distance = 0;
         if let Some(text) = self.patched(&op) {
             op = text.stand_in(&op);
-            distance = text.distance();
+            distance = text::DISTANCE;
             self.space.patches.lock().texts.add(op.addr - distance, text);
         }
         let Some(mut state) = self.stopped() else { return };

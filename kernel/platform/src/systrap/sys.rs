@@ -78,18 +78,18 @@ pub(crate) fn notif_send(listener: &HostFd, id: u64, val: i64) -> Result<(), Err
 
 /// Installs `fd` in the notifying process, which returns its number there.
 pub(crate) fn notif_addfd(listener: &HostFd, id: u64, fd: &HostFd) -> Result<(), Errno> {
-    let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
-    let add = SeccompNotifAddfd { id, flags: ADDFD_FLAG_SEND, srcfd, newfd: 0, newfd_flags: 0 };
-    // SAFETY: the kernel reads one struct seccomp_notif_addfd.
-    check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
+    addfd(listener, id, fd, ADDFD_FLAG_SEND, 0)
 }
 
 /// Installs `fd` as number `at` in the notifying process, in place of what was there. The `last` one is returned there; each of the others
 /// costs another sleep of both sides, for it is that process that installs it.
 pub(crate) fn notif_addfd_at(listener: &HostFd, id: u64, fd: &HostFd, at: u32, last: bool) -> Result<(), Errno> {
+    addfd(listener, id, fd, ADDFD_FLAG_SETFD | if last { ADDFD_FLAG_SEND } else { 0 }, at)
+}
+
+fn addfd(listener: &HostFd, id: u64, fd: &HostFd, flags: u32, newfd: u32) -> Result<(), Errno> {
     let srcfd = u32::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
-    let flags = ADDFD_FLAG_SETFD | if last { ADDFD_FLAG_SEND } else { 0 };
-    let add = SeccompNotifAddfd { id, flags, srcfd, newfd: at, newfd_flags: 0 };
+    let add = SeccompNotifAddfd { id, flags, srcfd, newfd, newfd_flags: 0 };
     // SAFETY: the kernel reads one struct seccomp_notif_addfd.
     check(i64::from(unsafe { libc::ioctl(listener.raw(), NOTIF_ADDFD, &raw const add) })).map(drop)
 }

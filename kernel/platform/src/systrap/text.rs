@@ -12,14 +12,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bevor_abi::Errno;
 use bevor_hostcall::file::{self, HostStat};
 use bevor_hostcall::{HostFd, clock};
 use bevor_stub::layout as l;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
 use parking_lot::Mutex;
 
-use super::patch::{EXIT, Plan};
+use super::patch::{EXIT, Plan, write_all};
 use super::pool::Pool;
 use super::sys;
 use crate::api::{FileMapping, Mapping, MmapOp};
@@ -28,12 +27,9 @@ use crate::defence::Defences;
 const PAGE: u64 = 4096;
 /// How far below its text a copy's trampolines are: clear of what is mapped below libraries, and of the areas for single patches. As with
 /// those, the jumps' last byte is an invalid opcode (d4).
-const FAR: u64 = 0x2b40_0000;
-/// For programs at low addresses, whose heap grows above them.
-const NEAR: u64 = 0x20_0000;
-/// Where the low addresses end, and where mappings may begin.
+pub(crate) const DISTANCE: u64 = 0x2b40_0000;
+/// Below are programs at fixed addresses and their heaps: no place for trampolines.
 const LOW_END: u64 = 1 << 32;
-const LOWEST: u64 = 0x1_0000;
 /// Larger segments are not copied, and all copies together are no larger than this, those that processes keep alone included.
 const TEXT_MAX: u64 = 8 << 20;
 const ALL_MAX: u64 = 64 << 20;
@@ -76,7 +72,6 @@ pub(crate) struct Text {
     offset: u64,
     /// Bytes of trampolines, which stand before the text in the copy.
     trampolines: u64,
-    distance: u64,
     _room: Room,
 }
 
@@ -115,15 +110,10 @@ impl Text {
         MmapOp { file: self.file(), offset: self.trampolines, ..*op }
     }
 
-    /// How far below its text its trampolines are.
-    pub(crate) fn distance(&self) -> u64 {
-        self.distance
-    }
-
     /// The mapping of its trampolines below text at `addr`.
     pub(crate) fn trampolines_op(&self, addr: u64) -> MmapOp {
         MmapOp {
-            addr: addr - self.distance,
+            addr: addr - DISTANCE,
             len: self.trampolines,
             prot: libc::PROT_READ | libc::PROT_EXEC,
             flags: libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE,
@@ -153,7 +143,6 @@ struct Key {
     ino: u64,
     offset: u64,
     len: u64,
-    distance: u64,
 }
 
 /// What tells one state of a file from another.
@@ -204,13 +193,12 @@ impl TextCache {
         if op.prot != libc::PROT_READ | libc::PROT_EXEC || !fixed || !private || file.id == 0 {
             return None;
         }
-        let distance = if op.addr < LOW_END { NEAR } else { FAR };
         // A segment at the file's start holds headers and constants beside code.
-        if op.offset == 0 || op.len == 0 || op.len > TEXT_MAX || !op.addr.is_multiple_of(PAGE) || op.addr < distance + LOWEST {
+        if op.offset == 0 || op.len == 0 || op.len > TEXT_MAX || !op.addr.is_multiple_of(PAGE) || op.addr < LOW_END {
             return None;
         }
         let stat = file::fstat(&file.fd).ok()?;
-        let key = Key { dev: stat.dev, ino: stat.ino, offset: op.offset, len: op.len.next_multiple_of(PAGE), distance };
+        let key = Key { dev: stat.dev, ino: stat.ino, offset: op.offset, len: op.len.next_multiple_of(PAGE) };
         if key.offset.checked_add(key.len)? > stat.size.next_multiple_of(PAGE) {
             return None;
         }
@@ -260,7 +248,9 @@ impl TextCache {
         if begin {
             entry.copy = Copy::Begun;
         }
-        make_room(&mut entries, key);
+        if begin || entries.len() > FILES_MAX {
+            make_room(&mut entries, key);
+        }
         begin.then_some(true)
     }
 
@@ -275,11 +265,11 @@ impl TextCache {
                 Err(_) => return None,
             }
         }
-        let trampolines = patch(&mut code, key.distance)?;
+        let trampolines = patch(&mut code)?;
         let bytes = u64::try_from(trampolines.len()).ok()?;
         let fd = bevor_hostcall::fd::memfd(c"bevor-text").ok()?;
-        write_all(&fd, &trampolines, 0).ok()?;
-        write_all(&fd, &code, bytes).ok()?;
+        write_all(&fd, 0, &trampolines)?;
+        write_all(&fd, bytes, &code)?;
         sys::seal_for_good(&fd, &self.defences).ok()?;
         let copy = file::fstat(&fd).ok()?;
         let public = if stat.mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
@@ -290,7 +280,6 @@ impl TextCache {
             original: (device(stat.dev), stat.ino),
             offset: key.offset,
             trampolines: bytes,
-            distance: key.distance,
             _room: room,
         })
     }
@@ -319,26 +308,15 @@ fn device(dev: u64) -> (u32, u32) {
     (libc::major(dev), libc::minor(dev))
 }
 
-fn write_all(fd: &HostFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match file::pwrite(fd, &bytes[done..], offset + u64::try_from(done).map_err(|_| Errno::EFBIG)?)? {
-            0 => return Err(Errno::ENOSPC),
-            n => done += n,
-        }
-    }
-    Ok(())
-}
-
-/// Patches `code`, whose trampolines will lie `distance` bytes below it; returns them. `None`: there is nothing to patch.
-fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
+/// Patches `code`, whose trampolines will lie [`DISTANCE`] below it; returns them. `None`: there is nothing to patch.
+fn patch(code: &mut [u8]) -> Option<Vec<u8>> {
     let mut plans = plans(code);
     if plans.is_empty() {
         return None;
     }
     // Those for which few places do come first; the others fill the gaps.
     plans.sort_by_key(|p| !p.is_choosy());
-    let base = SCAN_BASE - distance;
+    let base = SCAN_BASE - DISTANCE;
     let slots = usize::try_from(AREA / l::TRAMPOLINE_SIZE).ok()?;
     let mut used: Vec<bool> = Vec::new();
     let mut out: Vec<u8> = Vec::new();
@@ -357,7 +335,7 @@ fn patch(code: &mut [u8], distance: u64) -> Option<Vec<u8>> {
                 break None;
             }
         };
-        // Not every kind of site can be patched at every distance.
+        // There are more sites of its kind than places.
         let Some(header) = header else { continue };
         used[at] = true;
         let trampoline = plan.trampoline(header)?;
@@ -502,13 +480,13 @@ mod tests {
     fn sites_are_found_and_become_jumps_to_their_trampolines() {
         let original = text(&[&GETPID, &TAIL]);
         let mut code = original.clone();
-        let trampolines = patch(&mut code, FAR).expect("two sites");
+        let trampolines = patch(&mut code).expect("two sites");
         assert!(trampolines.len().is_multiple_of(4096));
         for window in [FROM, FROM + GETPID.len() + 3] {
             assert_eq!(code[window], 0xe9, "a jump at {window}");
             let rel = i32::from_le_bytes(code[window + 1..window + 5].try_into().expect("four bytes"));
             let from = SCAN_BASE + u64::try_from(window).expect("small") + 5;
-            let code_at = from.wrapping_add_signed(i64::from(rel)) - (SCAN_BASE - FAR);
+            let code_at = from.wrapping_add_signed(i64::from(rel)) - (SCAN_BASE - DISTANCE);
             let header = usize::try_from(code_at - l::TRAMPOLINE_CODE).expect("below the text");
             assert_eq!(trampolines[header..header + 8], l::TRAMPOLINE_MAGIC.to_le_bytes());
         }
@@ -530,7 +508,7 @@ mod tests {
             &[0x0f, 5, 0x48, 0x3d, 1],
         ];
         assert_eq!(plans(&text(&parts)), []);
-        assert_eq!(patch(&mut text(&parts), FAR), None);
+        assert_eq!(patch(&mut text(&parts)), None);
         assert_eq!(plans(&[0x0f, 5]), []);
         assert_eq!(plans(&[]), []);
     }
@@ -547,8 +525,10 @@ mod tests {
     #[test]
     fn a_thread_s_exit_is_patched_far_below_only() {
         let exit = [0x31, 0xff, 0x89, 0xd0, 0x0f, 5, 0xeb, 0xf8];
-        assert!(patch(&mut text(&[&exit]), FAR).is_some());
-        assert!(patch(&mut text(&[&exit]), NEAR).is_none());
+        assert!(patch(&mut text(&[&exit])).is_some());
+        let near = |i: u64| SCAN_BASE - 0x20_0000 + i * l::TRAMPOLINE_SIZE;
+        let plans = plans(&text(&[&exit]));
+        assert!(plans.len() == 1 && !(0..512).any(|i| plans[0].fits(near(i))));
     }
 
     #[test]
@@ -562,7 +542,7 @@ mod tests {
     fn text_of_nothing_but_sites_is_patched_in_part_only() {
         let code = vec![TAIL; 100_000].concat();
         let mut patched = code.clone();
-        let trampolines = patch(&mut patched, FAR).expect("sites");
+        let trampolines = patch(&mut patched).expect("sites");
         assert!(trampolines.len() <= 64 << 16);
         let end = patched.iter().zip(&code).rposition(|(a, b)| a != b).expect("a patch");
         assert!(end < LOOKED_AT_MAX * TAIL.len() + FROM);
@@ -582,7 +562,7 @@ mod tests {
     fn hundreds_of_tails_find_places() {
         let parts: Vec<&[u8]> = std::iter::repeat_n(&TAIL[..], 300).collect();
         let mut code = text(&parts);
-        let trampolines = patch(&mut code, NEAR).expect("sites");
+        let trampolines = patch(&mut code).expect("sites");
         let count = trampolines.chunks(128).filter(|c| c.starts_with(&l::TRAMPOLINE_MAGIC.to_le_bytes())).count();
         assert_eq!(count, 300);
     }
