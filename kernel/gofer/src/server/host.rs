@@ -194,8 +194,10 @@ fn chown(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), E
     rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)
 }
 
-/// Gives a new file to `owner`, if that can be: what an ordinary user's gofer makes stays that user's, for whom the sandbox's root stands
-/// (and some file systems know no owners).
+/// Gives a new file to `owner`. An ordinary user's gofer cannot: what it makes stays that user's, for whom the sandbox's root stands.
+///
+/// # Errors
+/// EPERM where even root cannot: the file would be root's with the sandbox's contents.
 pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Result<Attr, Errno> {
     let now = attr(fd)?;
     let wanted_mode = mode.map(|m| m & 0o7777);
@@ -204,7 +206,7 @@ pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Re
     }
     if now.uid != owner.uid || now.gid != owner.gid {
         match chown(fd, Some(owner.uid), Some(owner.gid)) {
-            Err(Errno::EPERM) => {}
+            Err(Errno::EPERM) if now.uid != 0 => {}
             changed => changed?,
         }
     }
