@@ -23,7 +23,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start() -> Self {
-        let mut command = Command::new(bevor())
+        // Whoever runs the tests in the background may ignore SIGINT, and an ignored signal is not forwarded.
+        let mut command = Command::new("env")
+            .arg("--default-signal")
+            .arg(bevor())
             .args(["selftest-confinement", "signals"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
