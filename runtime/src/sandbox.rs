@@ -4,8 +4,9 @@ use std::os::fd::AsRawFd;
 
 use bevor_abi::Errno;
 use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait as wait_any};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getppid, kill_process, pidfd_open, wait as wait_any};
 
 use crate::control::{Control, Message};
 use crate::failure::Failure;
@@ -123,7 +124,11 @@ fn write_id_maps(sentry: i32, root: bool) -> Result<(), Failure> {
     result.map_err(start_failure("map user ids"))
 }
 
-/// The sandbox's processes that are this process's children, while they live. They are killed when this is dropped.
+/// How long a gofer may take to end once the sentry has, before it is killed: a host's file system may keep it waiting.
+const GOFER_GRACE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// The sandbox's processes that are this process's children, while they live. They are killed when this is dropped; a gofer
+/// without a sentry may end on its own before.
 #[derive(Debug)]
 struct Children {
     sentry: Option<Pid>,
@@ -132,6 +137,11 @@ struct Children {
 
 impl Drop for Children {
     fn drop(&mut self) {
+        if let (None, Some(gofer)) = (self.sentry, self.gofer) {
+            // Whatever goes wrong here, the gofer is killed next.
+            let _ = pidfd_open(gofer, PidfdFlags::empty())
+                .and_then(|handle| poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&GOFER_GRACE)));
+        }
         for pid in [self.sentry, self.gofer].into_iter().flatten() {
             // It may have ended in the meantime; it is a child, so the number is still its own.
             let _ = kill_process(pid, Signal::KILL);

@@ -1,5 +1,6 @@
 //! The gofer process: what it gives up before it serves, and how the sentry hands it a view of the sandbox's processes.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -64,7 +65,8 @@ pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     let proc = receive_proc(&socket).map_err(at("hear from the sentry"))?;
     limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
     no_new_privileges().map_err(at("give up privileges"))?;
-    let mut server = Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?;
+    // The process ends with the last request: its end closes thousands of files quicker than a call for each.
+    let mut server = ManuallyDrop::new(Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?);
     filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
