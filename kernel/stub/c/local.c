@@ -4,6 +4,7 @@
 #define SIG_UNBLOCKABLE ((1UL << 8) | (1UL << 18)) /* SIGKILL, SIGSTOP */
 /* CLOCK_MONOTONIC_RAW (4) included: the vDSO reads it on every kernel since 5.3. */
 #define MEMBARRIER_ALLOWED 0x1f8u
+#define MEMBARRIER_REGISTER 0x150u
 
 static s64 local_sigprocmask(struct tcb *t, u64 how, const void *set, void *old, u64 size)
 {
@@ -329,7 +330,12 @@ s64 local_call(struct stop *s, u64 nr)
         if ((command & ~MEMBARRIER_ALLOWED) || (command & (command - 1)))
             return -EINVAL;
         s64 e = gate3(324, command, a1, a2);
-        return command == 0 && e > 0 ? e & (s64)MEMBARRIER_ALLOWED : e;
+        if (command == 0)
+            return e > 0 ? e & (s64)MEMBARRIER_ALLOWED : e;
+        if (e == 0 && (command & MEMBARRIER_REGISTER))
+            __atomic_fetch_or(&proc.membarriers, command >> 1, __ATOMIC_RELAXED);
+        /* The stub's own registration, or the one of the image before. */
+        return e == 0 && !(command & MEMBARRIER_REGISTER) && !(proc.membarriers & command) ? -EPERM : e;
     }
     case 218:
         ch->clear_tid = a0;

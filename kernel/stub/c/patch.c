@@ -94,6 +94,16 @@ u64 original_ip(u64 ip)
     return code[0] == 0xe9 ? ip + 5 + (u64)(s64)rel : site + (ip - tail);
 }
 
+/* What a patch needs later. With one thread it costs nothing, with more of them the host waits for tens of milliseconds
+ * (RCU): so it is done before there is a second one. */
+void register_sync_core(void)
+{
+    if (proc.sync_core)
+        return;
+    gate1(324, MEMBARRIER_REGISTER_SYNC_CORE);
+    proc.sync_core = 1;
+}
+
 static void patch(struct stop *s, u64 site, u64 nr)
 {
     struct tcb *t = s->t;
@@ -114,10 +124,7 @@ static void patch(struct stop *s, u64 site, u64 nr)
             /* Before the first byte of the window changes: the sentry writes only after the next request. */
             __atomic_store_n(&proc.patch_trampoline, b, __ATOMIC_RELEASE);
             __atomic_store_n(&proc.patch_window, a, __ATOMIC_RELEASE);
-            if (!proc.sync_core) {
-                gate1(324, MEMBARRIER_REGISTER_SYNC_CORE);
-                proc.sync_core = 1;
-            }
+            register_sync_core();
             result = gate1(324, MEMBARRIER_SYNC_CORE);
         } else {
             proc.patch_window = 0;

@@ -110,6 +110,7 @@ static s64 clone_thread(struct stop *s, u64 *op)
     u64 *sp = (u64 *)(c->sysstack - 32);
     sp[0] = (u64)uc;
     sp[1] = (u64)thread_start;
+    register_sync_core();
     e = gate_clone(CLONE_THREAD_FLAGS, (u64)sp, &c->ch->host_tid, NULL, 0);
     return e < 0 ? e : 0;
 }
@@ -274,6 +275,7 @@ static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
     proc.patch_window = proc.patch_trampoline = 0;
     proc.patch_busy = 0;
     proc.brk_lock = 0;
+    proc.membarriers = 0;
 }
 
 static s64 image_step(struct tcb *t, const struct image_op *o)

@@ -121,6 +121,8 @@ struct process {
     /* Call site patching. A patch under way: a forked child keeps the record of a half-written window for good. */
     u64 patch_window, patch_trampoline;
     u32 patch_busy, sync_core, traps;
+    /* Kinds of membarrier that the program has registered for: their commands. The host may know of more. */
+    u32 membarriers;
     struct {
         u64 site;
         u32 count;
@@ -191,6 +193,7 @@ s64 set_altstack(struct channel *ch, u64 at, u64 sp, u64 size, u32 flags);
 int patched_boundary(struct tcb *t, struct ucontext *uc); /* 1: the address lies in a patched window, handled */
 u64 original_ip(u64 ip); /* what the application is to see of an address in a trampoline */
 void count_trap(struct stop *s, u64 site);
+void register_sync_core(void);
 void setup_signals(struct tcb *t);
 struct tcb *init_region(u32 region, u32 slot);
 s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at);
