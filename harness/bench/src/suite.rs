@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::accounting::{Accounting, only_children};
-use crate::catalogue::{CPU_RATIO, ROWS, Row, Variant, limit_ns, target_ratio};
+use crate::catalogue::{CPU_RATIO, Kind, ROWS, Row, Variant, limit_ns, target_ratio};
 use crate::launch::{Launch, run};
 use crate::programs::Programs;
 use crate::protocol::{Record, parse_line};
@@ -22,6 +22,10 @@ use crate::tie::tie;
 const PROTOCOL: u32 = 1;
 /// Busy loops beside in [`Variant::Loaded`].
 const BUSY_LOOPS: usize = 2;
+
+/// Batches of rows that start threads or processes are so many times as long: a few dozen of them would mostly measure what only a
+/// program's first ones pay for. With busy loops beside, each takes time slices, and a few dozen are enough.
+const LONGER_FOR_PROCESSES: u32 = 4;
 
 /// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +76,9 @@ impl Suite<'_> {
         let mut argv: Vec<OsString> = vec![program.into(), "run".into()];
         let mut option = |name: &str, value: OsString| argv.extend([name.into(), value]);
         option("--batches", self.effort.batches.to_string().into());
-        option("--batch-us", self.effort.batch.as_micros().to_string().into());
+        let longer = row.kind == Kind::Process && variant != Variant::Loaded;
+        let batch = self.effort.batch * if longer { LONGER_FOR_PROCESSES } else { 1 };
+        option("--batch-us", batch.as_micros().to_string().into());
         match variant {
             Variant::Trap => option("--via", "anon".into()),
             Variant::Sites => option("--via", "sites".into()),
