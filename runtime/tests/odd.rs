@@ -48,6 +48,17 @@ fn who_loads_programs_without_an_interpreter_maps_what_is_in_the_file() {
 }
 
 #[test]
+fn answers_that_are_known_are_the_cpus() {
+    let library = compile("answered", &["-shared", "-fPIC", "-DLIBRARY"]);
+    let dir = compile("answered", &["-ldl"]);
+    // A copy is made aside, after the second mapping, of a file that has not changed for two seconds.
+    let lines = run(&[], &format!("for i in $(seq 5000); do $1/it {}/it && break; done", library.path().display()), &dir);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines.iter().all(|line| line.ends_with("same 2")), "{lines:?}");
+    assert_eq!(lines.last(), Some(&"answered 2 same 2"));
+}
+
+#[test]
 fn a_signals_context_shows_no_trampoline() {
     let dir = compile("signalled", &["-ldl"]);
     assert_eq!(run(&[], "/bin/true; /bin/true; $1/it", &dir), "unknown 0\n");

@@ -10,6 +10,7 @@
 mod channel;
 mod claims;
 mod clone;
+mod cpuid;
 pub mod filter;
 mod gate;
 mod host_stat;

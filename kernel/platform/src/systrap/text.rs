@@ -2,7 +2,7 @@
 //! maps in the file's place, with the trampolines at a fixed distance below. A short program then makes its libc's calls without a single trap.
 //!
 //! - Sites are recognised by byte sequences that compilers make of a system call, where decoding from far enough before agrees that an
-//!   instruction begins there ([`plans`]); what is not recognised traps and is patched as ever.
+//!   instruction begins there ([`plans`]); what is not recognised traps and is patched as ever. So are `cpuid`s whose answer is known.
 //! - **A copy is sealed before anybody gets it**: it is the text of processes that need not trust each other.
 //! - It stands for one version of the file (device, inode, size, times) that has not been changed for a while, and only for private, executable
 //!   mappings at addresses that the caller chose.
@@ -18,6 +18,7 @@ use bevor_stub::layout as l;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
 use parking_lot::Mutex;
 
+use super::cpuid::{self, Answer};
 use super::patch::{EXIT, Plan, write_all};
 use super::pool::Pool;
 use super::sys;
@@ -61,6 +62,8 @@ const SURE: usize = 8;
 /// Sites patched in one text, and places looked at: far more than a library has. A program can write text that is nothing else.
 const SITES_MAX: usize = 4096;
 const LOOKED_AT_MAX: usize = 4 * SITES_MAX;
+/// No window is longer than this.
+const WINDOW_MAX: u64 = 24;
 
 /// A patched copy of a text segment.
 pub(crate) struct Text {
@@ -308,26 +311,76 @@ fn device(dev: u64) -> (u32, u32) {
     (libc::major(dev), libc::minor(dev))
 }
 
+/// What becomes a jump to a trampoline.
+enum Site {
+    Call(Plan),
+    Cpuid(Answer),
+}
+
+impl Site {
+    fn is_choosy(&self) -> bool {
+        matches!(self, Self::Call(plan) if plan.is_choosy())
+    }
+
+    fn window(&self) -> u64 {
+        match self {
+            Self::Call(plan) => plan.window(),
+            Self::Cpuid(answer) => answer.window(),
+        }
+    }
+
+    fn fits(&self, target: u64) -> bool {
+        match self {
+            Self::Call(plan) => plan.fits(target),
+            Self::Cpuid(_) => true,
+        }
+    }
+
+    fn jump(&self, target: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Call(plan) => plan.jump(target),
+            Self::Cpuid(answer) => answer.jump(target).map(Vec::from),
+        }
+    }
+
+    fn trampoline(&self, header: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Call(plan) => plan.trampoline(header),
+            Self::Cpuid(answer) => answer.trampoline(header),
+        }
+    }
+}
+
+/// The calls in `code` and, if there are any, the other sites.
+fn sites(code: &[u8]) -> Vec<Site> {
+    let plans = plans(code);
+    if plans.is_empty() {
+        return Vec::new();
+    }
+    let mut answers = cpuid::find(code, SCAN_BASE, |at| is_instruction(code, at));
+    // No call's window reaches into another instruction that is known by its bytes, but what if.
+    answers.retain(|a| !plans.iter().any(|p| p.window().abs_diff(a.window()) < WINDOW_MAX));
+    let mut sites: Vec<Site> = plans.into_iter().map(Site::Call).chain(answers.into_iter().map(Site::Cpuid)).collect();
+    // Those for which few places do come first; the others fill the gaps.
+    sites.sort_by_key(|s| !s.is_choosy());
+    sites
+}
+
 /// Patches `code`, whose trampolines will lie [`DISTANCE`] below it; returns them. `None`: there is nothing to patch.
 fn patch(code: &mut [u8]) -> Option<Vec<u8>> {
-    let mut plans = plans(code);
-    if plans.is_empty() {
-        return None;
-    }
-    // Those for which few places do come first; the others fill the gaps.
-    plans.sort_by_key(|p| !p.is_choosy());
+    let sites = sites(code);
     let base = SCAN_BASE - DISTANCE;
     let slots = usize::try_from(AREA / l::TRAMPOLINE_SIZE).ok()?;
     let mut used: Vec<bool> = Vec::new();
     let mut out: Vec<u8> = Vec::new();
-    for plan in &plans {
+    for site in &sites {
         let mut at = 0;
         let header = loop {
             if at == used.len() {
                 used.resize(used.len() + slots, false);
             }
             let header = base + u64::try_from(at).ok()? * l::TRAMPOLINE_SIZE;
-            if !used[at] && plan.fits(header + l::TRAMPOLINE_CODE) {
+            if !used[at] && site.fits(header + l::TRAMPOLINE_CODE) {
                 break Some(header);
             }
             at += 1;
@@ -338,15 +391,15 @@ fn patch(code: &mut [u8]) -> Option<Vec<u8>> {
         // There are more sites of its kind than places.
         let Some(header) = header else { continue };
         used[at] = true;
-        let trampoline = plan.trampoline(header)?;
+        let trampoline = site.trampoline(header)?;
         let start = usize::try_from(header - base).ok()?;
         let end = start + trampoline.len();
         if out.len() < end {
             out.resize(end.next_multiple_of(4096), 0);
         }
         out[start..end].copy_from_slice(&trampoline);
-        let window = usize::try_from(plan.window() - SCAN_BASE).ok()?;
-        let bytes = plan.jump(header + l::TRAMPOLINE_CODE)?;
+        let window = usize::try_from(site.window() - SCAN_BASE).ok()?;
+        let bytes = site.jump(header + l::TRAMPOLINE_CODE)?;
         code.get_mut(window..window + bytes.len())?.copy_from_slice(&bytes);
     }
     (!out.is_empty()).then_some(out)
