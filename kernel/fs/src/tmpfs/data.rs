@@ -99,10 +99,12 @@ impl Content {
         }
     }
 
-    /// The memfd, made now if the contents were on the heap.
+    /// The memfd, made now (with room for `min` bytes) if the contents were on the heap.
     pub(super) fn memory(&mut self, min: u64) -> Result<&HostFd, Errno> {
         if let Store::Inline(bytes) = &self.store {
-            let capacity = min.max(MIN_CAPACITY).checked_next_power_of_two().unwrap_or(min);
+            // There may be more of them than `min`, if there was no room for a memory file before.
+            let min = min.max(to_u64(bytes.len())).max(MIN_CAPACITY);
+            let capacity = min.checked_next_power_of_two().unwrap_or(min);
             self.pages.memory().add_file()?;
             let made = make_memory(capacity, bytes).inspect_err(|_| self.pages.memory().remove_file());
             let (fd, window) = made?;
@@ -348,6 +350,36 @@ impl Drop for Content {
         {
             let fds = [fd].into_iter().chain(reader).map(HostFd::watch).collect();
             self.pages.abandon((device_numbers(host.dev), host.ino), fds);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bevor_core::io::{SliceSource, VecSink};
+
+    use super::*;
+
+    #[test]
+    fn what_had_to_stay_on_the_heap_keeps_its_contents_in_a_memory_file() {
+        let memory = MemoryBudget::new(1 << 30);
+        let bytes: Vec<u8> = (0..300_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+        for allocate in [true, false] {
+            memory.set_max_files(0);
+            let mut content = Content::new(&memory);
+            assert_eq!(content.write(0, &mut SliceSource(&bytes)), Ok(bytes.len()));
+            assert!(matches!(content.store, Store::Inline(_)), "there was no room for a file");
+            memory.set_max_files(1);
+            let part = to_usize(INLINE_MAX) + 1;
+            if allocate {
+                assert_eq!(content.allocate(0, 0, 100), Ok(()));
+            } else {
+                assert_eq!(content.write(0, &mut SliceSource(&bytes[..part])), Ok(part));
+            }
+            assert!(matches!(content.store, Store::Memory { .. }));
+            let mut data = Vec::new();
+            assert_eq!(content.read(0, &mut VecSink { data: &mut data, room: bytes.len() }), Ok(bytes.len()));
+            assert!(data == bytes);
         }
     }
 }

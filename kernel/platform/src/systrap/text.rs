@@ -358,7 +358,7 @@ fn sites(code: &[u8]) -> Vec<Site> {
         return Vec::new();
     }
     let mut answers = cpuid::find(code, SCAN_BASE, |at| is_instruction(code, at));
-    // No call's window reaches into another instruction that is known by its bytes, but what if.
+    // Windows must not overlap: what looks like both, in text that was written for it, is left to the call.
     answers.retain(|a| !plans.iter().any(|p| p.window().abs_diff(a.window()) < WINDOW_MAX));
     let mut sites: Vec<Site> = plans.into_iter().map(Site::Call).chain(answers.into_iter().map(Site::Cpuid)).collect();
     // Those for which few places do come first; the others fill the gaps.
