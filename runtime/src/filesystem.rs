@@ -97,7 +97,12 @@ pub(crate) fn make(
     binds: &[Bind],
     options: &Options,
 ) -> Result<Filesystem, FilesystemError> {
-    let vfs = Vfs::bounded(Arc::clone(timers), MemoryBudget::new(options.memory));
+    let memory = if options.defences.has(Defence::Objects) {
+        MemoryBudget::new(options.memory)
+    } else {
+        MemoryBudget::with_objects(options.memory, u64::MAX)
+    };
+    let vfs = Vfs::bounded(Arc::clone(timers), memory);
     crate::memory::watch(&vfs, gofer);
     open_read_only(&vfs, gofer, &options.defences);
     // One for a name in the gofer, one more here if the file is read; two for a file in memory.

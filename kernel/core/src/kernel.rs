@@ -13,6 +13,7 @@ use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::lock::{Rank, RankedMutex};
 use crate::log::KernelLog;
+use crate::memory::MemoryBudget;
 use crate::task::tree::TaskTree;
 use crate::task::{Task, WaitStatus};
 use crate::time::{Instant, Timers};
@@ -89,6 +90,7 @@ pub struct Kernel {
     halted: AtomicBool,
     exit: Mutex<Option<WaitStatus>>,
     exited: Condvar,
+    memory: OnceLock<Arc<MemoryBudget>>,
     extensions: OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
@@ -122,8 +124,20 @@ impl Kernel {
             halted: AtomicBool::new(false),
             exit: Mutex::new(None),
             exited: Condvar::new(),
+            memory: OnceLock::new(),
             extensions: OnceLock::new(),
         })
+    }
+
+    /// Sets what bounds the objects of guests: the file system's budget. Only the first call counts, and it must precede the first task.
+    pub fn set_memory(&self, memory: &Arc<MemoryBudget>) {
+        let _ = self.memory.set(Arc::clone(memory));
+    }
+
+    /// What bounds the objects of guests.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        self.memory.get_or_init(MemoryBudget::unlimited)
     }
 
     /// Stores the sentry's own state for handlers that need more than the core offers; only the first call counts.

@@ -38,6 +38,7 @@ defences! {
     Processes "processes" "RLIMIT_NPROC.",
     Descriptors "descriptors" "RLIMIT_NOFILE.",
     ReadOnly "read-only" "A program gets no descriptor that can write of a file that it may only read.",
+    Objects "objects" "What a guest makes the kernel keep has a ceiling, kind by kind.",
     Tie "tie" "The sentry ends with the command.",
 }
 

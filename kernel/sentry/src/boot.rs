@@ -167,6 +167,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         }
     }));
     let Filesystem { fs, files } = (config.filesystem)(&timers).map_err(BootError::Filesystem)?;
+    kernel.set_memory(fs.ns.vfs.memory());
     match crate::proc_data::mount_proc(&kernel, &fs) {
         // A root without /proc stays without.
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => {}

@@ -1,8 +1,12 @@
-//! A bound on the host memory that the sentry keeps for applications: files in memory, pipes, sockets' queues.
+//! A bound on the host memory that the sentry keeps for applications: files in memory, pipes, sockets' queues; and, counted
+//! apart, the objects that they can make ([`Kind`]).
 //!
 //! Memory of processes is their own and goes with them; what is counted here would outlive every process that is killed for it. A
 //! file that an application has mapped may still be in use after its last descriptor was closed, where the sentry no longer sees it:
 //! such files stay counted, [*abandoned*](MemoryBudget::abandon), until a look at the processes shows that none has them.
+
+mod kinds;
+mod objects;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +17,9 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 
 use crate::vfs::HostInode;
+pub use kinds::{Kind, PerUser};
+use objects::Objects;
+pub use objects::{MIN_OBJECT_MEMORY, ObjectCharge, Owner};
 
 /// Says which of some host files a process still maps or holds open.
 pub type InUse = Box<dyn Fn(&FxHashSet<HostInode>) -> Result<FxHashSet<HostInode>, Errno> + Send + Sync>;
@@ -29,6 +36,7 @@ pub struct MemoryBudget {
     max_files: AtomicU64,
     abandoned: Mutex<Abandoned>,
     in_use: OnceLock<InUse>,
+    objects: Objects,
 }
 
 #[derive(Default)]
@@ -39,9 +47,15 @@ struct Abandoned {
 }
 
 impl MemoryBudget {
-    /// A budget of `limit` bytes.
+    /// A budget of `limit` bytes; objects may take a sixteenth of that besides, but some in any case.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
+        Self::with_objects(limit, (limit / 16).max(MIN_OBJECT_MEMORY))
+    }
+
+    /// A budget of `limit` bytes, and of `objects` for objects.
+    #[must_use]
+    pub fn with_objects(limit: u64, objects: u64) -> Arc<Self> {
         Arc::new(Self {
             limit,
             used: AtomicU64::new(0),
@@ -49,13 +63,14 @@ impl MemoryBudget {
             max_files: AtomicU64::new(u64::MAX),
             abandoned: Mutex::default(),
             in_use: OnceLock::new(),
+            objects: Objects::new(objects),
         })
     }
 
     /// A budget without a bound, for tests and file systems that keep nothing.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
-        Self::new(u64::MAX)
+        Self::with_objects(u64::MAX, u64::MAX)
     }
 
     /// Sets how abandoned files are looked for; without it they stay counted. Only the first call counts.
