@@ -9,6 +9,7 @@ use bevor_core::creds::Credentials;
 use bevor_core::task::WaitStatus;
 use bevor_gofer::{Gofer, ProcFile};
 use bevor_hostcall::HostFd;
+use bevor_hostcall::file::poll_one;
 use bevor_platform::systrap::{ProcFiles, Systrap, Zygote, ZygoteOptions, zygote};
 use bevor_platform::{Defence, Platform};
 
@@ -115,6 +116,23 @@ fn forward_signals(control: Control, signaller: Signaller, tied: bool) {
     let _ = std::thread::Builder::new().name("signals".into()).stack_size(64 * 1024).spawn(forward);
 }
 
+/// The command's stderr, for lines that would rather be lost than keep a handler waiting for a reader.
+struct PatientStderr(HostFd);
+
+impl Write for PatientStderr {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        // A pipe that can be written at all takes PIPE_BUF bytes, and a hint is shorter.
+        match poll_one(&self.0, libc::POLLOUT, 0) {
+            Ok(libc::POLLOUT) => std::io::stderr().write(line),
+            _ => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<dyn Platform>) -> Result<BootConfig, Failure> {
     let spec = sentry.spec;
     let bytes = |words: &[std::ffi::OsString]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
@@ -123,12 +141,17 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
     let (gofer, files_platform) = (Arc::clone(&sentry.gofer), Arc::clone(platform));
     let (_, descriptors) = rlimits[libc::RLIMIT_NOFILE as usize];
     let options = filesystem::Options { memory: spec.file_memory, descriptors, defences: spec.defences.clone() };
-    let debug_log = match &spec.debug_log {
-        Some(file) => Some(file.try_clone().map_err(|e| Failure::new(format_args!("--debug-log: {e}")))?),
-        None => None,
-    };
-    let log: Box<dyn Write + Send> = match debug_log {
-        Some(file) => Box::new(file),
+    let mut hints: Vec<bevor_sentry::hints::Sink> = Vec::new();
+    if let Some(stderr) = filesystem::stdio(2).filter(|_| spec.hints) {
+        hints.push(Box::new(PatientStderr(stderr)));
+    }
+    let log: Box<dyn Write + Send> = match &spec.debug_log {
+        Some(file) => {
+            // It appends, and each line is one write: both handles may write as they like.
+            let copy = || file.try_clone().map_err(|e| Failure::new(format_args!("--debug-log: {}", crate::spec::why(&e))));
+            hints.push(Box::new(copy()?));
+            Box::new(copy()?)
+        }
         None => Box::new(std::io::stderr()),
     };
     let fault = match &spec.fault {
@@ -148,6 +171,7 @@ fn configuration(sentry: &Sentry<'_>, rlimits: [(u64, u64); 16], platform: &Arc<
         ignored_signals: sentry.ignored_signals,
         rlimits,
         strace: spec.strace,
+        hints,
         debug_log: Some(log),
         local_calls: spec.local_calls,
         boot_nonce: spec.boot_nonce.clone(),

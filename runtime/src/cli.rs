@@ -54,6 +54,9 @@ pub(crate) struct DoArgs {
     /// Directory on the host that becomes the root; never written
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
+    /// Start from an empty environment instead of the caller's, as 'env -i' does
+    #[arg(long)]
+    pub(crate) clean_env: bool,
     /// Set or change an environment variable (may be repeated)
     #[arg(long, value_name = "K=V")]
     pub(crate) env: Vec<OsString>,
@@ -63,10 +66,13 @@ pub(crate) struct DoArgs {
     /// Working directory inside [default: the present one, or / if the root has no such directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
+    /// Say on stderr, once each, what the program asked for that is not there yet
+    #[arg(long)]
+    pub(crate) hints: bool,
     /// Log every system call
     #[arg(long)]
     pub(crate) strace: bool,
-    /// Write the log to FILE instead of stderr
+    /// Append the log, hints included, to FILE instead of stderr
     #[arg(long, value_name = "FILE")]
     pub(crate) debug_log: Option<PathBuf>,
     /// Answer simple calls without asking the kernel process

@@ -147,7 +147,7 @@ pub(crate) fn make(
 }
 
 /// A copy of the caller's descriptor; none if it was started with that one closed.
-fn stdio(number: u32) -> Option<HostFd> {
+pub(crate) fn stdio(number: u32) -> Option<HostFd> {
     let copy = match number {
         0 => std::io::stdin().as_fd().try_clone_to_owned(),
         1 => std::io::stdout().as_fd().try_clone_to_owned(),

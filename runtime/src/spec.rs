@@ -37,6 +37,7 @@ pub(crate) struct Spec {
     /// Bytes that the sandbox's kernel may keep for applications.
     pub(crate) file_memory: u64,
     pub(crate) strace: bool,
+    pub(crate) hints: bool,
     pub(crate) debug_log: Option<std::fs::File>,
     pub(crate) local_calls: bool,
     pub(crate) boot_nonce: Option<String>,
@@ -72,11 +73,12 @@ impl Spec {
         Ok(Self {
             mounts,
             command: args.command,
-            environment: environment(&args.env)?,
+            environment: environment(args.clean_env, &args.env)?,
             cwd,
             cwd_required,
             file_memory: args.file_memory.unwrap_or_else(crate::memory::default_limit),
             strace: args.strace,
+            hints: args.hints,
             debug_log,
             local_calls: args.local_calls == Switch::On,
             boot_nonce: args.boot_nonce,
@@ -164,9 +166,9 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(out)
 }
 
-/// The caller's environment with the changes of `--env`.
-fn environment(changes: &[OsString]) -> Result<Vec<OsString>, Failure> {
-    let mut all: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+/// The caller's environment (or, if `clean`, none, as `env -i`) with the changes of `--env`.
+fn environment(clean: bool, changes: &[OsString]) -> Result<Vec<OsString>, Failure> {
+    let mut all: Vec<(OsString, OsString)> = if clean { Vec::new() } else { std::env::vars_os().collect() };
     for change in changes {
         let bytes = change.as_bytes();
         let Some(at) = bytes.iter().position(|&b| b == b'=').filter(|&at| at > 0) else {

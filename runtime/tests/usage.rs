@@ -150,6 +150,81 @@ fn other_bad_options_are_refused() {
     refused(&["do", "--fault", "openat:bogus", "--", "true"], "noop-success");
 }
 
+#[test]
+fn the_kernel_log_begins_with_the_start() {
+    let (code, out, err) = run(&["do", "--boot-nonce", "abc", "--", "dmesg"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<&str> = out.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+    assert_eq!(lines[0], "Starting Bevor...");
+    assert!(lines[1].starts_with("Linux version ") && lines.contains(&"Bevor: boot nonce abc"), "{out}");
+}
+
+/// Asks for what is not there: two calls twice each, a number that no call has, and sockets.
+const WALLS: &str = r#"
+use strict;
+use Socket;
+for my $nr (425, 101, 425, 101, 9999) { syscall($nr, 0, 0, 0, 0) }
+socket(my $s, $_, SOCK_STREAM, 0) && die for (AF_INET, AF_INET6, AF_INET);
+print "done\n";
+"#;
+
+#[test]
+fn what_is_not_there_is_said_once() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let said = [
+        "called io_uring_setup(2), which is not there yet; see compat-table/TABLE.md",
+        "called ptrace(2), which is not there yet; see compat-table/TABLE.md",
+        "made system call 9999, which has no name; see compat-table/TABLE.md",
+        "asked for an AF_INET socket, but there is no network yet, only AF_UNIX; see compat-table/TABLE.md",
+        "asked for an AF_INET6 socket, but there is no network yet, only AF_UNIX; see compat-table/TABLE.md",
+    ]
+    .map(|line| format!("bevor: hint: perl {line}\n"))
+    .concat();
+    assert_eq!(run(&["do", "--hints", "--", "perl", "-e", WALLS]), (0, "done\n".to_owned(), said.clone()));
+    assert_eq!(run(&["do", "--", "perl", "-e", WALLS]), (0, "done\n".to_owned(), String::new()));
+    // The log has them in any case.
+    assert_eq!(run(&["do", "--debug-log", path, "--", "perl", "-e", WALLS]), (0, "done\n".to_owned(), String::new()));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), said);
+    let (_, _, err) = run(&["do", "--hints", "--debug-log", path, "--", "perl", "-e", WALLS]);
+    assert_eq!((err.as_str(), std::fs::read_to_string(path).unwrap().as_str()), (said.as_str(), said.repeat(2).as_str()));
+}
+
+/// A program's name is its own to choose, and goes to the caller's terminal.
+#[test]
+fn a_hint_holds_no_control_characters_of_the_program() {
+    let (_, _, err) = run(&["do", "--hints", "--", "perl", "-e", r#"$0 = "\e[2J\nx"; syscall(101, 0, 0, 0, 0)"#]);
+    assert_eq!(err, "bevor: hint: \\x1b[2J\\nx called ptrace(2), which is not there yet; see compat-table/TABLE.md\n");
+}
+
+/// Nobody reads what the program has filled: hints are left out then, and the program goes on.
+#[test]
+fn a_full_stderr_holds_nobody_up() {
+    let fill = r#"use Fcntl; fcntl(STDERR, F_SETFL, O_NONBLOCK); 1 while defined syswrite(STDERR, "x" x 4096); syscall(101, 0, 0, 0, 0)"#;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let status = std::process::Command::new(bevor())
+        .args(["do", "--hints", "--", "perl", "-e", fill])
+        .stdin(std::process::Stdio::null())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    drop(reader);
+}
+
+#[test]
+fn the_environment_is_the_callers_unless_it_is_to_be_clean() {
+    let env = |args: &[&str]| {
+        let args = [&["do"], args, &["--", "env"]].concat();
+        let out = cmd(bevor(), args).env("BEVOR_TEST_SECRET", "s").stdin_null().read().unwrap();
+        out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(env(&[]).contains(&"BEVOR_TEST_SECRET=s".to_owned()));
+    // As env -i: nothing, and still the command was found.
+    assert_eq!(env(&["--clean-env"]), [""; 0]);
+    assert_eq!(env(&["--env", "B=2", "--clean-env", "--env", "A=1"]), ["B=2", "A=1"]);
+}
+
 /// What tests switch off can be switched off in test builds only (`ci/build.sh` looks at the one that is shipped).
 #[test]
 fn defences_can_be_taken_away_in_test_builds_only() {

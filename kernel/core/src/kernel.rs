@@ -105,6 +105,7 @@ impl Kernel {
     ) -> Arc<Self> {
         let boot_time = timers.now();
         let log = KernelLog::new(boot_time);
+        log.write(boot_time, "Starting Bevor...");
         log.write(boot_time, "Linux version 6.18.0 (Bevor)");
         if let Some(nonce) = &options.boot_nonce {
             log.write(boot_time, &format!("Bevor: boot nonce {nonce}"));

@@ -18,6 +18,7 @@ use bevor_core::vfs::{Caller, FdTable, FsContext, WalkFlags};
 use bevor_platform::{Defences, Platform};
 
 use crate::dispatch::{Dispatcher, Fault};
+use crate::hints::{self, Hints};
 use crate::strace::Strace;
 use crate::syscalls::exec::{Start, load_program, open_by_path};
 use crate::timers::HostTimers;
@@ -77,6 +78,8 @@ pub struct BootConfig {
     pub strace: bool,
     /// Where traces go.
     pub debug_log: Option<Box<dyn Write + Send>>,
+    /// Where it is said what a program asked for and is not there.
+    pub hints: Vec<hints::Sink>,
     /// The stub may answer calls itself.
     pub local_calls: bool,
     /// Shown in the kernel log.
@@ -153,7 +156,7 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         boot_nonce: config.boot_nonce,
         defences: config.defences,
     };
-    let dispatcher = Dispatcher::new(strace, config.fault);
+    let dispatcher = Dispatcher::new(strace, Hints::new(config.hints), config.fault);
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);
     host_timers.attach(&kernel);
     let ready = Arc::downgrade(&kernel);

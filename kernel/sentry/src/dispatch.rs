@@ -12,6 +12,7 @@ use bevor_core::kernel::Syscalls;
 use bevor_core::task::WaitStatus;
 use bevor_platform::{Reply, SyscallRequest};
 
+use crate::hints::Hints;
 use crate::strace::Strace;
 use crate::table::{self, Entry, SLOTS};
 
@@ -62,6 +63,7 @@ impl Fault {
 #[derive(Default)]
 pub struct Dispatcher {
     strace: Option<Strace>,
+    hints: Option<Hints>,
     fault: Option<Fault>,
     hooked: bool,
     /// The fault has changed something.
@@ -73,8 +75,9 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher with the given hooks.
     #[must_use]
-    pub fn new(strace: Option<Strace>, fault: Option<Fault>) -> Arc<Self> {
-        Arc::new(Self { hooked: strace.is_some() || fault.is_some(), strace, fault, ..Self::default() })
+    pub fn new(strace: Option<Strace>, hints: Option<Hints>, fault: Option<Fault>) -> Arc<Self> {
+        let hooked = strace.is_some() || hints.is_some() || fault.is_some();
+        Arc::new(Self { hooked, strace, hints, fault, ..Self::default() })
     }
 
     fn run(&self, ctx: &mut SyscallContext<'_>, nr: u64, entry: Option<&Entry>, args: &[u64; 6]) -> SyscallResult {
@@ -120,6 +123,9 @@ impl Dispatcher {
         };
         if let Some(strace) = &self.strace {
             strace.exit(ctx, request, entry, &result);
+        }
+        if let Some(hints) = &self.hints {
+            hints.look(ctx, request, entry, &result);
         }
         result
     }

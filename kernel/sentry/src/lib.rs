@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod dispatch;
 pub mod handler;
+pub mod hints;
 pub mod proc_data;
 pub mod strace;
 pub mod syscalls;

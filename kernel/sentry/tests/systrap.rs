@@ -77,6 +77,7 @@ fn config(guest: Vec<u8>, argv: &[&str], output: &Output) -> BootConfig {
         signal_mask: 0,
         ignored_signals: 0,
         rlimits: bevor_hostcall::host::rlimits(),
+        hints: Vec::new(),
         strace: std::env::var_os("BEVOR_TEST_STRACE").is_some(),
         debug_log: Some(Box::new(std::io::stderr())),
         local_calls: true,

@@ -356,7 +356,7 @@ impl World {
         let kernel = Kernel::new(
             Arc::clone(&platform) as Arc<dyn Platform>,
             Arc::clone(&dyn_timers),
-            Dispatcher::new(None, None),
+            Dispatcher::new(None, None, None),
             options,
         );
         let vfs = Vfs::new(dyn_timers);
