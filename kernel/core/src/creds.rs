@@ -15,6 +15,21 @@ impl CapSet {
     pub fn has(self, cap: Capability) -> bool {
         self.0 & (1 << (cap as u32)) != 0
     }
+
+    /// Whether `other` has every capability of this set.
+    #[must_use]
+    pub fn is_subset(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+}
+
+/// Which of the caller's ids count when it looks into another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceIds {
+    /// PTRACE_MODE_REALCREDS: system calls.
+    Real,
+    /// PTRACE_MODE_FSCREDS: files of /proc.
+    FileSystem,
 }
 
 /// Capabilities that the kernel asks for (include/uapi/linux/capability.h).
@@ -113,6 +128,30 @@ impl Credentials {
     #[must_use]
     pub fn capable(&self, cap: Capability) -> bool {
         self.effective.has(cap)
+    }
+
+    /// Whether a process that changes from these credentials to `new` stops being dumpable: others who had its rights so far must
+    /// not look at what it gains or what it did with those that it gives up.
+    #[must_use]
+    pub fn ends_dumpable(&self, new: &Self) -> bool {
+        (self.euid, self.egid, self.fsuid, self.fsgid) != (new.euid, new.egid, new.fsuid, new.fsgid)
+            || !new.permitted.is_subset(self.permitted)
+    }
+
+    /// Whether a task with these credentials may look into another process that has `target` (ptrace(2), "Ptrace access mode
+    /// checking"). `dumpable` is the target's.
+    #[must_use]
+    pub fn may_trace(&self, ids: TraceIds, target: &Self, dumpable: bool) -> bool {
+        if self.capable(Capability::SysPtrace) {
+            return true;
+        }
+        let (uid, gid, caps) = match ids {
+            TraceIds::Real => (self.uid, self.gid, self.permitted),
+            TraceIds::FileSystem => (self.fsuid, self.fsgid, self.effective),
+        };
+        let same = [target.uid, target.euid, target.suid].iter().all(|u| *u == uid)
+            && [target.gid, target.egid, target.sgid].iter().all(|g| *g == gid);
+        same && dumpable && target.permitted.is_subset(caps)
     }
 
     /// Whether `gid` is the file-system group id or a supplementary group.

@@ -9,9 +9,9 @@ use bevor_abi::process::RLIM_NLIMITS;
 use bevor_core::creds::Credentials;
 use bevor_core::kernel::Kernel;
 use bevor_core::num::to_usize;
-use bevor_core::task::Task;
+use bevor_core::task::{ImageInfo, Task};
 use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, device_numbers, mount_flags};
-use bevor_fs::proc::{ProcData, ProcFs, ProcTask, SystemFile, TaskFile};
+use bevor_fs::proc::{ProcData, ProcFs, ProcMemory, ProcTask, SystemFile, TaskFile};
 use bevor_platform::MemoryUse;
 
 /// The machine's name and version, as uname(2) gives them.
@@ -133,20 +133,97 @@ fn stat(kernel: &Kernel) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// Strings on the application's stack.
+fn strings(task: &Task, (addr, len): (u64, u64)) -> Vec<u8> {
+    let Some(thread) = task.thread() else { return Vec::new() };
+    let mut out = vec![0; to_usize(len.min(MAX_STRINGS))];
+    let got = thread.space().read_memory(addr, &mut out);
+    out.truncate(got);
+    out
+}
+
+/// proc_pid_maps(5), proc_pid_smaps(5) without the host's counters.
+fn maps(task: &Task, smaps: bool) -> Result<Vec<u8>, Errno> {
+    let Some(thread) = task.thread() else { return Ok(Vec::new()) };
+    let fs = Arc::clone(&task.fs.lock());
+    let root = fs.root();
+    let space = thread.space();
+    let heap = space.brk_range().0;
+    let mut out = Vec::new();
+    for m in space.mappings()? {
+        let mut name = m.label.into_bytes();
+        let (mut dev, mut ino) = ((0, 0), 0);
+        if m.inode != 0 {
+            match fs.ns.vfs.mapped_file((m.dev, m.inode)) {
+                Some(file) => {
+                    (dev, ino) = (device_numbers(file.dev), file.ino);
+                    name = file.text(&root);
+                }
+                // Shared anonymous memory.
+                None => {
+                    (dev, ino) = ((0, 1), m.inode);
+                    name = b"/dev/zero (deleted)".to_vec();
+                }
+            }
+        } else if name.is_empty() && heap != 0 && m.start == heap {
+            name = b"[heap]".to_vec();
+        }
+        let perms = String::from_utf8_lossy(&m.perms);
+        let mut line = format!("{:08x}-{:08x} {perms} {:08x} {:02x}:{:02x} {ino} ", m.start, m.end, m.offset, dev.0, dev.1);
+        if !name.is_empty() {
+            line = format!("{line:<73}");
+        }
+        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(&name);
+        out.push(b'\n');
+        if smaps {
+            let size = (m.end - m.start) / 1024;
+            let fields = format!("Size: {size:18} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
+            out.extend_from_slice(fields.as_bytes());
+        }
+    }
+    Ok(out)
+}
+
+/// An image as it was when a file of /proc that shows it was opened. Nothing here keeps the process or its program.
+struct ImageData {
+    task: Weak<Task>,
+    image: Weak<ImageInfo>,
+    auxv: Vec<u8>,
+}
+
+impl ImageData {
+    fn is_current(&self, task: &Task) -> bool {
+        !task.group.dead.load(Ordering::Acquire) && std::ptr::eq(Arc::as_ptr(&task.group.image.lock()), self.image.as_ptr())
+    }
+}
+
+impl ProcMemory for ImageData {
+    fn text(&self, file: TaskFile) -> Result<Vec<u8>, Errno> {
+        if file == TaskFile::Auxv {
+            return Ok(self.auxv.clone());
+        }
+        let (Some(task), Some(image)) = (self.task.upgrade(), self.image.upgrade()) else { return Ok(Vec::new()) };
+        let text = match file {
+            TaskFile::Environ => strings(&task, image.env),
+            TaskFile::Maps => maps(&task, false)?,
+            TaskFile::Smaps => maps(&task, true)?,
+            _ => return Err(Errno::EIO),
+        };
+        // A new image is known before its memory is there: what was read is the old one's if that is still the image.
+        Ok(if self.is_current(&task) { text } else { Vec::new() })
+    }
+}
+
 struct TaskData(Arc<Task>);
 
 impl TaskData {
-    /// Strings on the application's stack.
-    fn strings(&self, (addr, len): (u64, u64)) -> Result<Vec<u8>, Errno> {
-        let Some(thread) = self.0.thread() else { return Ok(Vec::new()) };
-        let mut out = vec![0; to_usize(len.min(MAX_STRINGS))];
-        let got = thread.space().read_memory(addr, &mut out);
-        out.truncate(got);
-        Ok(out)
+    fn is_dead(&self) -> bool {
+        self.0.group.dead.load(Ordering::Acquire)
     }
 
     fn state(&self) -> &'static str {
-        if self.0.group.dead.load(Ordering::Acquire) {
+        if self.is_dead() {
             "Z (zombie)"
         } else if self.0.is_running() {
             "R (running)"
@@ -257,49 +334,6 @@ impl TaskData {
         out.into_bytes()
     }
 
-    /// proc_pid_maps(5), proc_pid_smaps(5) without the host's counters.
-    fn maps(&self, smaps: bool) -> Result<Vec<u8>, Errno> {
-        let Some(thread) = self.0.thread() else { return Ok(Vec::new()) };
-        let fs = Arc::clone(&self.0.fs.lock());
-        let root = fs.root();
-        let space = thread.space();
-        let heap = space.brk_range().0;
-        let mut out = Vec::new();
-        for m in space.mappings()? {
-            let mut name = m.label.into_bytes();
-            let (mut dev, mut ino) = ((0, 0), 0);
-            if m.inode != 0 {
-                match fs.ns.vfs.mapped_file((m.dev, m.inode)) {
-                    Some(file) => {
-                        (dev, ino) = (device_numbers(file.dev), file.ino);
-                        name = file.text(&root);
-                    }
-                    // Shared anonymous memory.
-                    None => {
-                        (dev, ino) = ((0, 1), m.inode);
-                        name = b"/dev/zero (deleted)".to_vec();
-                    }
-                }
-            } else if name.is_empty() && heap != 0 && m.start == heap {
-                name = b"[heap]".to_vec();
-            }
-            let perms = String::from_utf8_lossy(&m.perms);
-            let mut line = format!("{:08x}-{:08x} {perms} {:08x} {:02x}:{:02x} {ino} ", m.start, m.end, m.offset, dev.0, dev.1);
-            if !name.is_empty() {
-                line = format!("{line:<73}");
-            }
-            out.extend_from_slice(line.as_bytes());
-            out.extend_from_slice(&name);
-            out.push(b'\n');
-            if smaps {
-                let size = (m.end - m.start) / 1024;
-                let fields = format!("Size: {size:18} kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
-                out.extend_from_slice(fields.as_bytes());
-            }
-        }
-        Ok(out)
-    }
-
     fn limits(&self) -> Vec<u8> {
         const NAMES: [(&str, &str); RLIM_NLIMITS] = [
             ("Max cpu time", "seconds"),
@@ -341,25 +375,39 @@ impl ProcTask for TaskData {
     fn creds(&self) -> Arc<Credentials> {
         self.0.creds()
     }
-    fn dumpable(&self) -> bool {
-        self.0.group.dumpable.load(Ordering::Relaxed) == 1
+    fn dumpable(&self) -> Option<bool> {
+        (!self.is_dead()).then(|| self.0.group.dumpable.load(Ordering::SeqCst) == 1)
+    }
+    fn memory(&self) -> Option<Arc<dyn ProcMemory>> {
+        if self.is_dead() {
+            return None;
+        }
+        let image = Arc::clone(&self.0.group.image.lock());
+        let auxv = image.auxv.clone();
+        Some(Arc::new(ImageData { task: Arc::downgrade(&self.0), image: Arc::downgrade(&image), auxv }))
     }
     fn fs(&self) -> Option<Arc<FsContext>> {
-        Some(Arc::clone(&self.0.fs.lock()))
+        (!self.is_dead()).then(|| Arc::clone(&self.0.fs.lock()))
     }
     fn files(&self) -> Option<Arc<FdTable>> {
-        Some(Arc::clone(&self.0.files.lock()))
+        (!self.is_dead()).then(|| Arc::clone(&self.0.files.lock()))
     }
     fn exe(&self) -> Option<Path> {
+        if self.is_dead() {
+            return None;
+        }
         self.0.group.image.lock().exe.as_ref().map(|e| e.path().clone())
     }
     fn text(&self, file: TaskFile) -> Result<Vec<u8>, Errno> {
-        let image = Arc::clone(&self.0.group.image.lock());
         Ok(match file {
-            TaskFile::Auxv => image.auxv.clone(),
+            TaskFile::Auxv | TaskFile::Environ | TaskFile::Maps | TaskFile::Smaps => return Err(Errno::EIO),
             TaskFile::Cgroup => b"0::/\n".to_vec(),
-            TaskFile::Cmdline => self.strings(image.args)?,
-            TaskFile::Environ => self.strings(image.env)?,
+            TaskFile::Cmdline => {
+                let image = Arc::clone(&self.0.group.image.lock());
+                let text = strings(&self.0, image.args);
+                // Not another image's memory at the place of this one's arguments.
+                if Arc::ptr_eq(&image, &self.0.group.image.lock()) { text } else { Vec::new() }
+            }
             TaskFile::Comm => {
                 let mut name = self.0.comm();
                 name.push(b'\n');
@@ -373,8 +421,6 @@ impl ProcTask for TaskData {
             TaskFile::Statm => self.statm(),
             TaskFile::Status => self.status(),
             TaskFile::Wchan => b"0".to_vec(),
-            TaskFile::Maps => self.maps(false)?,
-            TaskFile::Smaps => self.maps(true)?,
         })
     }
     fn write(&self, file: TaskFile, data: &[u8]) -> Result<(), Errno> {

@@ -147,6 +147,10 @@ impl Task {
         }
         let creds = Arc::new(creds);
         *self.group.image_creds.lock() = Some(Arc::clone(&creds));
+        // In this order: who finds the new image, or the new credentials, finds what protects it.
+        if !dumpable {
+            self.group.dumpable.store(0, SeqCst);
+        }
         *self.creds.lock() = creds;
         *self.name.lock() = task_name(&loaded.name);
         *self.group.image.lock() = Arc::new(loaded.info.clone());

@@ -192,7 +192,7 @@ impl FsContext {
         };
         let path = Path { mount: Arc::clone(&dir.mount), dentry };
         // The creator gets the access it asked for, whatever the mode says.
-        self.make_file(&path, request.flags & !o::TRUNC).map(Some)
+        self.make_file(&path, request.flags & !o::TRUNC, &caller).map(Some)
     }
 
     /// Opens what a path led to: permission checks, then by type.
@@ -239,17 +239,17 @@ impl FsContext {
                 let ops = self.ns.vfs.open_device(inode.kind(), inode.attr()?.rdev, flags)?;
                 Ok(Opened::File(File::new(path.clone(), ops, flags)))
             }
-            _ => self.make_file(path, flags).map(Opened::File),
+            _ => self.make_file(path, flags, &caller).map(Opened::File),
         }
     }
 
-    fn make_file(&self, path: &Path, flags: u32) -> Result<Arc<File>, Errno> {
+    fn make_file(&self, path: &Path, flags: u32, caller: &Caller<'_>) -> Result<Arc<File>, Errno> {
         let inode = path.dentry.inode();
         let writes = flags & o::ACCMODE != o::RDONLY && !inode.is_dir();
         if writes {
             inode.get_write_access()?;
         }
-        let opened = inode.ops().open(inode, flags).and_then(|ops| {
+        let opened = inode.ops().open_as(inode, flags, caller).and_then(|ops| {
             if flags & o::TRUNC != 0 {
                 let now = Some(self.now());
                 inode.ops().setattr(inode, &SetAttr { size: Some(0), mtime: now, ctime: now, ..SetAttr::default() })?;
@@ -294,7 +294,7 @@ impl FsContext {
         let dentry = dir.dentry.new_child(name.as_bytes(), made);
         dentry.set_unlinked();
         let path = Path { mount: Arc::clone(&dir.mount), dentry };
-        self.make_file(&path, request.flags & !o::TMPFILE_BIT).map(Opened::File)
+        self.make_file(&path, request.flags & !o::TMPFILE_BIT, &caller).map(Opened::File)
     }
 
     fn new_node(&self, dir: &Inode, kind: FileKind, wanted: u32, caller: Caller<'_>, rdev: u64) -> NewNode {

@@ -4,13 +4,14 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bevor_abi::{Errno, Fd};
+use bevor_core::creds::Credentials;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::num::to_usize;
-use bevor_core::vfs::{File, FileOps};
+use bevor_core::vfs::{Caller, File, FileOps};
 use bevor_hostcall::file;
 use parking_lot::Mutex;
 
-use super::{Fixed, OfTask, ProcFs, TaskFile, What, mounts};
+use super::{Fixed, OfTask, ProcFs, ProcMemory, TaskFile, What, may_look, mounts};
 
 /// Types that mount(2) would know.
 const FILESYSTEMS: &[u8] = b"nodev\ttmpfs\nnodev\tproc\nnodev\toverlay\nnodev\tpipefs\nnodev\tsockfs\nnodev\tdevtmpfs\n";
@@ -19,12 +20,19 @@ const FILESYSTEMS: &[u8] = b"nodev\ttmpfs\nnodev\tproc\nnodev\toverlay\nnodev\tp
 pub(super) struct TextFile {
     fs: Arc<ProcFs>,
     what: What,
+    /// The image that the file is bound to, of files that show one.
+    memory: Option<Arc<dyn ProcMemory>>,
+    /// Who opened it.
+    creds: Credentials,
+    pid: i32,
+    tid: i32,
     text: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
 impl TextFile {
-    pub(super) fn new(fs: Arc<ProcFs>, what: What) -> Self {
-        Self { fs, what, text: Mutex::new(None) }
+    pub(super) fn new(fs: Arc<ProcFs>, what: What, memory: Option<Arc<dyn ProcMemory>>, opener: &Caller<'_>) -> Self {
+        let (creds, pid, tid) = (opener.creds.clone(), opener.pid, opener.tid);
+        Self { fs, what, memory, creds, pid, tid, text: Mutex::new(None) }
     }
 
     fn render(&self) -> Result<Vec<u8>, Errno> {
@@ -35,7 +43,17 @@ impl TextFile {
             What::Fixed(Fixed::Filesystems) => Ok(FILESYSTEMS.to_vec()),
             What::Fixed(Fixed::BootId) => Ok(format!("{}\n", self.fs.data.boot_id()).into_bytes()),
             What::Fixed(Fixed::Uuid) => uuid(),
-            What::OfTask(tid, OfTask::File(file, _)) => self.fs.task(tid).map_err(gone)?.text(file),
+            What::OfTask(tid, OfTask::File(file, _)) => {
+                if let Some(memory) = &self.memory {
+                    return memory.text(file);
+                }
+                let task = self.fs.task(tid).map_err(gone)?;
+                let opener = Caller { creds: &self.creds, pid: self.pid, tid: self.tid };
+                if file == TaskFile::Personality && !may_look(&*task, &opener) {
+                    return Err(Errno::EPERM);
+                }
+                task.text(file)
+            }
             What::OfTask(tid, OfTask::Mounts) => {
                 let fs = self.fs.task(tid).map_err(gone)?.fs().ok_or(Errno::EINVAL)?;
                 Ok(mounts::mounts(&fs))
@@ -99,9 +117,14 @@ impl FileOps for TextFile {
         let What::OfTask(tid, OfTask::File(file @ (TaskFile::Comm | TaskFile::OomScoreAdj), _)) = self.what else {
             return Err(Errno::EIO);
         };
+        let task = self.fs.task(tid).map_err(|_| Errno::ESRCH)?;
+        // A thread's name is its process's to set.
+        if file == TaskFile::Comm && task.pid() != self.pid {
+            return Err(Errno::EINVAL);
+        }
         let mut data = vec![0; source.remaining().min(4096)];
         let n = source.get(&mut data)?;
-        self.fs.task(tid).map_err(|_| Errno::ESRCH)?.write(file, &data[..n])?;
+        task.write(file, &data[..n])?;
         Ok(n)
     }
     fn seekable(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bevor_abi::fs::{Timespec, o};
 use bevor_abi::{Errno, Fd};
-use bevor_core::creds::{Capability, Credentials};
+use bevor_core::creds::{Credentials, TraceIds};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{
     Attr, Caller, DirEntry, FdTable, File, FileKind, FileOps, FsContext, Inode, InodeOps, LinkTarget, Path, SetAttr, SuperBlock,
@@ -41,6 +41,13 @@ pub enum TaskFile {
     Wchan,
 }
 
+impl TaskFile {
+    /// Whether it shows an image's memory: it opens for those who may look into the process only, and stays bound to that image.
+    fn of_memory(self) -> bool {
+        matches!(self, Self::Auxv | Self::Environ | Self::Maps | Self::Smaps)
+    }
+}
+
 /// Files of /proc proper that the kernel renders.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,10 +76,10 @@ pub trait ProcTask: Send + Sync {
     fn tids(&self) -> Vec<i32>;
     /// Credentials: decide who owns the files here.
     fn creds(&self) -> Arc<Credentials>;
-    /// Whether the task is dumpable (else root owns the files here).
-    fn dumpable(&self) -> bool {
-        true
-    }
+    /// Whether the task is dumpable; `None` for a zombie. Unless it is, root owns the files here. Asked after [`ProcTask::creds`].
+    fn dumpable(&self) -> Option<bool>;
+    /// The memory of its image now; `None` for a zombie. Asked before the check of who may look into it.
+    fn memory(&self) -> Option<Arc<dyn ProcMemory>>;
     /// Root, working directory; `None` for a zombie.
     fn fs(&self) -> Option<Arc<FsContext>>;
     /// Descriptors; `None` for a zombie.
@@ -91,6 +98,15 @@ pub trait ProcTask: Send + Sync {
     fn write(&self, _file: TaskFile, _data: &[u8]) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
+}
+
+/// One image's memory: an open file stays bound to it, whatever the process executes later.
+pub trait ProcMemory: Send + Sync {
+    /// Text of `Auxv`, `Environ`, `Maps`, `Smaps`; empty once the process has another image or none.
+    ///
+    /// # Errors
+    /// EIO and the like.
+    fn text(&self, file: TaskFile) -> Result<Vec<u8>, Errno>;
 }
 
 /// What /proc shows.
@@ -278,18 +294,19 @@ impl ProcFs {
             What::OfTask(_, of) => match of {
                 OfTask::File(_, mode) => 0o100_000 | mode,
                 OfTask::Mounts | OfTask::MountInfo => 0o100_444,
-                OfTask::Fd | OfTask::FdInfo => 0o040_500,
-                OfTask::Tasks => 0o040_555,
+                OfTask::Fd => 0o040_500,
+                OfTask::Tasks | OfTask::FdInfo => 0o040_555,
                 OfTask::Exe | OfTask::Cwd | OfTask::Root => 0o120_777,
             },
             What::FdLink(tid, fd) => 0o120_000 | self.link_mode(tid, fd),
-            What::FdInfoFile(..) => 0o100_400,
+            What::FdInfoFile(..) => 0o100_444,
         };
         let (uid, gid) = match what {
             What::Task(tid) | What::OfTask(tid, _) | What::FdLink(tid, _) | What::FdInfoFile(tid, _) => {
-                self.data.task(tid).filter(|t| t.dumpable()).map_or((0, 0), |t| {
+                self.data.task(tid).map_or((0, 0), |t| {
                     let c = t.creds();
-                    (c.euid, c.egid)
+                    // Directories that all may read show whose the task is; the rest is root's unless it is dumpable.
+                    if mode == 0o040_555 || t.dumpable() == Some(true) { (c.euid, c.egid) } else { (0, 0) }
                 })
             }
             _ => (0, 0),
@@ -399,17 +416,17 @@ impl Node {
         Ok((found.1, found.2))
     }
 
-    /// Whether `caller` may look into the task (ptrace access, read).
+    /// The task, if `caller` may look into it.
     fn check_access(&self, tid: i32, caller: &Caller<'_>) -> Result<Arc<dyn ProcTask>, Errno> {
         let task = self.fs.task(tid)?;
-        let (theirs, mine) = (task.creds(), caller.creds);
-        let same = mine.fsuid == theirs.uid && mine.fsuid == theirs.euid && mine.fsuid == theirs.suid;
-        if task.pid() == caller.pid || (same && task.dumpable()) || mine.capable(Capability::SysPtrace) {
-            Ok(task)
-        } else {
-            Err(Errno::EACCES)
-        }
+        if may_look(&*task, caller) { Ok(task) } else { Err(Errno::EACCES) }
     }
+}
+
+/// Whether `caller` may look into `task` (PTRACE_MODE_READ_FSCREDS).
+fn may_look(task: &dyn ProcTask, caller: &Caller<'_>) -> bool {
+    let theirs = task.creds();
+    task.pid() == caller.pid || caller.creds.may_trace(TraceIds::FileSystem, &theirs, task.dumpable().unwrap_or(true))
 }
 
 impl InodeOps for Node {
@@ -468,7 +485,7 @@ impl InodeOps for Node {
         };
         path.map(LinkTarget::Magic).ok_or(Errno::ENOENT)
     }
-    fn open(&self, _inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
+    fn open_as(&self, _inode: &Arc<Inode>, flags: u32, caller: &Caller<'_>) -> Result<Arc<dyn FileOps>, Errno> {
         let fs = Arc::clone(&self.fs);
         let what = self.what;
         if matches!(
@@ -480,14 +497,33 @@ impl InodeOps for Node {
         ) {
             return Ok(Arc::new(ProcDir(Node { fs, what, time: self.time })));
         }
-        if let What::Task(tid) | What::OfTask(tid, _) = what {
-            fs.task(tid)?;
-        }
         let writes = flags & o::ACCMODE != o::RDONLY;
         if writes && !matches!(what, What::OfTask(_, OfTask::File(TaskFile::Comm | TaskFile::OomScoreAdj, _))) {
             return Err(Errno::EACCES);
         }
-        Ok(Arc::new(TextFile::new(fs, what)))
+        let mut memory = None;
+        if let What::Task(tid) | What::OfTask(tid, _) = what {
+            let task = fs.task(tid).map_err(|_| Errno::ESRCH)?;
+            if let What::OfTask(_, OfTask::File(file, _)) = what
+                && file.of_memory()
+            {
+                // Bound first: an image that comes after the check is not the one that was checked.
+                memory = Some(task.memory().ok_or(Errno::ESRCH)?);
+                if !may_look(&*task, caller) {
+                    return Err(Errno::EACCES);
+                }
+            }
+        }
+        Ok(Arc::new(TextFile::new(fs, what, memory, caller)))
+    }
+    fn permission(&self, _inode: &Inode, caller: &Caller<'_>, _mask: u32) -> Result<(), Errno> {
+        if let What::OfTask(tid, OfTask::FdInfo) | What::FdInfoFile(tid, _) = self.what {
+            self.check_access(tid, caller).map_err(|e| if e == Errno::ENOENT { Errno::ESRCH } else { e })?;
+        }
+        Ok(())
+    }
+    fn grants(&self, _inode: &Inode, caller: &Caller<'_>, _mask: u32) -> bool {
+        matches!(self.what, What::OfTask(tid, OfTask::Fd) if self.fs.task(tid).is_ok_and(|task| task.pid() == caller.pid))
     }
     fn as_any(&self) -> &dyn Any {
         self

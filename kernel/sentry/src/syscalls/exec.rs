@@ -326,8 +326,9 @@ fn prepare(
     let open = |path: &[u8]| open_by_path(&env.fs, None, path, env.caller());
     match load_program(start, file, &open) {
         Ok(loaded) => {
-            let (creds, secure) = exec_credentials(&creds, loaded.attributes);
-            let dumpable = !secure && !loaded.attributes.unreadable;
+            let (new, secure) = exec_credentials(&creds, loaded.attributes);
+            let mixed = secure || (creds.uid, creds.gid) != (creds.euid, creds.egid) || creds.ends_dumpable(&new);
+            let (creds, dumpable) = (new, !mixed && !loaded.attributes.unreadable);
             ctx.task.begin_exec(PendingExec { loaded, creds, dumpable })?;
             Ok(())
         }

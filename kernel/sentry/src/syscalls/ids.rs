@@ -1,10 +1,11 @@
 //! User and group ids, capabilities (credentials(7), capabilities(7)).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
-use bevor_core::creds::{CapSet, Capability, Credentials};
+use bevor_core::creds::{CapSet, Capability, Credentials, TraceIds};
 use bevor_core::error::SyscallResult;
 use bevor_core::task::Task;
 
@@ -21,11 +22,10 @@ pub fn check_ptrace_access(task: &Task, target: &Task) -> Result<(), Errno> {
     if task.pid() == target.pid() {
         return Ok(());
     }
-    let (own, other) = (task.creds(), target.creds());
-    let same = [other.uid, other.euid, other.suid].iter().all(|u| *u == own.uid)
-        && [other.gid, other.egid, other.sgid].iter().all(|g| *g == own.gid);
-    let dumpable = target.group.dumpable.load(std::sync::atomic::Ordering::SeqCst) == 1;
-    if own.capable(Capability::SysPtrace) || same && dumpable { Ok(()) } else { Err(Errno::EPERM) }
+    // The credentials first: a change of them ends dumpability before it is seen.
+    let other = target.creds();
+    let dumpable = target.group.dumpable.load(SeqCst) == 1;
+    if task.creds().may_trace(TraceIds::Real, &other, dumpable) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// What a change of user ids does to capabilities (capabilities(7), "Effect of user ID changes").
@@ -54,16 +54,12 @@ fn fix_capabilities(old: &Credentials, new: &mut Credentials) {
 const FS_CAPS: CapSet = CapSet(0x1f | 1 << 9 | 1 << 27 | 1 << 32);
 
 fn store(ctx: &SyscallContext<'_>, creds: Credentials) {
-    let changed = {
-        let old = ctx.task.creds();
-        (old.euid, old.egid) != (creds.euid, creds.egid)
-    };
     let uid = creds.uid;
-    ctx.task.set_creds(creds);
-    if changed {
-        ctx.task.group.dumpable.store(0, std::sync::atomic::Ordering::SeqCst);
-        ctx.task.pdeath_signal.store(0, std::sync::atomic::Ordering::SeqCst);
+    if ctx.task.creds().ends_dumpable(&creds) {
+        ctx.task.group.dumpable.store(0, SeqCst);
+        ctx.task.pdeath_signal.store(0, SeqCst);
     }
+    ctx.task.set_creds(creds);
     if let Some(process) = ctx.task.kernel.tree.lock().process_mut(ctx.task.pid()) {
         process.uid = uid;
     }
