@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, o};
 use bevor_core::io::{DataSink, DataSource};
-use bevor_core::num::to_u64;
 use bevor_core::vfs::{
     Attr, Caller, DirEntry, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
 };
@@ -101,6 +100,7 @@ impl GoferFs {
                 id,
                 mapping_id: self.vfs.next_ino() * 2,
                 attr: Mutex::new(*attr),
+                stale: AtomicBool::new(false),
                 read_only: OnceLock::new(),
                 mapped_for_writing: AtomicBool::new(false),
                 small_reads: AtomicU32::new(0),
@@ -116,6 +116,8 @@ struct Node {
     id: NodeId,
     mapping_id: u64,
     attr: Mutex<wire::Attr>,
+    /// The inode has changed since the gofer told its owner and mode.
+    stale: AtomicBool,
     read_only: OnceLock<HostFd>,
     /// Somebody can write it through memory from now on, of which its times may not tell.
     mapped_for_writing: AtomicBool,
@@ -177,30 +179,46 @@ impl Node {
         None
     }
 
-    /// Takes a new look at size and times after data was written or the tree is shared.
+    /// Takes a new look at size and times after data was written or the tree is shared. The host shows this process no owner but its
+    /// own, so that owner and mode are the gofer's to tell.
+    fn refresh_data(&self) -> Result<(), Errno> {
+        let Some(fd) = self.read_only.get() else {
+            self.told(self.fs.client.getattr(self.id)?);
+            return Ok(());
+        };
+        let st = file::fstat(fd)?;
+        let spec = |(sec, nsec): (i64, i64)| wire::TimeSpec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
+        let mut a = self.attr.lock();
+        if a.ctime != spec(st.ctime) {
+            self.stale.store(true, Ordering::Relaxed);
+        }
+        a.nlink = u32::try_from(st.nlink).unwrap_or(u32::MAX);
+        a.size = st.size;
+        a.blocks = st.blocks;
+        a.atime = spec(st.atime);
+        a.mtime = spec(st.mtime);
+        a.ctime = spec(st.ctime);
+        Ok(())
+    }
+
+    /// As [`Node::refresh_data`], owner and mode too.
     fn refresh(&self) -> Result<(), Errno> {
-        match self.read_only.get() {
-            Some(fd) => {
-                let st = file::fstat(fd)?;
-                let mut a = self.attr.lock();
-                a.mode = st.mode;
-                a.nlink = u32::try_from(st.nlink).unwrap_or(u32::MAX);
-                a.uid = st.uid;
-                a.gid = st.gid;
-                a.size = st.size;
-                a.blocks = st.blocks;
-                let spec = |(sec, nsec): (i64, i64)| wire::TimeSpec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
-                a.atime = spec(st.atime);
-                a.mtime = spec(st.mtime);
-                a.ctime = spec(st.ctime);
-            }
-            None => *self.attr.lock() = self.fs.client.getattr(self.id)?,
+        self.refresh_data()?;
+        if self.stale.load(Ordering::Relaxed) {
+            self.told(self.fs.client.getattr(self.id)?);
         }
         Ok(())
     }
 
+    /// Keeps what the gofer says.
+    fn told(&self, attr: wire::Attr) {
+        let mut kept = self.attr.lock();
+        self.stale.store(false, Ordering::Relaxed);
+        *kept = attr;
+    }
+
     fn changed(&self) {
-        if self.refresh().is_err() {
+        if self.refresh_data().is_err() {
             // The gofer is gone; the next call says so.
         }
     }
@@ -268,7 +286,7 @@ impl InodeOps for NodeRef {
             },
         )?;
         inode.set_perm(new.mode, new.uid, new.gid);
-        *self.0.attr.lock() = new;
+        self.0.told(new);
         Ok(())
     }
     fn lookup(&self, _dir: &Arc<Inode>, name: &[u8], _caller: &Caller<'_>) -> Result<Arc<Inode>, Errno> {
@@ -286,10 +304,10 @@ impl InodeOps for NodeRef {
             return false;
         };
         let same = Node::of(child).is_ok_and(|node| {
-            let mut old = node.attr.lock();
+            let old = *node.attr.lock();
             let same = (old.dev, old.ino) == (attr.dev, attr.ino);
             if same {
-                *old = *attr;
+                node.told(*attr);
             }
             same
         });
@@ -324,7 +342,7 @@ impl InodeOps for NodeRef {
     }
     fn link(&self, dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
         let node = Node::of(inode)?;
-        *node.attr.lock() = self.client().link(node.id, self.0.id, name)?;
+        node.told(self.client().link(node.id, self.0.id, name)?);
         self.touched(&[dir]);
         Ok(())
     }
@@ -364,7 +382,7 @@ impl InodeOps for NodeRef {
             Errno::EACCES => self.client().open(self.0.id, OpenFlags::WRONLY),
             e => Err(e),
         })?;
-        Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd }))
+        Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd, appending: Mutex::new(()) }))
     }
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
         self.client().getxattr(self.0.id, name)
@@ -408,7 +426,7 @@ impl FileOps for Node {
     }
     fn size(&self, _file: &File) -> Result<u64, Errno> {
         if self.fs.shared {
-            self.refresh()?;
+            self.refresh_data()?;
         }
         Ok(Node::size(self))
     }
@@ -436,13 +454,21 @@ impl FileOps for Node {
 struct HostWriter {
     node: Arc<Node>,
     fd: HostFd,
+    /// Held between an append and the look at where it ended: the host's position is the descriptor's.
+    appending: Mutex<()>,
+}
+
+/// The data of one write to the host.
+fn gather(source: &mut dyn DataSource) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; source.remaining().min(1 << 20)];
+    let n = source.get(&mut buffer)?;
+    buffer.truncate(n);
+    Ok(buffer)
 }
 
 impl HostWriter {
     fn write(&self, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
-        let mut buffer = vec![0; source.remaining().min(1 << 20)];
-        let n = source.get(&mut buffer)?;
-        let written = file::pwrite(&self.fd, &buffer[..n], offset)?;
+        let written = file::pwrite(&self.fd, &gather(source)?, offset)?;
         self.node.changed();
         Ok(written)
     }
@@ -456,16 +482,19 @@ impl FileOps for HostWriter {
         self.write(offset, source)
     }
     fn append(&self, _file: &File, source: &mut dyn DataSource) -> Result<(usize, u64), Errno> {
-        self.node.refresh()?;
-        let end = self.node.size();
-        let n = self.write(end, source)?;
-        Ok((n, end + to_u64(n)))
+        let data = gather(source)?;
+        let appended = {
+            let _alone = self.appending.lock();
+            file::append(&self.fd, &data)?
+        };
+        self.node.changed();
+        Ok(appended)
     }
     fn seekable(&self) -> bool {
         true
     }
     fn size(&self, _file: &File) -> Result<u64, Errno> {
-        self.node.refresh()?;
+        self.node.refresh_data()?;
         Ok(self.node.size())
     }
     fn seek_data(&self, _file: &File, offset: u64, _size: u64, hole: bool) -> Result<u64, Errno> {

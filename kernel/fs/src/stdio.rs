@@ -59,7 +59,8 @@ impl HostFile {
             _ => "/dev/stdio".to_owned(),
         };
         let sb = Arc::new(SuperBlock::new(vfs.next_dev(), "stdio", 0x0904_1934));
-        let inode = Inode::new(sb, vfs.next_ino(), st.mode, st.uid, st.gid, Box::new(HostInode(fd.clone(), OnceLock::new())));
+        // Root's, as the first process is: the host shows this process no owner but its own.
+        let inode = Inode::new(sb, vfs.next_ino(), st.mode, 0, 0, Box::new(HostInode(fd.clone(), OnceLock::new())));
         let ops = Arc::new(Self {
             shared: Arc::new(Shared { fd, queue: WaitQueue::new(), waiting: AtomicU32::new(0) }),
             kind,

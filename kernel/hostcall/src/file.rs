@@ -91,6 +91,17 @@ pub fn pwrite(fd: &HostFd, src: &[u8], offset: u64) -> Result<usize, Errno> {
     write_vector(fd, src, off(offset)?, 0)
 }
 
+/// Writes at the end, wherever that is by then (RWF_APPEND), and moves the descriptor's position there; the count and that position.
+/// Appends by one descriptor come one at a time, or the position may be a later one's.
+///
+/// # Errors
+/// The host's errno.
+pub fn append(fd: &HostFd, src: &[u8]) -> Result<(usize, u64), Errno> {
+    const SEEK_CUR: i32 = 1;
+    let n = write_vector(fd, src, -1, libc::RWF_APPEND)?;
+    Ok((n, lseek(fd, 0, SEEK_CUR)?))
+}
+
 fn write_vector(fd: &HostFd, src: &[u8], at: i64, flags: i32) -> Result<usize, Errno> {
     let iov = libc::iovec { iov_base: src.as_ptr().cast_mut().cast(), iov_len: src.len() };
     // SAFETY: one iovec over a live slice, which the call only reads.
