@@ -1,0 +1,114 @@
+//! Folders of the host that a sandbox may write (`--bind`): whose the files are, and what of the guest's reaches the host.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::Command;
+
+mod common;
+use common::{bevor, is_root};
+
+/// Runs a script of Perl with `dir` at /b; what it wrote.
+fn perl(dir: &Path, options: &str, script: &str) -> String {
+    let bind = format!("{}:/b{options}", dir.display());
+    let output = Command::new(bevor()).args(["do", "--bind", &bind, "--", "perl", "-e", script]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn file(path: &Path, contents: &str, owner: u32, mode: u32) {
+    std::fs::write(path, contents).unwrap();
+    chown(path, Some(owner), Some(owner)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().mode() & 0o7777
+}
+
+/// As nobody, everything that only an owner may do, before and after the file was opened.
+const TAKE_OVER: &str = r#"
+    sub try { my ($f) = @_; my @done;
+        push @done, "chmod" if chmod 0666, $f;
+        open(my $r, "<", $f) or die "open: $!";
+        sysread($r, my $data, 10);
+        push @done, "owner " . (stat $r)[4];
+        push @done, "fchmod" if chmod 0666, $r;
+        push @done, "utime" if utime 1, 1, $r;
+        push @done, "fchown" if chown 65534, 65534, $r;
+        push @done, "chmod again" if chmod 0666, $f;
+        my $w; push @done, "write" if open($w, "+<", $f) and syswrite $w, "mine";
+        push @done, "truncate" if truncate $f, 4;
+        push @done, "set-id" if chmod 04755, $r;
+        print join(", ", @done), "\n";
+    }
+    open(my $earlier, "<", "/b/root") or die; sysread($earlier, my $data, 1);
+    $) = "65534 65534"; $( = 65534; $< = $> = 65534; $> == 65534 or die;
+    try("/b/root"); try("/b/own");
+"#;
+
+#[test]
+fn nobody_takes_no_file_of_roots_over() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [root, own] = ["root", "own"].map(|name| dir.path().join(name));
+    file(&root, "roots", 0, 0o644);
+    file(&own, "nobodys", 65534, 0o644);
+    let text = perl(dir.path(), "", TAKE_OVER);
+    // The second line shows that each of these works for an owner.
+    let all = "chmod, owner 65534, fchmod, utime, fchown, chmod again, write, truncate, set-id";
+    assert_eq!(text, format!("owner 0\n{all}\n"));
+    assert_eq!((std::fs::read(&root).unwrap(), mode(&root)), (b"roots".to_vec(), 0o644));
+    assert_eq!(std::fs::read(&own).unwrap(), b"mine");
+}
+
+#[test]
+fn owners_inside_are_the_hosts() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    file(&path, "x", 1234, 0o640);
+    let script = r#"
+        sub show { printf "%d:%d %o\n", @s[4,5], $s[2] & 07777 if @s = stat $_[0] }
+        open(my $r, "+<", "/b/f") or die; show($r);
+        chown 77, 78, $r; show($r); chmod 0604, $r; show($r); syswrite $r, "y"; show($r); show("/b/f");
+        $| = 1; mkdir "/b/go"; while (! -e "/b/went") { select undef, undef, undef, 0.01 } show($r);
+    "#;
+    // Meanwhile the host gives it to somebody else.
+    let host = std::thread::spawn({
+        let (dir, path) = (dir.path().to_owned(), path.clone());
+        move || {
+            while !dir.join("go").exists() {
+                std::thread::yield_now();
+            }
+            let before = path.metadata().unwrap();
+            chown(&path, Some(99), Some(98)).unwrap();
+            std::fs::create_dir(dir.join("went")).unwrap();
+            (before.uid(), before.gid())
+        }
+    });
+    assert_eq!(perl(dir.path(), "", script), "1234:1234 640\n77:78 640\n77:78 604\n77:78 604\n77:78 604\n99:98 604\n");
+    assert_eq!(host.join().unwrap(), (77, 78));
+}
+
+#[test]
+fn appends_of_several_processes_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = r#"
+        for my $n (0 .. 3) { fork() or do {
+            open(my $f, ">>", "/b/f") or die; syswrite $f, $n x 31 . "\n" for 1 .. 300; exit 0 } }
+        1 while wait() > 0;
+        open(my $f, ">>", "/b/f"); syswrite $f, "end\n"; print sysseek($f, 0, 1);
+    "#;
+    let whole = 4 * 300 * 32 + 4;
+    assert_eq!(perl(dir.path(), "", script), whole.to_string());
+    let text = std::fs::read_to_string(dir.path().join("f")).unwrap();
+    assert_eq!(text.len(), whole);
+    for n in 0..4 {
+        let line = n.to_string().repeat(31);
+        assert_eq!(text.lines().filter(|l| **l == line).count(), 300);
+    }
+}
