@@ -126,16 +126,10 @@ pub(crate) fn run() -> Result<u8, Failure> {
 
 /// The table of system calls. Names and notes are plain text without quotes.
 fn list_syscalls() -> std::io::Result<()> {
-    use bevor_sentry::table::{Support, TABLE};
     let mut out = std::io::stdout().lock();
-    for entry in TABLE {
-        let support = match entry.support {
-            Support::Full => "full",
-            Support::Partial => "partial",
-            Support::None => "none",
-        };
-        let (nr, name, note) = (entry.nr, entry.name, entry.note);
-        writeln!(out, r#"{{"nr":{nr},"name":"{name}","support":"{support}","note":"{note}"}}"#)?;
+    for entry in bevor_sentry::table::TABLE {
+        let (nr, name, answered, note) = (entry.nr, entry.name, entry.answered(), entry.note);
+        writeln!(out, r#"{{"nr":{nr},"name":"{name}","answered":{answered},"note":"{note}"}}"#)?;
     }
     Ok(())
 }
