@@ -79,7 +79,7 @@ kinds! {
     PidFd 256 8 ENOMEM - "pidfd_open(2).",
     Timer 512 4 EAGAIN Signals "A POSIX timer, which holds a place for its signal (RLIMIT_SIGPENDING).",
     QueuedSignal 160 4 EAGAIN Signals "A queued signal (RLIMIT_SIGPENDING).",
-    Lock 160 4 ENOLCK Locks "A range lock or a lock of flock(2).",
+    Lock 160 4 ENOLCK - "A range lock or a lock of flock(2).",
     ProcText 1 4 ENOMEM - "The bytes of text of /proc that an open file keeps.",
     DirSnapshot 1 4 ENOMEM - "The bytes of a directory's listing that an open file keeps.",
     Inode 1024 4 ENOMEM - "A name with its inode that something in use keeps, in a file system that counts nothing itself.",
@@ -99,10 +99,8 @@ pub enum PerUser {
     FilesInFlight,
     /// Watches of epoll instances.
     EpollWatches,
-    /// File locks.
-    Locks,
 }
 
 impl PerUser {
-    pub(super) const COUNT: usize = 4;
+    pub(super) const COUNT: usize = 3;
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::info::SigInfo;
 use crate::kernel::{Kernel, Runnable};
+use crate::memory::ObjectCharge;
 use crate::task::{Task, ThreadGroup};
 use crate::time::{Instant, TimerId};
 use crate::wait::{PollEvents, Waiter};
@@ -48,6 +49,11 @@ pub enum TimerTarget {
     Thread(SigInfo, Weak<Task>),
 }
 
+/// A periodic timer is looked at this often at most, in nanoseconds; what expires meanwhile is counted.
+const MIN_PERIOD: u64 = 20_000;
+/// And this often while its signal is pending, which may be dropped rather than taken.
+const UNTAKEN_PERIOD: u64 = 10_000_000;
+
 #[derive(Default)]
 struct TimerState {
     expires: Option<u64>,
@@ -77,13 +83,21 @@ pub struct IntervalTimer {
     clock: TimerClock,
     target: TimerTarget,
     clock_id: AtomicI32,
+    /// A POSIX timer's, and that of its signal.
+    place: Option<Arc<ObjectCharge>>,
     state: Mutex<TimerState>,
 }
 
 impl IntervalTimer {
-    /// A disarmed timer.
+    /// A disarmed timer. `place`: what a POSIX timer is counted by.
     #[must_use]
-    pub fn new(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, clock: TimerClock, target: TimerTarget) -> Arc<Self> {
+    pub fn new(
+        kernel: &Arc<Kernel>,
+        group: &Arc<ThreadGroup>,
+        clock: TimerClock,
+        target: TimerTarget,
+        place: Option<ObjectCharge>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             kernel: Arc::clone(kernel),
@@ -91,6 +105,7 @@ impl IntervalTimer {
             clock,
             target,
             clock_id: AtomicI32::new(1),
+            place: place.map(Arc::new),
             state: Mutex::default(),
         })
     }
@@ -111,7 +126,11 @@ impl IntervalTimer {
     pub fn get(&self) -> (u64, u64) {
         let Some(group) = self.group.upgrade() else { return (0, 0) };
         let now = self.clock.now(&self.kernel, &group);
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if matches!(self.target, TimerTarget::None) {
+            // Nothing runs at its expiries.
+            state.advance(now);
+        }
         let left = state.expires.map_or(0, |at| at.saturating_sub(now).max(1));
         (left, state.interval)
     }
@@ -143,7 +162,7 @@ impl IntervalTimer {
         state.expires = expires;
         state.interval = interval;
         (state.expired, state.overrun) = (0, 0);
-        self.schedule(&mut state);
+        self.schedule(&mut state, 0);
     }
 
     /// Expiries beyond the one that the last signal told of.
@@ -158,11 +177,22 @@ impl IntervalTimer {
         let mut state = self.state.lock();
         state.advance(now);
         state.overrun = std::mem::take(&mut state.expired).saturating_sub(1);
+        // It looked seldom while nobody took the signal.
+        if state.interval != 0
+            && let Some(id) = state.scheduled.take()
+        {
+            self.kernel.timers.cancel(id);
+            self.schedule(&mut state, MIN_PERIOD);
+        }
         state.overrun
     }
 
-    /// Whether a signal like this timer's is pending where this timer sends it.
+    /// Whether this timer's signal (an interval timer's: one like it) is pending where this timer sends it.
     fn is_pending(&self, group: &ThreadGroup) -> bool {
+        if let Some(place) = &self.place {
+            // The other holder is the signal in its queue.
+            return Arc::strong_count(place) > 1;
+        }
         let pending = |info: &SigInfo, set: u64| set & bit(info.signo()) != 0;
         match &self.target {
             TimerTarget::None => false,
@@ -171,18 +201,22 @@ impl IntervalTimer {
         }
     }
 
-    fn schedule(&self, state: &mut TimerState) {
+    /// Has the timer looked at when it expires, in `least` nanoseconds at the earliest.
+    fn schedule(&self, state: &mut TimerState, least: u64) {
+        if matches!(self.target, TimerTarget::None) {
+            return;
+        }
         let (Some(expires), Some(me), Some(group)) = (state.expires, self.me.upgrade(), self.group.upgrade()) else {
             return;
         };
         // CPU clocks run at most as fast as the wall clock per thread: look again when the time may have come.
+        let after = |nanos: u64| self.kernel.timers.now().0.saturating_add(nanos);
         let at = match self.clock {
-            TimerClock::Monotonic => Instant(expires),
-            _ => {
-                let left = expires.saturating_sub(self.clock.now(&self.kernel, &group));
-                Instant(self.kernel.timers.now().0.saturating_add(left.max(1_000_000)))
-            }
+            TimerClock::Monotonic if least == 0 => expires,
+            TimerClock::Monotonic => expires.max(after(least)),
+            _ => after(expires.saturating_sub(self.clock.now(&self.kernel, &group)).max(1_000_000)),
         };
+        let at = Instant(at);
         state.scheduled = Some(self.kernel.timers.schedule(at, PollEvents::IN, me));
     }
 }
@@ -205,25 +239,29 @@ impl Runnable for IntervalTimer {
             state.scheduled = None;
             match state.expires {
                 None => return,
-                Some(at) if at > now => return self.schedule(&mut state),
+                Some(at) if at > now => return self.schedule(&mut state, 0),
                 Some(_) => {}
             }
-            let told = pending && state.expired > 0;
+            let told = pending && (self.place.is_some() || state.expired > 0);
             if !told {
                 // The last signal was taken, or dropped before anybody did.
                 state.expired = 0;
             }
             state.advance(now);
-            self.schedule(&mut state);
+            // However short its period: nobody looks at what it counts while its signal is pending.
+            self.schedule(&mut state, if told { UNTAKEN_PERIOD } else { MIN_PERIOD });
             if told {
                 return;
             }
         }
-        // A full queue drops the expiry, as an unread one would.
+        // A timer has its place in the queue; an interval timer's signal is pending only once.
         let _ = match &self.target {
             TimerTarget::None => Ok(()),
-            TimerTarget::Process(info) => group.send_signal(*info),
-            TimerTarget::Thread(info, task) => task.upgrade().map_or(Ok(()), |task| task.send_signal(*info)),
+            TimerTarget::Process(info) => group.send(*info, None, self.place.clone()),
+            TimerTarget::Thread(info, task) => task.upgrade().map_or(Ok(()), |task| {
+                // The group is the task's: a timer tells only threads of its process.
+                group.send(*info, Some(&task), self.place.clone())
+            }),
         };
     }
 }
@@ -248,8 +286,8 @@ pub struct Itimers {
     slots: [Option<Arc<IntervalTimer>>; 3],
     /// POSIX timers by id.
     pub posix: BTreeMap<i32, Arc<IntervalTimer>>,
-    /// The next POSIX timer's id.
-    pub next_id: i32,
+    /// The next POSIX timer's id, unless it is taken.
+    next_id: i32,
 }
 
 impl Itimers {
@@ -262,9 +300,20 @@ impl Itimers {
             _ => return None,
         };
         let slot = self.slots.get_mut(usize::try_from(which).ok()?)?;
-        let timer =
-            slot.get_or_insert_with(|| IntervalTimer::new(kernel, group, clock, TimerTarget::Process(SigInfo::kernel(signo))));
+        let timer = slot
+            .get_or_insert_with(|| IntervalTimer::new(kernel, group, clock, TimerTarget::Process(SigInfo::kernel(signo)), None));
         Some(Arc::clone(timer))
+    }
+
+    /// A number for a new POSIX timer.
+    pub fn next_id(&mut self) -> i32 {
+        loop {
+            let id = self.next_id;
+            self.next_id = id.wrapping_add(1) & i32::MAX;
+            if !self.posix.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// Disarms everything (exit), or POSIX timers only (execve keeps interval timers).

@@ -16,11 +16,12 @@ use bevor_abi::Errno;
 use bevor_abi::process::RLIMIT_SIGPENDING;
 use bevor_abi::signal::{self, SI_USER, SIG_DFL, SIG_IGN, SIGCONT, SIGKILL, SIGRTMIN, SIGSEGV, bit};
 
-use crate::num::to_u64;
+use crate::memory::{Kind, ObjectCharge};
 use crate::task::run::WORK_SIGNAL;
 use crate::task::{GroupSignals, Task, ThreadGroup};
 use crate::wait::PollEvents;
 use info::SigInfo;
+use queue::Place;
 
 /// What a sent signal led to, to be finished without the group's lock.
 enum Sent {
@@ -35,16 +36,17 @@ impl ThreadGroup {
     /// # Errors
     /// EAGAIN if a real-time signal's details cannot be queued (RLIMIT_SIGPENDING).
     pub fn send_signal(self: &Arc<Self>, info: SigInfo) -> Result<(), Errno> {
-        self.send(info, None)
+        self.send(info, None, None)
     }
 
-    fn send(self: &Arc<Self>, info: SigInfo, target: Option<&Task>) -> Result<(), Errno> {
+    /// `timer`: the place of the POSIX timer that sends it.
+    fn send(self: &Arc<Self>, info: SigInfo, target: Option<&Task>, timer: Option<Arc<ObjectCharge>>) -> Result<(), Errno> {
         let mut guard = self.signals.lock();
         let kernel = guard.threads.first().map(|t| Arc::clone(&t.kernel));
         // A host process whose threads mask the host's signals hears of nothing: the first SIGKILL sets it a deadline.
         let doomed = info.signo() == SIGKILL && guard.exit.is_none() && guard.shared.set() & bit(SIGKILL) == 0;
         let doomed = if doomed { guard.threads.first().cloned() } else { None };
-        let sent = self.send_locked(&mut guard, info, target);
+        let sent = self.send_locked(&mut guard, info, target, timer);
         drop(guard);
         if let Some(task) = doomed {
             task.set_exit_deadline(true);
@@ -60,7 +62,13 @@ impl ThreadGroup {
         Ok(())
     }
 
-    fn send_locked(self: &Arc<Self>, group: &mut GroupSignals, info: SigInfo, target: Option<&Task>) -> Result<Sent, Errno> {
+    fn send_locked(
+        self: &Arc<Self>,
+        group: &mut GroupSignals,
+        info: SigInfo,
+        target: Option<&Task>,
+        timer: Option<Arc<ObjectCharge>>,
+    ) -> Result<Sent, Errno> {
         let signo = info.signo();
         let Some(main) = group.threads.first().cloned() else {
             return Ok(Sent::Nothing);
@@ -76,7 +84,7 @@ impl ThreadGroup {
         if mask & bit(signo) == 0 && (handlers.ignores(signo) || shielded) {
             return Ok(none);
         }
-        self.enqueue(group, info, target)?;
+        self.enqueue(group, info, target, timer)?;
         for thread in &group.threads {
             thread.publish_pending_with(group.shared.set());
         }
@@ -96,21 +104,43 @@ impl ThreadGroup {
         Ok(if resumed { Sent::Resumed } else { Sent::Queued })
     }
 
-    fn enqueue(&self, group: &mut GroupSignals, info: SigInfo, target: Option<&Task>) -> Result<(), Errno> {
+    fn enqueue(
+        &self,
+        group: &mut GroupSignals,
+        info: SigInfo,
+        target: Option<&Task>,
+        timer: Option<Arc<ObjectCharge>>,
+    ) -> Result<(), Errno> {
         let signo = info.signo();
-        let queued: usize = group.threads.iter().map(|t| t.pending.lock().len()).sum();
-        let full = to_u64(queued + group.shared.len()) >= self.rlimit(RLIMIT_SIGPENDING).cur;
-        if full && signo >= SIGRTMIN && info.code() != SI_USER {
-            return Err(Errno::EAGAIN);
-        }
+        let Some(main) = group.threads.first().cloned() else { return Ok(()) };
         let mut own = target.map(|t| t.pending.lock());
         let queue = own.as_deref_mut().unwrap_or(&mut group.shared);
-        if full && signo >= SIGRTMIN {
-            queue.mark(signo);
-        } else {
-            queue.push(info);
+        if queue.drops(signo) {
+            return Ok(());
+        }
+        let place = match timer {
+            Some(place) => Ok(Place::Timer(place)),
+            None => self.place(&info, &main, target.unwrap_or(&main)),
+        };
+        match place {
+            Ok(place) => {
+                queue.push(info, place);
+            }
+            Err(errno) if signo >= SIGRTMIN && info.code() != SI_USER => return Err(errno),
+            Err(_) => queue.mark(signo),
         }
         Ok(())
+    }
+
+    /// A place in the queues for a signal: its receiver's real user has RLIMIT_SIGPENDING of them.
+    fn place(&self, info: &SigInfo, main: &Task, target: &Task) -> Result<Place, Errno> {
+        let memory = main.kernel.memory();
+        let uid = target.creds().uid;
+        // A standard signal that no program has made up goes beyond the limit: each is pending only once.
+        if info.signo() < SIGRTMIN && info.code() >= 0 {
+            return Ok(memory.object_for(Kind::QueuedSignal, uid, u64::MAX).map_or(Place::Free, Place::Own));
+        }
+        memory.object_for(Kind::QueuedSignal, uid, self.rlimit(RLIMIT_SIGPENDING).cur).map(Place::Own)
     }
 
     /// Whether the process is exiting or has ended.
@@ -148,7 +178,7 @@ impl Task {
     /// # Errors
     /// EAGAIN if a real-time signal's details cannot be queued.
     pub fn send_signal(&self, info: SigInfo) -> Result<(), Errno> {
-        self.group.send(info, Some(self))
+        self.group.send(info, Some(self), None)
     }
 
     /// Sends a signal that the kernel itself raises on the calling thread, such as SIGPIPE.
@@ -245,7 +275,7 @@ impl Task {
         if handlers.get(signo).handler == SIG_DFL {
             group.unkillable = false;
         }
-        self.pending.lock().push(info);
+        self.pending.lock().push(info, Place::Free);
         drop(group);
         self.work.fetch_or(WORK_SIGNAL, SeqCst);
     }

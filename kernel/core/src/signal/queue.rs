@@ -1,16 +1,29 @@
 //! Pending signals: at most one of each standard signal, real-time ones queued in order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bevor_abi::signal::{self, SIGRTMIN, bit};
 
 use super::info::SigInfo;
+use crate::memory::ObjectCharge;
+
+/// What a queued signal is counted by.
+#[derive(Debug)]
+pub enum Place {
+    /// Nothing: there can be only one of it.
+    Free,
+    /// A place of its own.
+    Own(ObjectCharge),
+    /// The place of its POSIX timer, which outlasts the timer while the signal is queued.
+    Timer(Arc<ObjectCharge>),
+}
 
 /// The pending signals of a task or of a thread group.
 #[derive(Debug, Default)]
 pub struct PendingSignals {
     bits: u64,
-    queue: VecDeque<SigInfo>,
+    queue: VecDeque<(SigInfo, Place)>,
 }
 
 impl PendingSignals {
@@ -20,12 +33,6 @@ impl PendingSignals {
         self.bits
     }
 
-    /// How many entries are queued (RLIMIT_SIGPENDING).
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     /// Whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -33,17 +40,23 @@ impl PendingSignals {
     }
 
     /// Adds a signal. A standard signal that is pending already is dropped, as Linux does. Returns whether it was added.
-    pub fn push(&mut self, info: SigInfo) -> bool {
+    pub fn push(&mut self, info: SigInfo, place: Place) -> bool {
         let signo = info.signo();
-        if signo < SIGRTMIN && self.bits & bit(signo) != 0 {
+        if self.drops(signo) {
             return false;
         }
         self.bits |= bit(signo);
-        self.queue.push_back(info);
+        self.queue.push_back((info, place));
         true
     }
 
-    /// Marks a real-time signal pending without its details (the queue's limit is reached).
+    /// Whether another signal of this number would be dropped.
+    #[must_use]
+    pub fn drops(&self, signo: i32) -> bool {
+        signo < SIGRTMIN && self.bits & bit(signo) != 0
+    }
+
+    /// Marks a signal pending without its details (the queue's limit is reached).
     pub fn mark(&mut self, signo: i32) {
         self.bits |= bit(signo);
     }
@@ -52,7 +65,8 @@ impl PendingSignals {
     pub fn remove(&mut self, set: u64) {
         if self.bits & set != 0 {
             self.bits &= !set;
-            self.queue.retain(|info| bit(info.signo()) & set == 0);
+            self.queue.retain(|(info, _)| bit(info.signo()) & set == 0);
+            self.shrink();
         }
     }
 
@@ -64,15 +78,23 @@ impl PendingSignals {
         }
         let first = if ready & signal::SYNCHRONOUS_SET != 0 { ready & signal::SYNCHRONOUS_SET } else { ready };
         let signo = i32::try_from(first.trailing_zeros()).map_or(0, |n| n + 1);
-        let Some(at) = self.queue.iter().position(|info| info.signo() == signo) else {
+        let Some(at) = self.queue.iter().position(|(info, _)| info.signo() == signo) else {
             self.bits &= !bit(signo);
             return Some(SigInfo::user(signo, signal::SI_USER, 0, 0));
         };
-        let info = self.queue.remove(at);
-        if !self.queue.iter().any(|info| info.signo() == signo) {
+        let info = self.queue.remove(at).map(|(info, _)| info);
+        if !self.queue.range(at..).any(|(info, _)| info.signo() == signo) {
             self.bits &= !bit(signo);
         }
+        self.shrink();
         info
+    }
+
+    /// A queue that was long does not keep its memory.
+    fn shrink(&mut self) {
+        if self.queue.capacity() > 64 && self.queue.len() < self.queue.capacity() / 4 {
+            self.queue.shrink_to(self.queue.len() * 2);
+        }
     }
 }
 
@@ -88,8 +110,8 @@ mod tests {
     #[test]
     fn a_standard_signal_is_pending_once() {
         let mut pending = PendingSignals::default();
-        assert!(pending.push(info(SIGUSR1, 1)));
-        assert!(!pending.push(info(SIGUSR1, 2)));
+        assert!(pending.push(info(SIGUSR1, 1), Place::Free));
+        assert!(!pending.push(info(SIGUSR1, 2), Place::Free));
         assert_eq!(pending.take(u64::MAX).map(|i| i.pid()), Some(1));
         assert_eq!(pending.take(u64::MAX), None);
     }
@@ -98,7 +120,7 @@ mod tests {
     fn real_time_signals_queue_in_order_and_low_numbers_go_first() {
         let mut pending = PendingSignals::default();
         for (signo, pid) in [(40, 1), (40, 2), (34, 3), (SIGTERM, 4)] {
-            assert!(pending.push(info(signo, pid)));
+            assert!(pending.push(info(signo, pid), Place::Free));
         }
         let order: Vec<i32> = std::iter::from_fn(|| pending.take(u64::MAX)).map(|i| i.pid()).collect();
         assert_eq!(order, [4, 3, 1, 2]);
@@ -108,8 +130,8 @@ mod tests {
     #[test]
     fn exceptions_go_before_lower_numbers_and_blocked_ones_stay() {
         let mut pending = PendingSignals::default();
-        pending.push(info(SIGUSR1, 1));
-        pending.push(info(SIGSEGV, 2));
+        pending.push(info(SIGUSR1, 1), Place::Free);
+        pending.push(info(SIGSEGV, 2), Place::Free);
         assert_eq!(pending.take(u64::MAX).map(|i| i.signo()), Some(SIGSEGV));
         assert_eq!(pending.take(!bit(SIGUSR1)), None);
         assert_eq!(pending.set(), bit(SIGUSR1));

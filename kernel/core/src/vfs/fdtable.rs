@@ -186,7 +186,7 @@ impl FdTable {
             return Ok(());
         }
         if let Some(locks) = file.inode().existing_locks() {
-            locks.unlock(self.lock_owner(), 0, u64::MAX);
+            locks.unlock_all(self.lock_owner());
         }
         file.ops().flush(file)
     }

@@ -1,8 +1,12 @@
 //! File locks: POSIX (fcntl F_SETLK), open-file-description (F_OFD_SETLK) and BSD (flock(2)).
 
+use std::sync::Arc;
+
 use bevor_abi::Errno;
 use parking_lot::Mutex;
 
+use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
+use crate::num::to_u64;
 use crate::wait::{PollEvents, WaitQueue};
 
 /// Who owns a lock.
@@ -40,6 +44,39 @@ struct State {
     ranges: Vec<RangeLock>,
     /// flock(2): owner file and whether exclusive.
     flocks: Vec<(usize, bool)>,
+    /// What both are counted by; none while there are none.
+    charge: Option<ObjectCharge>,
+}
+
+impl State {
+    /// Makes room for `more` locks.
+    fn reserve(&mut self, memory: &Arc<MemoryBudget>, more: usize) -> Result<(), Errno> {
+        let bytes = to_u64(self.ranges.len() + self.flocks.len() + more) * Kind::Lock.cost();
+        match &mut self.charge {
+            Some(charge) => charge.resize(bytes),
+            None => {
+                self.charge = Some(memory.object_of(Kind::Lock, bytes, Owner::default())?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back what is not needed.
+    fn settle(&mut self) {
+        let count = self.ranges.len() + self.flocks.len();
+        if count == 0 {
+            *self = Self::default();
+            return;
+        }
+        if self.ranges.capacity() > 64 && self.ranges.len() < self.ranges.capacity() / 4 {
+            self.ranges.shrink_to(self.ranges.len() * 2);
+        }
+        if let Some(charge) = &mut self.charge {
+            let bytes = to_u64(count) * Kind::Lock.cost();
+            // Less than was reserved: never refused.
+            let _ = charge.resize(bytes);
+        }
+    }
 }
 
 /// The locks of one inode.
@@ -65,15 +102,18 @@ impl InodeLocks {
     /// Takes `wanted`, replacing what its owner holds in the range.
     ///
     /// # Errors
-    /// EAGAIN if another owner's lock conflicts.
-    pub fn set(&self, wanted: &RangeLock) -> Result<(), Errno> {
+    /// EAGAIN if another owner's lock conflicts, ENOLCK if there are too many.
+    pub fn set(&self, memory: &Arc<MemoryBudget>, wanted: &RangeLock) -> Result<(), Errno> {
         let mut state = self.state.lock();
         if state.ranges.iter().any(|l| l.conflicts(wanted)) {
             return Err(Errno::EAGAIN);
         }
+        // Itself, and a piece more of a lock that it splits.
+        state.reserve(memory, 2)?;
         let removed = Self::cut(&mut state.ranges, wanted.owner, wanted.start, wanted.end);
         state.ranges.push(*wanted);
         Self::merge(&mut state.ranges, wanted.owner);
+        state.settle();
         drop(state);
         if removed {
             // A write lock may have become a read lock.
@@ -83,8 +123,29 @@ impl InodeLocks {
     }
 
     /// Releases what `owner` holds in the range.
-    pub fn unlock(&self, owner: LockOwner, start: u64, end: u64) {
-        let removed = Self::cut(&mut self.state.lock().ranges, owner, start, end);
+    ///
+    /// # Errors
+    /// ENOLCK if that splits a lock, and there are too many.
+    pub fn unlock(&self, memory: &Arc<MemoryBudget>, owner: LockOwner, start: u64, end: u64) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.ranges.iter().any(|l| l.owner == owner && l.start < start && l.end > end) {
+            state.reserve(memory, 1)?;
+        }
+        let removed = Self::cut(&mut state.ranges, owner, start, end);
+        state.settle();
+        drop(state);
+        if removed {
+            self.queue.wake(PollEvents::IN);
+        }
+        Ok(())
+    }
+
+    /// Releases all that `owner` holds.
+    pub fn unlock_all(&self, owner: LockOwner) {
+        let mut state = self.state.lock();
+        let removed = Self::cut(&mut state.ranges, owner, 0, u64::MAX);
+        state.settle();
+        drop(state);
         if removed {
             self.queue.wake(PollEvents::IN);
         }
@@ -113,16 +174,16 @@ impl InodeLocks {
     fn merge(ranges: &mut Vec<RangeLock>, owner: LockOwner) {
         ranges.sort_by_key(|l| l.start);
         let mut out: Vec<RangeLock> = Vec::with_capacity(ranges.len());
+        let mut last_own = usize::MAX;
         for lock in ranges.drain(..) {
-            let joined = out
-                .iter_mut()
-                .rev()
-                .find(|p| p.owner == lock.owner)
-                .filter(|p| lock.owner == owner && p.exclusive == lock.exclusive && p.end >= lock.start);
-            match joined {
-                Some(p) => p.end = p.end.max(lock.end),
-                None => out.push(lock),
+            if lock.owner == owner {
+                if let Some(last) = out.get_mut(last_own).filter(|p| p.exclusive == lock.exclusive && p.end >= lock.start) {
+                    last.end = last.end.max(lock.end);
+                    continue;
+                }
+                last_own = out.len();
             }
+            out.push(lock);
         }
         *ranges = out;
     }
@@ -130,12 +191,13 @@ impl InodeLocks {
     /// Takes the flock(2) lock for `file`, converting one that it has.
     ///
     /// # Errors
-    /// EAGAIN if another file's lock conflicts; a lock that was held is lost then, as on Linux.
-    pub fn flock(&self, file: usize, exclusive: bool) -> Result<(), Errno> {
+    /// EAGAIN if another file's lock conflicts; a lock that was held is lost then, as on Linux. ENOLCK if there are too many.
+    pub fn flock(&self, memory: &Arc<MemoryBudget>, file: usize, exclusive: bool) -> Result<(), Errno> {
         let mut state = self.state.lock();
         if state.flocks.contains(&(file, exclusive)) {
             return Ok(());
         }
+        state.reserve(memory, 1)?;
         let before = state.flocks.len();
         state.flocks.retain(|(f, _)| *f != file);
         let dropped = state.flocks.len() != before;
@@ -143,6 +205,7 @@ impl InodeLocks {
         if !conflict {
             state.flocks.push((file, exclusive));
         }
+        state.settle();
         drop(state);
         if dropped {
             self.queue.wake(PollEvents::IN);
@@ -156,6 +219,7 @@ impl InodeLocks {
         let before = state.flocks.len();
         state.flocks.retain(|(f, _)| *f != file);
         let dropped = state.flocks.len() != before;
+        state.settle();
         drop(state);
         if dropped {
             self.queue.wake(PollEvents::IN);
@@ -165,7 +229,7 @@ impl InodeLocks {
     /// Releases everything of an open file description that goes away.
     pub fn release_file(&self, file: usize) {
         self.funlock(file);
-        self.unlock(LockOwner::File(file), 0, u64::MAX);
+        self.unlock_all(LockOwner::File(file));
     }
 }
 
@@ -179,28 +243,55 @@ mod tests {
 
     #[test]
     fn unlocking_the_middle_splits_a_range_lock() {
-        let locks = InodeLocks::default();
-        locks.set(&lock(1, true, 0, 100)).unwrap();
-        locks.unlock(LockOwner::Posix(1), 40, 60);
-        assert_eq!(locks.set(&lock(2, true, 40, 60)), Ok(()));
-        assert_eq!(locks.set(&lock(2, true, 30, 41)), Err(Errno::EAGAIN));
+        let (locks, memory) = (InodeLocks::default(), MemoryBudget::unlimited());
+        locks.set(&memory, &lock(1, true, 0, 100)).unwrap();
+        locks.unlock(&memory, LockOwner::Posix(1), 40, 60).unwrap();
+        assert_eq!(locks.set(&memory, &lock(2, true, 40, 60)), Ok(()));
+        assert_eq!(locks.set(&memory, &lock(2, true, 30, 41)), Err(Errno::EAGAIN));
         assert_eq!(locks.test(&lock(2, false, 60, 61)).map(|l| (l.start, l.end)), Some((60, 100)));
     }
 
     #[test]
     fn adjacent_locks_of_one_owner_are_merged() {
-        let locks = InodeLocks::default();
-        locks.set(&lock(1, true, 0, 10)).unwrap();
-        locks.set(&lock(1, true, 10, 20)).unwrap();
+        let (locks, memory) = (InodeLocks::default(), MemoryBudget::unlimited());
+        locks.set(&memory, &lock(1, true, 0, 10)).unwrap();
+        locks.set(&memory, &lock(1, true, 10, 20)).unwrap();
         assert_eq!(locks.test(&lock(2, false, 0, 1)).map(|l| l.end), Some(20));
     }
 
     #[test]
     fn flock_conversion_that_fails_loses_the_lock() {
-        let locks = InodeLocks::default();
-        locks.flock(1, false).unwrap();
-        locks.flock(2, false).unwrap();
-        assert_eq!(locks.flock(1, true), Err(Errno::EAGAIN));
-        assert_eq!(locks.flock(2, true), Ok(()));
+        let (locks, memory) = (InodeLocks::default(), MemoryBudget::unlimited());
+        locks.flock(&memory, 1, false).unwrap();
+        locks.flock(&memory, 2, false).unwrap();
+        assert_eq!(locks.flock(&memory, 1, true), Err(Errno::EAGAIN));
+        assert_eq!(locks.flock(&memory, 2, true), Ok(()));
+    }
+
+    #[test]
+    fn locks_are_counted_split_and_given_back() {
+        // Two locks at most: a quarter of it is theirs.
+        let (locks, memory) = (InodeLocks::default(), MemoryBudget::with_objects(0, Kind::Lock.cost() * 8));
+        locks.set(&memory, &lock(1, true, 0, 100)).unwrap();
+        assert_eq!(locks.set(&memory, &lock(1, true, 200, 300)), Err(Errno::ENOLCK), "what it might split counts");
+        locks.unlock(&memory, LockOwner::Posix(1), 10, 20).unwrap();
+        assert_eq!(memory.objects_used(Kind::Lock), 2 * Kind::Lock.cost());
+        assert_eq!(locks.unlock(&memory, LockOwner::Posix(1), 40, 50), Err(Errno::ENOLCK), "that would be a third");
+        assert_eq!(locks.flock(&memory, 1, true), Err(Errno::ENOLCK));
+        locks.unlock_all(LockOwner::Posix(1));
+        assert_eq!(memory.objects_used(Kind::Lock), 0);
+        locks.flock(&memory, 1, true).unwrap();
+        locks.release_file(1);
+        assert_eq!(memory.objects_used(Kind::Lock), 0);
+    }
+
+    #[test]
+    fn locks_of_others_between_are_left_alone() {
+        let (locks, memory) = (InodeLocks::default(), MemoryBudget::unlimited());
+        locks.set(&memory, &lock(1, false, 0, 10)).unwrap();
+        locks.set(&memory, &lock(2, false, 5, 15)).unwrap();
+        locks.set(&memory, &lock(1, false, 10, 20)).unwrap();
+        assert_eq!(locks.test(&lock(2, true, 0, 100)).map(|l| (l.start, l.end)), Some((0, 20)));
+        assert_eq!(locks.test(&lock(1, true, 0, 100)).map(|l| (l.start, l.end)), Some((5, 15)));
     }
 }

@@ -170,7 +170,7 @@ fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> 
         }
         f::GETOWN_EX => {
             let owner = file.owner.load(Ordering::Relaxed);
-            let out = if owner < 0 { [2, -owner] } else { [1, owner] };
+            let out = if owner < 0 { [2, owner.wrapping_neg()] } else { [1, owner] };
             ctx.copy_out_value(UserAddr(arg), &out)?;
         }
         _ => return Err(Errno::EINVAL.into()),
@@ -253,7 +253,7 @@ fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
         WRLCK => true,
         UNLCK => {
             if let Some(locks) = file.inode().existing_locks() {
-                locks.unlock(owner, start, end);
+                locks.unlock(ctx.task.kernel.memory(), owner, start, end)?;
             }
             return Ok(0);
         }
@@ -261,7 +261,7 @@ fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
     };
     let wanted = RangeLock { owner, pid: if ofd { -1 } else { hooks::ids(ctx).0 }, exclusive, start, end };
     let locks = file.inode().locks();
-    match locks.set(&wanted) {
+    match locks.set(ctx.task.kernel.memory(), &wanted) {
         Ok(()) => Ok(0),
         Err(Errno::EAGAIN) if wait => Err(ctx.block_on(&[(locks.queue(), PollEvents::IN)], None, Restart::IfSaRestart)),
         Err(e) => Err(e.into()),
@@ -285,7 +285,7 @@ pub fn flock(ctx: &mut SyscallContext<'_>, fd: Fd, operation: u32) -> SyscallRes
         return Ok(0);
     };
     let locks = file.inode().locks();
-    match locks.flock(file.id(), exclusive) {
+    match locks.flock(ctx.task.kernel.memory(), file.id(), exclusive) {
         Ok(()) => Ok(0),
         Err(Errno::EAGAIN) if !nonblocking => Err(ctx.block_on(&[(locks.queue(), PollEvents::IN)], None, Restart::IfSaRestart)),
         Err(e) => Err(e.into()),

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bevor_abi::process::RLIMIT_SIGPENDING;
 use bevor_abi::signal::{NSIG, SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID};
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::{SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallResult};
+use bevor_core::memory::Kind;
 use bevor_core::signal::info::SigInfo;
 use bevor_core::signal::itimer::{IntervalTimer, TimerClock, TimerTarget};
 use bevor_core::task::CpuTime;
@@ -258,13 +260,11 @@ pub fn timer_create(ctx: &mut SyscallContext<'_>, id: i32, event: UserAddr, out:
         THREAD_CPUTIME => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     };
-    let number = {
-        let mut timers = ctx.task.group.itimers.lock();
-        timers.next_id += 1;
-        timers.next_id - 1
-    };
+    let limit = ctx.task.group.rlimit(RLIMIT_SIGPENDING).cur;
+    let place = ctx.task.kernel.memory().object_for(Kind::Timer, ctx.task.creds().uid, limit)?;
+    let number = ctx.task.group.itimers.lock().next_id();
     let target = timer_target(ctx, event, number)?;
-    let timer = IntervalTimer::new(&ctx.task.kernel, &ctx.task.group, clock, target);
+    let timer = IntervalTimer::new(&ctx.task.kernel, &ctx.task.group, clock, target, Some(place));
     ctx.copy_out_value(out, &number)?;
     timer.remember_clock(id);
     ctx.task.group.itimers.lock().posix.insert(number, timer);
