@@ -236,6 +236,16 @@ impl Dentry {
     }
 }
 
+/// However long the chain of parents is that nothing else holds any more: one after the other, never one inside the other.
+impl Drop for Dentry {
+    fn drop(&mut self) {
+        let mut parent = self.link.get_mut().parent.take();
+        while let Some(mut dentry) = parent.and_then(Arc::into_inner) {
+            parent = dentry.link.get_mut().parent.take();
+        }
+    }
+}
+
 impl std::fmt::Debug for Dentry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Dentry({:?})", String::from_utf8_lossy(&self.name()))

@@ -99,13 +99,16 @@ impl FsContext {
     /// The working directory as getcwd(2) gives it, without NUL.
     ///
     /// # Errors
-    /// ENOENT if it has been removed.
+    /// ENOENT if it has been removed, ENAMETOOLONG if it lies too deep.
     pub fn getcwd(&self) -> Result<Vec<u8>, Errno> {
         let (root, cwd) = self.root_and_cwd();
         if cwd.dentry.is_unlinked() {
             return Err(Errno::ENOENT);
         }
         let (mut text, reachable) = render(&cwd, &root);
+        if text.len() >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
         if !reachable {
             text.splice(0..0, b"(unreachable)".iter().copied());
         }
@@ -134,9 +137,14 @@ pub fn display_from(path: &Path, root: &Path) -> Vec<u8> {
     text
 }
 
-/// The absolute path, and whether `root` was met on the way up.
+/// Longest path, with its NUL.
+pub(super) const PATH_MAX: usize = 4096;
+
+/// The absolute path, and whether `root` was met on the way up. Of one that is longer than a path can be there is only the end, at
+/// least `PATH_MAX` bytes of it: nobody can use it, and trees may be of any depth.
 fn render(path: &Path, root: &Path) -> (Vec<u8>, bool) {
     let mut parts: Vec<Arc<[u8]>> = Vec::new();
+    let mut len = 0;
     let mut at = path.clone();
     let reachable = loop {
         if at == *root {
@@ -150,7 +158,11 @@ fn render(path: &Path, root: &Path) -> (Vec<u8>, bool) {
             continue;
         }
         let (parent, name) = at.dentry.link();
+        len += name.len() + 1;
         parts.push(name);
+        if len >= PATH_MAX {
+            break true;
+        }
         match parent {
             Some(dentry) => at.dentry = dentry,
             None => break false,

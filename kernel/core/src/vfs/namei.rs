@@ -8,7 +8,7 @@ use bevor_abi::fs::{mode, o};
 use super::attr::{FileKind, NewNode, SetAttr};
 use super::dentry::Dentry;
 use super::file::{File, PathOnly};
-use super::fs_context::FsContext;
+use super::fs_context::{FsContext, PATH_MAX};
 use super::inode::{Inode, LinkTarget, Rename, may};
 use super::lookup::{Caller, Last, WalkFlags, Walker, lookup_child, lookup_locked};
 use super::mount::{Path, mount_flags};
@@ -590,7 +590,7 @@ impl FsContext {
         }
         match inode.ops().follow(inode, &caller)? {
             LinkTarget::Text(text) => Ok(text),
-            LinkTarget::Magic(path) => Ok(self.display(&path)),
+            LinkTarget::Magic(path) => Some(self.display(&path)).filter(|text| text.len() < PATH_MAX).ok_or(Errno::ENAMETOOLONG),
         }
     }
 

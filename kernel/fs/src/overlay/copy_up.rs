@@ -20,11 +20,29 @@ impl Node {
         if let Some(upper) = self.upper.get() {
             return Ok(upper);
         }
+        // Parents first, the topmost before all.
+        let mut parents: Vec<Arc<Inode>> = Vec::new();
+        let mut at = self.place.lock().clone();
+        while let Some((dir, _)) = at {
+            let node = Node::of(&dir)?;
+            if node.upper.get().is_some() {
+                break;
+            }
+            at = node.place.lock().clone();
+            parents.push(dir);
+        }
+        while let Some(dir) = parents.pop() {
+            Node::of(&dir)?.copy_one_up(true)?;
+        }
+        self.copy_one_up(data)
+    }
+
+    /// As [`Node::copy_up`] where the directory has its upper part.
+    fn copy_one_up(&self, data: bool) -> Result<&Arc<Inode>, Errno> {
         let place = self.place.lock().clone();
         let lower = self.lower.as_ref().ok_or(Errno::EIO)?;
-        // Parents first; each copy has its own lock.
         let parent = match &place {
-            Some((dir, _)) => Some(Node::of(dir)?.copy_up(true)?),
+            Some((dir, _)) => Some(Node::of(dir)?.upper.get().ok_or(Errno::EIO)?),
             None => None,
         };
         let _guard = self.copying.lock();

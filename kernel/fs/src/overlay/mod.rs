@@ -103,6 +103,29 @@ struct Node {
     copying: Mutex<()>,
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(upper) = self.upper.get() {
+            let mut known = self.fs.by_upper.lock();
+            // Another may have taken its place meanwhile.
+            if known.get(&upper.ino()).is_some_and(|inode| inode.strong_count() == 0) {
+                known.remove(&upper.ino());
+            }
+            drop(known);
+            if upper.attr().is_ok_and(|attr| attr.nlink == 0) {
+                self.fs.origins.lock().remove(&upper.ino());
+                let lower = self.fs.redirects.lock().remove(&upper.ino());
+                drop(lower);
+            }
+        }
+        // However long the chain of directories is that nothing else holds any more: one after the other.
+        let mut place = self.place.get_mut().take();
+        while let Some(inode) = place.and_then(|(dir, _)| Arc::into_inner(dir)) {
+            place = Self::of(&inode).ok().and_then(|node| node.place.lock().take());
+        }
+    }
+}
+
 impl Node {
     fn of(inode: &Inode) -> Result<&Node, Errno> {
         inode.ops().as_any().downcast_ref().ok_or(Errno::EXDEV)

@@ -60,6 +60,13 @@ impl Directory {
         Ok(())
     }
 
+    /// Takes all entries out.
+    fn take_all(&mut self) -> Vec<Arc<Inode>> {
+        self.memory.release(to_u64(self.entries.len()) * NODE_COST);
+        self.names.clear();
+        std::mem::take(&mut self.entries).into_values().map(|(_, inode)| inode).collect()
+    }
+
     fn remove(&mut self, name: &[u8]) -> Result<(), Errno> {
         let at = self.names.remove(name).ok_or(Errno::ENOENT)?;
         self.entries.remove(&at);
@@ -69,8 +76,17 @@ impl Directory {
 }
 
 impl Drop for Directory {
+    /// A whole tree may go with it, of any depth: one directory after the other, never one inside the other.
     fn drop(&mut self) {
-        self.memory.release(to_u64(self.entries.len()) * NODE_COST);
+        let mut entries = self.take_all();
+        while let Some(inode) = entries.pop() {
+            let Some(inode) = Arc::into_inner(inode) else { continue };
+            if let Some(node) = Node::of(&inode)
+                && let Ok(dir) = node.state.lock().dir()
+            {
+                entries.extend(dir.take_all());
+            }
+        }
     }
 }
 
