@@ -3,8 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 harness=target/release/bevor-harness
 if ! [ -x "$harness" ] || ! "$harness" --help 2>/dev/null | grep -q selfcheck; then
-    echo "gate: the harness has no checks yet; nothing to run"
-    exit 0
+    echo "gate: no $harness that has checks; build it with ci/build.sh" >&2
+    exit 1
 fi
 "$harness" selfcheck
 "$harness" run

@@ -59,6 +59,7 @@ pub(crate) fn probe(id: &str, covers: &[&str], rows: &[Row<'_>]) -> ProbeResult 
         skipped: None,
         author_errors: vec![],
         outcomes: BTreeMap::new(),
+        times: BTreeMap::new(),
         observations,
     }
 }
@@ -69,6 +70,7 @@ pub(crate) fn compat(probes: Vec<ProbeResult>, mutations: &[Mutation]) -> Compat
     let weights: Weights = serde_json::from_str(WEIGHTS).unwrap();
     let results = Results {
         schema: SCHEMA,
+        part: None,
         reference: "native".into(),
         columns: vec![Column { name: "bevor".into(), proven: true, not_measured: None }],
         probes,

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the format; a change that readers must know about raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
-/// All that one run measured. Holds no times, hosts or commits: those are in the side file
-/// (`results.provenance.json`), so that equal measurements give equal files.
+/// All that one run measured. Holds no hosts or commits: those are in the side file (`results.provenance.json`), so that equal
+/// measurements give files that differ in `times` only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
@@ -17,10 +17,40 @@ pub struct Results {
     pub schema: u32,
     /// Name of the column that the others are compared with.
     pub reference: String,
+    /// What part of the suite this is; absent for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The columns compared with the reference.
     pub columns: Vec<Column>,
     /// Every probe selected, sorted by id; probes that could not run are here too.
     pub probes: Vec<ProbeResult>,
+}
+
+/// Part of the suite that a run took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The options that chose it, but for the shard; none chose every probe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
+    /// Part `i/n` of what was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// Number of probes chosen, in all shards.
+    pub of: usize,
+    /// Whether the run ended at its first failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+}
+
+/// When and how long one probe ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Time {
+    /// Start, in milliseconds since 1970.
+    pub start_ms: u64,
+    /// Duration in microseconds.
+    pub duration_us: u64,
 }
 
 /// A column compared with the reference.
@@ -57,6 +87,9 @@ pub struct ProbeResult {
     /// How the run ended, by column, where it didn't simply complete.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outcomes: BTreeMap<String, String>,
+    /// When its first run was and how long it took, by column; the reference is one of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<String, Time>,
     /// The planned observations, in plan order. A probe without a plan has one, called `(probe)`.
     pub observations: Vec<ObservationResult>,
 }

@@ -14,6 +14,7 @@ fn results(state: State, sandbox: &str) -> Results {
     let verdict = Verdict { state, differences, reason: None, link: None, confirmed: true };
     Results {
         schema: SCHEMA,
+        part: None,
         reference: "native".into(),
         columns: vec![Column { name: "bevor".into(), proven: true, not_measured: None }],
         probes: vec![ProbeResult {
@@ -24,6 +25,7 @@ fn results(state: State, sandbox: &str) -> Results {
             skipped: None,
             author_errors: vec![],
             outcomes: BTreeMap::new(),
+            times: BTreeMap::new(),
             observations: vec![ObservationResult {
                 id: "create".into(),
                 call: "openat".into(),

@@ -30,7 +30,9 @@ enum Cmd {
     /// Run probes natively and in every column, compare, and gate.
     Run(Run),
     /// Print one probe id a line.
-    List(Choice),
+    List(List),
+    /// Make one results file of those of all shards, and gate.
+    Merge(Merge),
     /// Check manifests, probe binaries, catalogue and expectations against each other.
     Lint(Lint),
     /// Write what a run measured into the expectations, and print the change for review.
@@ -88,8 +90,55 @@ impl Choice {
     /// The selection among the probes.
     #[must_use]
     pub fn selection(&self) -> Selection {
-        Selection { filters: self.filter.clone(), exact: self.exact, shard: self.shard }
+        Selection { filters: self.filter.clone(), exact: self.exact, shard: self.shard, ..Selection::default() }
     }
+}
+
+/// What of the choice is left out.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Narrow {
+    /// Leave out probes whose id holds this (with --exact: is this; repeatable).
+    #[arg(long, value_name = "TEXT")]
+    pub skip: Vec<String>,
+    /// Take probes that cover this call (repeatable).
+    #[arg(long, value_name = "NAME")]
+    pub call: Vec<String>,
+}
+
+impl Narrow {
+    /// The selection that `choice` and this make.
+    #[must_use]
+    pub fn of(&self, choice: &Choice) -> Selection {
+        Selection { skip: self.skip.clone(), calls: self.call.clone(), ..choice.selection() }
+    }
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Which probes.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Which not.
+    #[command(flatten)]
+    pub narrow: Narrow,
+}
+
+/// `merge`.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Results of all shards of one run.
+    #[arg(required = true, value_name = "FILE")]
+    pub results: Vec<PathBuf>,
+    /// Write the whole here [default: target/conformance/results.json].
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write JUnit here.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// This column must have been measured (repeatable).
+    #[arg(long, value_name = "COLUMN")]
+    pub require: Vec<String>,
 }
 
 /// `run`.
@@ -98,6 +147,9 @@ pub struct Run {
     /// Which probes.
     #[command(flatten)]
     pub choice: Choice,
+    /// Which not.
+    #[command(flatten)]
+    pub narrow: Narrow,
     /// A column: its command, to which the agent's is appended; `{nonce}` in it stands for the boot nonce.
     /// `bevor` alone means `bevor do --boot-nonce {nonce} --` with the bevor beside this program (repeatable)
     /// [default: bevor].
@@ -115,7 +167,13 @@ pub struct Run {
     /// Run the sandbox columns this often; any run that differs counts.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub repeat: usize,
-    /// Write results here [default: target/conformance/results.json].
+    /// This column must be measured: its absence is red (repeatable).
+    #[arg(long, value_name = "COLUMN")]
+    pub require: Vec<String>,
+    /// End at the first failure.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Write results here [default: target/conformance/results.json; those of a part of the suite beside it, as part.json].
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write JUnit here.
@@ -305,7 +363,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Cmd) -> Result<ExitCode> {
     match command {
         Cmd::Run(args) => commands::run(&args),
-        Cmd::List(choice) => commands::list(&choice),
+        Cmd::List(args) => commands::list(&args),
+        Cmd::Merge(args) => crate::merge::merge(&args),
         Cmd::Lint(args) => commands::lint(&args),
         Cmd::Bless(args) => commands::bless(&args),
         Cmd::Table(args) => crate::table::table(&args),

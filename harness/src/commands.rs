@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::{Bless, BlessState, Choice, Lint, Mutate, Run, Selfcheck};
+use bevor_compat_table::results::{Part, Results};
+
+use crate::cli::{Bless, BlessState, Choice, Lint, List, Mutate, Run, Selfcheck};
 use crate::container::{Column, LogPolicy};
 use crate::discover::{self, Suite};
 use crate::error::{EXIT_REGRESSION, Error, Result};
@@ -12,7 +14,7 @@ use crate::expect::{self, Expectations, Kind};
 use crate::manifest::{self, Lang, Probe};
 use crate::progress::Progress;
 use crate::provenance::{self, Provenance};
-use crate::{bless as blessing, jail, mutate as mutation, report, runner, selfcheck as checks};
+use crate::{bless as blessing, jail, mutate as mutation, place, report, runner, selfcheck as checks};
 
 /// The suite that the command line asks for.
 ///
@@ -26,8 +28,8 @@ pub fn suite(choice: &Choice) -> Result<Suite> {
 ///
 /// # Errors
 /// [`Error::Input`] for faulty manifests or filters.
-pub fn list(choice: &Choice) -> Result<ExitCode> {
-    let probes = choice.selection().choose(&suite(choice)?.families)?;
+pub fn list(args: &List) -> Result<ExitCode> {
+    let probes = args.narrow.of(&args.choice).choose(&suite(&args.choice)?.families)?;
     let mut out = std::io::stdout().lock();
     for probe in probes {
         if writeln!(out, "{}", probe.id).is_err() {
@@ -62,10 +64,12 @@ pub fn expectations_dir(given: Option<&PathBuf>) -> Result<PathBuf> {
 /// `run`.
 ///
 /// # Errors
-/// [`Error::Input`] or [`Error::Infrastructure`]; a red gate is an exit code, not an error.
+/// [`Error::Input`] or [`Error::Infrastructure`]; a red gate is an exit code, not an error. Whatever was measured is written first.
 pub fn run(args: &Run) -> Result<ExitCode> {
     let suite = suite(&args.choice)?;
-    let probes = args.choice.selection().choose(&suite.families)?;
+    let selection = args.narrow.of(&args.choice);
+    let probes = selection.choose(&suite.families)?;
+    let mut part = selection.part(&suite.families)?;
     suite.require_built()?;
     let mut columns = args.runtime.iter().map(|s| discover::column(s)).collect::<Result<Vec<_>>>()?;
     if columns.is_empty() && !args.native_only {
@@ -79,6 +83,10 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let dir = expectations_dir(args.expectations.as_ref())?;
     let families = suite.families.iter().map(|f| f.family.as_str());
     let expectations = Expectations::load(&dir, columns.iter().map(|c| c.name.as_str()), families)?;
+    if let Some(path) = &args.json {
+        let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+        place::check(path, part.as_ref(), &names, args.fail_fast)?;
+    }
     jail::set_limits()?;
     let plan = runner::Plan {
         probes,
@@ -91,10 +99,29 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         repeat: args.repeat,
         expectations,
         today: provenance::today(),
+        fail_fast: args.fail_fast,
     };
-    let measured = runner::execute(&plan, &Progress::new())?;
-    let path = results_path(args.json.as_ref())?;
-    report::write(&path, &report::json(&measured.results)?)?;
+    let mut measured = runner::execute(&plan, &Progress::new());
+    if let Some(stopped) = measured.results.part.take() {
+        part = Some(part.map_or_else(|| stopped.clone(), |p| Part { stopped: true, ..p }));
+    }
+    measured.results.part = part;
+    let written = write_all(args, &plan, &measured)?;
+    let results = &measured.results;
+    let mut out = std::io::stdout();
+    let _ = write!(out, "{}", report::summary(results));
+    let _ = writeln!(out, "results: {}", written.display());
+    finish(results, &measured.failures, &args.require)
+}
+
+/// Writes results, provenance, JUnit and traces; where the results went.
+fn write_all(args: &Run, plan: &runner::Plan, measured: &runner::Measured) -> Result<PathBuf> {
+    let results = &measured.results;
+    let path = match &args.json {
+        Some(path) => path.clone(),
+        None => place::default(&results_path(None)?, results),
+    };
+    report::write(&path, &report::json(results)?)?;
     let columns = plan.columns.iter().map(|c| (c.name.clone(), c.command.clone())).collect();
     let provenance = serde_json::to_string_pretty(&Provenance::gather(args.seed, columns))
         .map_err(|e| Error::infra(format!("provenance: {e}")))?;
@@ -103,7 +130,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         report::write(&provenance::side_file(&path), &(provenance + "\n"))?;
     }
     if let Some(path) = &args.junit {
-        report::write(path, &report::junit(&measured.results)?)?;
+        report::write(path, &report::junit(results)?)?;
     }
     if let Some(path) = &args.traces {
         let mut by_column: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, &Vec<String>>> =
@@ -114,8 +141,31 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         let text = serde_json::to_string_pretty(&by_column).map_err(|e| Error::infra(format!("traces: {e}")))?;
         report::write(path, &(text + "\n"))?;
     }
-    let _ = write!(std::io::stdout(), "{}", report::summary(&measured.results));
-    Ok(ExitCode::from(report::gate(&measured.results)))
+    Ok(path)
+}
+
+/// The exit code of results that have been written: of failures of the infrastructure, of a run of nothing, then the gate's.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if a container did not start, [`Error::Input`] if no probe ran.
+pub fn finish(results: &Results, failures: &[String], require: &[String]) -> Result<ExitCode> {
+    let missing = report::missing(results, require);
+    for line in &missing {
+        println!("{line}");
+    }
+    if let Some(first) = failures.first() {
+        let more = if failures.len() > 1 { format!(" (and {} more like it)", failures.len() - 1) } else { String::new() };
+        return Err(Error::infra(format!("{first}{more}")));
+    }
+    if results.probes.iter().all(|p| p.skipped.is_some()) {
+        let why = results.probes.iter().find_map(|p| p.skipped.as_deref()).unwrap_or("nothing was selected");
+        return Err(Error::input(format!(
+            "no probe ran: all {} were skipped ({why}); choose others, or run where their needs are met",
+            results.probes.len()
+        )));
+    }
+    let gate = report::gate(results);
+    Ok(ExitCode::from(if missing.is_empty() { gate } else { EXIT_REGRESSION }))
 }
 
 /// `lint`: one fault a line.
@@ -237,9 +287,10 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         repeat: 1,
         expectations: Expectations::default(),
         today: provenance::today(),
+        fail_fast: false,
     };
     let progress = Progress::new();
-    let baseline = runner::execute(&plan, &progress)?.results;
+    let baseline = runner::execute(&plan, &progress).sound()?.results;
     let setup = mutation::Setup {
         column: &faulty,
         agent: &suite.agent,

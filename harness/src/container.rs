@@ -22,6 +22,8 @@ use crate::stream::{Outcome, RawRun};
 
 /// Placeholder in a column's command that stands for the boot nonce.
 pub const NONCE: &str = "{nonce}";
+/// What the error of a container without proof says.
+pub(crate) const LACKS_NONCE: &str = "its kernel log lacks the boot nonce";
 /// Bytes of agent output that one probe may cause.
 pub const OUTPUT_LIMIT: usize = 1 << 20;
 /// How long a container may take to say hello.
@@ -195,7 +197,7 @@ impl Container {
         let hello = container.hello().map_err(|e| Error::infra(format!("column {}: {e}", column.name)))?;
         if column.needs_proof() && !hello.dmesg.contains(&format!("Bevor: boot nonce {nonce}")) {
             return Err(Error::infra(format!(
-                "column {}: its kernel log lacks the boot nonce {nonce}: nothing shows that the sandbox answered",
+                "column {}: {LACKS_NONCE} {nonce}: nothing shows that the sandbox answered",
                 column.name
             )));
         }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::compare::RUN_FIELD;
 use crate::error::{Error, Result};
 
+/// Most runs that are made to judge a flaky observation.
+const MOST_RUNS: usize = 100;
+
 /// One expectations file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +200,29 @@ impl Expectations {
         self.map.keys().filter(|(c, p, o)| c == column && p == probe && !plan.contains(o)).map(|(_, _, o)| o.clone()).collect()
     }
 
+    fn max_rate(&self, column: &str, probe: &str, obs: &str) -> Option<f64> {
+        let e = self.map.get(&(column.to_owned(), probe.to_owned(), obs.to_owned()))?;
+        e.max_rate.as_deref()?.parse().ok()
+    }
+
+    /// Number of runs that it takes to judge the flaky ones among `differences`: enough for two differing runs within the rate.
+    #[must_use]
+    pub fn runs_to_judge(&self, column: &str, probe: &str, differences: &BTreeMap<String, Vec<Difference>>) -> usize {
+        let flaky = differences.iter().filter(|(_, d)| !d.is_empty()).filter_map(|(obs, _)| self.max_rate(column, probe, obs));
+        let lowest = flaky.fold(f64::INFINITY, f64::min);
+        if lowest <= 0.0 || !lowest.is_finite() {
+            return 0;
+        }
+        (1..MOST_RUNS).find(|n| runs(*n) * lowest >= 2.0).unwrap_or(MOST_RUNS)
+    }
+
+    /// What to say if a flaky observation differed in too many of `runs`.
+    #[must_use]
+    pub fn exceeded(&self, column: &str, probe: &str, obs: &str, differing: usize, all: usize) -> Option<String> {
+        let rate = self.max_rate(column, probe, obs)?;
+        (runs(differing) > rate * runs(all)).then(|| format!("differs in {differing} of {all} runs, its max_rate is {rate}"))
+    }
+
     /// The verdict on `differences` of one observation, on the day `today` ("YYYY-MM-DD").
     #[must_use]
     pub fn judge(&self, column: &str, probe: &str, obs: &str, mut differences: Vec<Difference>, today: &str) -> Verdict {
@@ -226,6 +252,10 @@ impl Expectations {
         };
         verdict
     }
+}
+
+fn runs(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 fn same(a: &[Difference], b: &[Difference]) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use bevor_compat_table::results::{Gate, ObservationResult, ProbeResult, Results, State, Verdict};
 use comfy_table::{Table, presets};
@@ -29,6 +30,16 @@ pub fn gate(results: &Results) -> u8 {
         return EXIT_REGRESSION;
     }
     code
+}
+
+/// One line for every column of `require` that was not measured.
+#[must_use]
+pub fn missing(results: &Results, require: &[String]) -> Vec<String> {
+    let line = |name: &String| match results.columns.iter().find(|c| c.name == *name) {
+        None => Some(format!("REQUIRED {name}: no such column in this run")),
+        Some(c) => c.not_measured.as_ref().map(|why| format!("REQUIRED {name}: not measured: {why}")),
+    };
+    require.iter().filter_map(line).collect()
 }
 
 /// The summary: counts by column, then every failing observation, worst first.
@@ -102,6 +113,9 @@ fn failures(results: &Results, out: &mut String) {
         for d in &verdict.differences {
             let _ = writeln!(out, "    {}: native {} | {column} {}", d.field, d.native, d.sandbox);
         }
+        if let Some(why) = verdict.reason.as_ref().filter(|why| why.contains("max_rate")) {
+            let _ = writeln!(out, "    {why}");
+        }
         if *state == State::UnexpectedAgreement {
             let _ = writeln!(out, "    agrees now: `bevor-harness bless` removes the expectation");
         }
@@ -124,7 +138,7 @@ pub fn json(results: &Results) -> Result<String> {
 /// # Errors
 /// [`Error::Infrastructure`] if it can't be put into XML.
 pub fn junit(results: &Results) -> Result<String> {
-    use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+    use quick_junit::{NonSuccessKind, Report, TestCaseStatus, TestSuite};
     let mut report = Report::new("bevor-harness");
     for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
         let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
@@ -155,11 +169,23 @@ pub fn junit(results: &Results) -> Result<String> {
             suites
                 .entry(&probe.family)
                 .or_insert_with(|| TestSuite::new(format!("{}.{}", column.name, probe.family)))
-                .add_test_case(TestCase::new(probe.id.as_str(), status));
+                .add_test_case(case(probe, &column.name, status));
         }
         report.add_test_suites(suites.into_values());
     }
     report.to_string().map_err(|e| Error::infra(format!("JUnit: {e}")))
+}
+
+fn case(probe: &ProbeResult, column: &str, status: quick_junit::TestCaseStatus) -> quick_junit::TestCase {
+    let mut case = quick_junit::TestCase::new(probe.id.as_str(), status);
+    if let Some(time) = probe.times.get(column) {
+        case.set_time(Duration::from_micros(time.duration_us));
+        let start = i64::try_from(time.start_ms).ok().and_then(chrono::DateTime::from_timestamp_millis);
+        if let Some(start) = start {
+            case.set_timestamp(start.fixed_offset());
+        }
+    }
+    case
 }
 
 /// Writes `text` to `path`, making its folder.

@@ -30,6 +30,7 @@ fn results(states: &[State]) -> Results {
         .collect();
     Results {
         schema: SCHEMA,
+        part: None,
         reference: "native".into(),
         columns: vec![
             Column { name: "bevor".into(), proven: true, not_measured: None },
@@ -43,6 +44,7 @@ fn results(states: &[State]) -> Results {
             skipped: None,
             author_errors: vec![],
             outcomes: BTreeMap::new(),
+            times: BTreeMap::new(),
             observations,
         }],
     }

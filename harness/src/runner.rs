@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-use bevor_compat_table::results::{self, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict};
+use bevor_compat_table::results::{
+    self, Difference, ObservationResult, Part, ProbeResult, Results, SCHEMA, State, Time, Verdict,
+};
 
 use crate::compare::{self, Reference, WHOLE_PROBE};
 use crate::container::{Agent, Column, Container, LogPolicy};
@@ -12,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::expect::Expectations;
 use crate::manifest::{Needs, Probe};
 use crate::progress::Progress;
-use crate::stream::{self, Outcome, RawRun, Run};
+use crate::stream::{self, Outcome, Run};
+use crate::work::{self, Broken, Runs, Unit, Worked};
 
 /// Name of the reference column.
 pub const NATIVE: &str = "native";
@@ -42,6 +44,8 @@ pub struct Plan {
     pub expectations: Expectations,
     /// Today, "YYYY-MM-DD", for expiries.
     pub today: String,
+    /// Whether the first failure ends the run.
+    pub fail_fast: bool,
 }
 
 /// The raw streams of a run, for traces: (column, probe) to the first run's lines.
@@ -54,22 +58,26 @@ pub struct Measured {
     pub results: Results,
     /// The raw streams.
     pub traces: Traces,
+    /// Failures of the infrastructure, one line each: containers that did not start. What they cost is in the results.
+    pub failures: Vec<String>,
 }
 
-/// One family's share of one column's run, or one exclusive probe.
-struct Unit<'a> {
-    column: &'a Column,
-    round: usize,
-    probes: Vec<&'a Probe>,
+impl Measured {
+    /// Itself, unless the infrastructure failed.
+    ///
+    /// # Errors
+    /// [`Error::Infrastructure`] with the first failure.
+    pub fn sound(self) -> Result<Self> {
+        match self.failures.first() {
+            None => Ok(self),
+            Some(why) => Err(Error::infra(why.as_str())),
+        }
+    }
 }
 
-type Runs = BTreeMap<(String, String), Vec<RawRun>>;
-
-/// Runs the plan.
-///
-/// # Errors
-/// [`Error::Infrastructure`] if a container doesn't start or lacks its proof.
-pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
+/// Runs the plan. What goes wrong with a container is in the answer: nothing that was measured is lost by it.
+#[must_use]
+pub fn execute(plan: &Plan, progress: &Progress) -> Measured {
     let mut not_measured: BTreeMap<&str, String> = BTreeMap::new();
     for column in &plan.columns {
         let program = column.command.first().map(String::as_str).unwrap_or_default();
@@ -77,13 +85,14 @@ pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
             not_measured.insert(&column.name, format!("{program} is not installed"));
         }
     }
+    let mut failures = Vec::new();
     if !plan.columns.is_empty() && not_measured.len() == plan.columns.len() {
         let why: Vec<&str> = not_measured.values().map(String::as_str).collect();
-        return Err(Error::infra(format!("no column to measure: {}", why.join("; "))));
+        failures.push(format!("no column to measure: {}", why.join("; ")));
     }
     let skipped: BTreeMap<&str, String> = plan.probes.iter().filter_map(|p| Some((p.id.as_str(), unmet(&p.needs)?))).collect();
     let runnable: Vec<&Probe> = plan.probes.iter().filter(|p| !skipped.contains_key(p.id.as_str())).collect();
-    let measured: Vec<&Column> = plan.columns.iter().filter(|c| !not_measured.contains_key(c.name.as_str())).collect();
+    let mut measured: Vec<&Column> = plan.columns.iter().filter(|c| !not_measured.contains_key(c.name.as_str())).collect();
 
     let mut queue = VecDeque::new();
     for round in 0..NATIVE_ROUNDS {
@@ -94,16 +103,29 @@ pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
             queue.extend(units(column, round, &runnable, plan.seed));
         }
     }
-    let runs = work(plan, queue, progress)?;
-    let mut judge = Judge { plan, runs, measured, progress };
-    let mut probes = Vec::new();
+    let Worked { runs, times, broken, stopped } = work::work(plan, queue, progress);
+    for column in &plan.columns {
+        if let Some(Broken { why, dead: true, believed, .. }) = broken.get(&column.name)
+            && (!believed || !runs.keys().any(|(c, _)| *c == column.name))
+        {
+            not_measured.insert(&column.name, why.clone());
+        }
+    }
+    measured.retain(|c| !not_measured.contains_key(c.name.as_str()));
+    failures.extend(broken.values().map(|b| b.why.clone()));
+    let mut judge = Judge { plan, runs, times, broken, measured, stopped, progress, failures };
+    let ran = |p: &Probe, judge: &Judge<'_>| !stopped || judge.is_complete(p);
+    let mut probes: Vec<ProbeResult> = Vec::new();
     for probe in &plan.probes {
-        probes.push(judge.probe(probe, skipped.get(probe.id.as_str()))?);
+        if ran(probe, &judge) {
+            probes.push(judge.probe(probe, skipped.get(probe.id.as_str())));
+        }
     }
     probes.sort_by(|a, b| a.id.cmp(&b.id));
     let results = Results {
         schema: SCHEMA,
         reference: plan.native.name.clone(),
+        part: stopped.then(|| Part { of: plan.probes.len(), stopped, ..Part::default() }),
         columns: plan
             .columns
             .iter()
@@ -116,7 +138,7 @@ pub fn execute(plan: &Plan, progress: &Progress) -> Result<Measured> {
         probes,
     };
     let traces = judge.runs.into_iter().filter_map(|(key, runs)| Some((key, runs.into_iter().next()?.lines))).collect();
-    Ok(Measured { results, traces })
+    Measured { results, traces, failures: judge.failures }
 }
 
 /// The first unmet need, in words.
@@ -228,73 +250,25 @@ fn units<'a>(column: &'a Column, round: usize, probes: &[&'a Probe], seed: u64) 
     out
 }
 
-/// Works the queue off with `plan.jobs` threads.
-fn work(plan: &Plan, queue: VecDeque<Unit<'_>>, progress: &Progress) -> Result<Runs> {
-    progress.begin(queue.iter().map(|u| u.probes.len()).sum());
-    let queue = Mutex::new(queue);
-    let found: Mutex<BTreeMap<(String, String, usize), RawRun>> = Mutex::default();
-    let failure: Mutex<Option<Error>> = Mutex::default();
-    let worker = || {
-        loop {
-            let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(unit) = next.filter(|_| !failed) else {
-                return;
-            };
-            match run_unit(plan, &unit, progress) {
-                Ok(runs) => {
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    for (id, raw) in runs {
-                        found.insert((unit.column.name.clone(), id, unit.round), raw);
-                    }
-                }
-                Err(e) => *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..plan.jobs.max(1) {
-            scope.spawn(worker);
-        }
-        worker();
-    });
-    progress.finish();
-    if let Some(e) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(e);
-    }
-    let mut runs = Runs::new();
-    for ((column, probe, _), raw) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        runs.entry((column, probe)).or_default().push(raw);
-    }
-    Ok(runs)
-}
-
-fn run_unit(plan: &Plan, unit: &Unit<'_>, progress: &Progress) -> Result<Vec<(String, RawRun)>> {
-    let mut out = Vec::with_capacity(unit.probes.len());
-    let mut pool: Option<Container> = None;
-    for probe in &unit.probes {
-        let mut container = match pool.take().filter(Container::is_usable) {
-            Some(c) => c,
-            None => Container::start(unit.column, &plan.agent, &plan.policy)?,
-        };
-        progress.step(&unit.column.name, &probe.id);
-        out.push((probe.id.clone(), container.run(probe)));
-        pool = Some(container);
-    }
-    if let Some(container) = pool {
-        container.quit();
-    }
-    Ok(out)
-}
-
 struct Judge<'a> {
     plan: &'a Plan,
     runs: Runs,
+    times: BTreeMap<(String, String), Time>,
+    broken: BTreeMap<String, Broken>,
     measured: Vec<&'a Column>,
+    stopped: bool,
     progress: &'a Progress,
+    failures: Vec<String>,
 }
 
 impl Judge<'_> {
+    /// Whether enough of `probe` was run before the stop to say something of it.
+    fn is_complete(&self, probe: &Probe) -> bool {
+        let runs = |column: &str| self.runs.get(&(column.to_owned(), probe.id.clone())).map_or(0, Vec::len);
+        runs(&self.plan.native.name) == NATIVE_ROUNDS
+            && (self.plan.columns.is_empty() || self.measured.iter().any(|c| runs(&c.name) > 0))
+    }
+
     fn parsed(&self, column: &str, probe: &Probe) -> Vec<Run> {
         self.runs
             .get(&(column.to_owned(), probe.id.clone()))
@@ -302,7 +276,7 @@ impl Judge<'_> {
             .unwrap_or_default()
     }
 
-    fn probe(&mut self, probe: &Probe, skipped: Option<&String>) -> Result<ProbeResult> {
+    fn probe(&mut self, probe: &Probe, skipped: Option<&String>) -> ProbeResult {
         let mut result = ProbeResult {
             id: probe.id.clone(),
             family: probe.family().into(),
@@ -311,13 +285,17 @@ impl Judge<'_> {
             skipped: skipped.cloned(),
             author_errors: Vec::new(),
             outcomes: BTreeMap::new(),
+            times: self.times.iter().filter(|((_, p), _)| *p == probe.id).map(|((c, _), t)| (c.clone(), *t)).collect(),
             observations: Vec::new(),
         };
         if let Some(why) = skipped {
             result.observations.push(self.uniform(State::Skipped, Some(why.clone())));
-            return Ok(result);
+            return result;
         }
-        let reference = compare::reference(&self.parsed(&self.plan.native.name, probe));
+        let mut reference = compare::reference(&self.parsed(&self.plan.native.name, probe));
+        if let Some(broken) = self.broken.get(&self.plan.native.name).filter(|_| !reference.author_errors.is_empty()) {
+            reference.author_errors.push(broken.why.clone());
+        }
         result.author_errors.clone_from(&reference.author_errors);
         if !reference.author_errors.is_empty() || reference.plan.is_empty() {
             if result.author_errors.is_empty() {
@@ -329,7 +307,7 @@ impl Judge<'_> {
                 o.id = id;
                 result.observations.push(o);
             }
-            return Ok(result);
+            return result;
         }
         for id in &reference.plan {
             let Some(o) = reference.observations.get(id) else {
@@ -343,9 +321,9 @@ impl Judge<'_> {
             });
         }
         for column in self.measured.clone() {
-            self.column(probe, column, &reference, &mut result)?;
+            self.column(probe, column, &reference, &mut result);
         }
-        Ok(result)
+        result
     }
 
     /// A single pseudo-observation in one state in all columns.
@@ -359,39 +337,90 @@ impl Judge<'_> {
         }
     }
 
-    fn column(&mut self, probe: &Probe, column: &Column, reference: &Reference, result: &mut ProbeResult) -> Result<()> {
-        for id in self.plan.expectations.orphans(&column.name, &probe.id, &reference.plan) {
+    fn column(&mut self, probe: &Probe, column: &Column, reference: &Reference, result: &mut ProbeResult) {
+        let plan = self.plan;
+        for id in plan.expectations.orphans(&column.name, &probe.id, &reference.plan) {
             result.author_errors.push(format!("an expectation of column {} names `{id}`, which is not planned", column.name));
         }
-        let runs = self.parsed(&column.name, probe);
-        let compared: Vec<_> = runs.iter().map(|r| compare::compare(reference, r)).collect();
+        let mut runs = self.parsed(&column.name, probe);
+        if runs.is_empty() {
+            if self.stopped {
+                return;
+            }
+            let why = self.broken.get(&column.name).map_or("not run", |b| b.why.as_str());
+            let outcome = Outcome::Container(why.to_owned());
+            runs.push(Run { plan: reference.plan.clone(), observations: BTreeMap::new(), outcome });
+        }
+        let mut compared: Vec<Compared> = runs.iter().map(|r| compare::compare(reference, r)).collect();
         // Any repetition that differs counts; retries classify and never turn red to green.
         let worst = (0..runs.len()).max_by_key(|i| {
             let differing = compared[*i].values().filter(|d| !d.is_empty()).count();
             (differing, usize::MAX - i)
         });
-        let Some(worst) = worst else { return Ok(()) };
+        let Some(worst) = worst else { return };
         let mut differences = compared[worst].clone();
         if runs[worst].outcome != Outcome::Completed {
             result.outcomes.insert(column.name.clone(), runs[worst].outcome.to_string());
         }
-        let differs = differences.values().any(|d| !d.is_empty());
         let mut alone = None;
-        if differs {
-            self.progress.step(&column.name, &probe.id);
-            let mut container = Container::start(column, &self.plan.agent, &self.plan.policy)?;
-            let raw = container.run(probe);
-            container.quit();
-            let run = stream::parse(&raw, &probe.normalisers);
-            alone = Some(compare::compare(reference, &run));
+        if differences.values().any(|d| !d.is_empty()) {
+            let more = plan.expectations.runs_to_judge(&column.name, &probe.id, &differences);
+            let mut again = self.alone(probe, column, reference, 1 + more.saturating_sub(compared.len()));
+            alone = again.first().cloned();
+            if more > 0 {
+                compared.append(&mut again);
+            }
         }
         for o in &mut result.observations {
             let found = differences.remove(&o.id).unwrap_or_default();
-            let same_alone = alone.as_ref().is_none_or(|a| a.get(&o.id) == Some(&found));
-            let mut verdict = self.plan.expectations.judge(&column.name, &probe.id, &o.id, found, &self.plan.today);
-            verdict.confirmed = same_alone;
+            let confirmed = found.is_empty() || alone.as_ref().is_some_and(|a| a.get(&o.id) == Some(&found));
+            let differing: Vec<&Vec<Difference>> =
+                compared.iter().filter_map(|c| c.get(&o.id)).filter(|d| !d.is_empty()).collect();
+            let judge =
+                |found: &[Difference]| plan.expectations.judge(&column.name, &probe.id, &o.id, found.to_vec(), &plan.today);
+            let mut verdict = judge(&found);
+            if verdict.state == State::Flaky {
+                // One run that differs otherwise than recorded is enough.
+                let verdicts = differing.iter().map(|d| judge(d));
+                verdict = verdicts.max_by_key(|v| v.state != State::Flaky).unwrap_or(verdict);
+            }
+            verdict.confirmed = confirmed;
+            if verdict.state == State::Flaky
+                && let Some(why) = plan.expectations.exceeded(&column.name, &probe.id, &o.id, differing.len(), compared.len())
+            {
+                verdict.state = State::ChangedDiff;
+                verdict.reason = Some(why);
+            }
             o.columns.insert(column.name.clone(), verdict);
         }
-        Ok(())
+    }
+
+    /// The probe run `times` more, by itself in a container.
+    fn alone(&mut self, probe: &Probe, column: &Column, reference: &Reference, times: usize) -> Vec<Compared> {
+        let mut out = Vec::new();
+        let mut pool: Option<Container> = None;
+        for _ in 0..times {
+            self.progress.step(&column.name, &probe.id);
+            let mut container = match pool.take().filter(Container::is_usable) {
+                Some(c) => c,
+                None => match Container::start(column, &self.plan.agent, &self.plan.policy) {
+                    Ok(c) => c,
+                    Err(e) => {
+                        self.failures.push(e.to_string());
+                        break;
+                    }
+                },
+            };
+            let raw = container.run(probe);
+            out.push(compare::compare(reference, &stream::parse(&raw, &probe.normalisers)));
+            pool = Some(container);
+        }
+        if let Some(container) = pool {
+            container.quit();
+        }
+        out
     }
 }
+
+/// Differences by observation id.
+type Compared = BTreeMap<String, Vec<Difference>>;

@@ -41,3 +41,32 @@ fn bad_shards_are_refused() {
         assert!(bad.parse::<Shard>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn skips_and_calls_narrow_further() {
+    let selection = Selection { skip: vec!["open/".into()], ..Selection::default() };
+    assert_eq!(chosen(&selection), ["pipe/a", "pipe/b"]);
+    let mut mixed = families();
+    mixed[0].probes[3].covers = vec!["openat/flag:O_EXCL".into()];
+    let selection = Selection { calls: vec!["openat".into()], ..Selection::default() };
+    let ids: Vec<String> = selection.choose(&mixed).unwrap().into_iter().map(|p| p.id).collect();
+    assert_eq!(ids, ["pipe/a"]);
+    let none = Selection { calls: vec!["open".into()], ..Selection::default() };
+    let why = none.choose(&mixed).unwrap_err().to_string();
+    assert!(why.contains("--call open") && why.contains("bevor-harness list"), "{why}");
+}
+
+#[test]
+fn a_shard_of_nothing_is_refused() {
+    let selection = Selection { filters: vec!["pipe/".into()], shard: Some("3/3".parse().unwrap()), ..Selection::default() };
+    assert!(selection.choose(&families()).is_err());
+}
+
+#[test]
+fn only_the_whole_suite_is_no_part() {
+    assert_eq!(Selection::default().part(&families()).unwrap(), None);
+    let selection = Selection { skip: vec!["pipe/a".into()], shard: Some("1/2".parse().unwrap()), ..Selection::default() };
+    let part = selection.part(&families()).unwrap().unwrap();
+    assert_eq!((part.of, part.shard.as_deref()), (4, Some("1/2")));
+    assert_eq!(part.selection, ["--skip pipe/a"]);
+}

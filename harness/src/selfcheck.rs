@@ -50,8 +50,9 @@ fn measure(suite: &Suite, probes: Vec<Probe>, column: Column, seed: u64, jobs: u
         repeat: 1,
         expectations: Expectations::default(),
         today: provenance::today(),
+        fail_fast: false,
     };
-    Ok(runner::execute(&plan, &Progress::new())?.results)
+    Ok(runner::execute(&plan, &Progress::new()).sound()?.results)
 }
 
 /// `probe observation` of everything in `column` that doesn't agree.

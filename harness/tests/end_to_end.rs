@@ -66,7 +66,7 @@ fn equal_measurements_give_equal_files_whatever_the_seed_and_jobs() {
         .map(|more| {
             let dir = tempfile::tempdir().unwrap();
             run_fixture(dir.path(), &native_again(), more);
-            std::fs::read_to_string(dir.path().join("results.json")).unwrap()
+            without_times(&std::fs::read_to_string(dir.path().join("results.json")).unwrap())
         })
         .collect();
     assert_eq!(texts[0], texts[1]);
@@ -102,7 +102,10 @@ fn a_sandbox_that_does_not_prove_itself_is_not_believed() {
     let (out, results) = run_fixture(dir.path(), &spec, &[]);
     assert_eq!(out.code, 3);
     assert!(out.stderr.contains("lacks the boot nonce"), "{}", out.stderr);
-    assert!(results.is_none());
+    let results = results.unwrap();
+    assert!(results.columns[0].not_measured.as_deref().unwrap().contains("lacks the boot nonce"));
+    assert!(!results.columns[0].proven);
+    assert_eq!(results.counts("fake").planned, 0, "nothing of it is believed");
 }
 
 #[test]
@@ -111,6 +114,10 @@ fn infrastructure_failures_exit_3_with_one_line() {
     for runtime in ["dead=/bin/false", "mute=/bin/true", "none=/nonexistent/runtime"] {
         let (out, _) = run_fixture(dir.path(), runtime, &[]);
         assert_eq!(out.code, 3, "{runtime}");
+        let (_, results) = run_fixture(dir.path(), runtime, &[]);
+        let results = results.unwrap();
+        assert!(results.columns[0].not_measured.is_some(), "{runtime}");
+        assert_eq!(results.probes.len(), 5, "what was measured natively is written");
         assert_eq!(out.stderr.lines().count(), 1, "{}", out.stderr);
     }
 }
@@ -136,6 +143,9 @@ fn bad_input_exits_64_with_one_line() {
         vec!["run", "--fixture", "--runtime", "native=/bin/true"],
         vec!["run", "--fixture", "--runtime", "a='open"],
         vec!["run", "--fixture", "--filter", "zzz"],
+        vec!["run", "--fixture", "--call", "zzz"],
+        vec!["run", "--fixture", "--skip", "fixture"],
+        vec!["run", "--fixture", "--shard", "9/9"],
         vec!["list", "--fixture", "--exact", "--filter", "fixture/none"],
         vec!["list", "--manifests", "/nonexistent"],
         vec!["list", "--manifests", &folder],
@@ -158,6 +168,174 @@ fn list_prints_ids_and_nothing_else() {
     assert_eq!(out.stderr, "");
     let shard = harness(&["list", "--fixture", "--shard", "2/5"]);
     assert_eq!(shard.stdout.lines().count(), 1);
+}
+
+#[test]
+fn skip_and_call_narrow_the_choice() {
+    let ids = |args: &[&str]| harness(&[&["list", "--fixture"], args].concat()).stdout;
+    assert_eq!(ids(&["--call", "dup"]), "fixture/duplicate\n");
+    assert_eq!(ids(&["--skip", "i"]), "");
+    assert_eq!(ids(&["--skip", "ident", "--skip", "dup", "--skip", "prio"]), "fixture/umask\nfixture/yield\n");
+}
+
+#[test]
+fn a_run_of_no_probe_is_bad_input_and_says_what_to_do() {
+    let out = harness(&["run", "--fixture", "--native-only", "--filter", "zzz"]);
+    assert_eq!(out.code, 64);
+    assert!(out.stderr.contains("no probe matches --filter zzz; `bevor-harness list`"), "{}", out.stderr);
+    // All skipped is none run.
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let manifest = "family: none\nprobes:\n  - { id: none/x, lang: c, covers: [x], needs: { device: /nonexistent } }\n";
+    std::fs::write(path("none.yaml"), manifest).unwrap();
+    std::fs::write(path("probes-rust"), "").unwrap();
+    let (folder, json) = (path(""), path("results.json"));
+    let out = harness(&["run", "--native-only", "--manifests", &folder, "--probes-dir", &folder, "--json", &json]);
+    assert_eq!(out.code, 64, "{}{}", out.stdout, out.stderr);
+    assert!(out.stderr.contains("all 1 were skipped (needs /nonexistent)"), "{}", out.stderr);
+    assert!(Path::new(&json).is_file());
+}
+
+#[test]
+fn a_container_that_fails_to_start_costs_its_own_probes_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, count) = (dir.path().join("second.sh"), dir.path().join("count"));
+    let script = format!("echo x >>{0}; [ $(wc -l <{0}) -gt 1 ] && exit 1; exec {HARNESS} jail -- \"$@\"\n", count.display());
+    std::fs::write(&file, script).unwrap();
+    let (out, results) = run_fixture(dir.path(), &format!("second=/bin/sh {}", file.display()), &["--jobs", "1"]);
+    assert_eq!(out.code, 3, "{}{}", out.stdout, out.stderr);
+    let counts = results.unwrap().counts("second");
+    assert_eq!(counts.planned, 11);
+    assert!(counts.agree > 0 && counts.states.get("crash").is_some_and(|n| *n > 0), "{counts:?}");
+}
+
+#[test]
+fn a_required_column_that_is_not_measured_is_red() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtimes = ["--runtime", "runsc=/nonexistent/runsc do --", "--require"];
+    let run = |column: &str| run_fixture(dir.path(), &native_again(), &[&runtimes[..], &[column]].concat()).0;
+    assert_eq!(run("again").code, 0);
+    let out = run("runsc");
+    assert_eq!(out.code, 1);
+    assert!(out.stdout.contains("REQUIRED runsc: not measured: /nonexistent/runsc is not installed"), "{}", out.stdout);
+    let out = run("other");
+    assert_eq!(out.code, 1);
+    assert!(out.stdout.contains("REQUIRED other: no such column"), "{}", out.stdout);
+}
+
+#[test]
+fn a_part_never_replaces_full_results() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run_fixture(dir.path(), &native_again(), &[]).0.code, 0);
+    for part in [["--filter", "dup"], ["--skip", "dup"], ["--call", "dup"], ["--shard", "1/2"]] {
+        let (out, results) = run_fixture(dir.path(), &native_again(), &part);
+        assert_eq!(out.code, 64, "{part:?}");
+        assert!(out.stderr.contains("holds a full run"), "{}", out.stderr);
+        assert_eq!(results.unwrap().probes.len(), 5);
+    }
+    let (out, _) = run_fixture(dir.path(), "", &["--native-only"]);
+    assert_eq!(out.code, 64, "{}", out.stderr);
+}
+
+#[test]
+fn shards_merge_into_what_one_run_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (again, expectations) = (native_again(), path("expectations"));
+    let common = ["run", "--fixture", "--runtime", &again, "--expectations", &expectations];
+    let run = |json: &str, more: &[&str]| assert_eq!(harness(&[common.as_slice(), &["--json", json], more].concat()).code, 0);
+    let (full, whole, a, b) = (path("full"), path("whole"), path("a"), path("b"));
+    run(&full, &[]);
+    run(&a, &["--shard", "1/2"]);
+    run(&b, &["--shard", "2/2"]);
+    let merge = |files: &[&str]| harness(&[&["merge", "--json", &whole], files].concat());
+    let out = merge(&[&b, &a]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let text = |path: &str| without_times(&std::fs::read_to_string(path).unwrap());
+    assert_eq!(text(&whole), text(&full));
+    for (files, why) in [
+        (vec![&a], "shard 2/2 is missing"),
+        (vec![&a, &a], "given twice"),
+        (vec![&full], "not a shard"),
+        (vec![&a, &full], "a whole run"),
+    ] {
+        let out = merge(&files.iter().map(|f| f.as_str()).collect::<Vec<_>>());
+        assert_eq!(out.code, 64, "{why}");
+        assert!(out.stderr.contains(why), "{why}: {}", out.stderr);
+    }
+    // A probe in two shards, and one in none.
+    let mut overlap: Results = serde_json::from_str(&std::fs::read_to_string(&b).unwrap()).unwrap();
+    let taken: Results = serde_json::from_str(&std::fs::read_to_string(&a).unwrap()).unwrap();
+    let own = std::mem::take(&mut overlap.probes);
+    for (probes, why) in [([own.clone(), taken.probes].concat(), "in another file"), (own[1..].to_vec(), "probes of 5")] {
+        overlap.probes = probes;
+        let bad = path("bad");
+        std::fs::write(&bad, serde_json::to_string(&overlap).unwrap()).unwrap();
+        let out = merge(&[&a, &bad]);
+        assert_eq!(out.code, 64, "{why}");
+        assert!(out.stderr.contains(why), "{why}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn fail_fast_ends_at_the_first_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, results) = run_fixture(dir.path(), &lying("sched_yield=errno:EDOM"), &["--fail-fast", "--jobs", "1"]);
+    assert_eq!(out.code, 1, "{}{}", out.stdout, out.stderr);
+    let results = results.unwrap();
+    // The probe that wants its own container comes first.
+    assert_eq!(results.probes.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["fixture/yield"]);
+    assert!(results.part.unwrap().stopped);
+    let (out, results) = run_fixture(dir.path(), &native_again(), &["--fail-fast"]);
+    assert_eq!((out.code, results.unwrap().probes.len()), (0, 5));
+}
+
+#[test]
+fn a_flaky_probe_may_differ_as_often_as_its_rate_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("expectations/liar");
+    std::fs::create_dir_all(&folder).unwrap();
+    let record = |rate: &str| {
+        let text = format!(
+            "column: liar\nfamily: fixture\nexpectations:\n- probe: fixture/duplicate\n  obs: closed\n  state: flaky\n  fields:\n  \
+             - {{ field: errno, native: EBADF, sandbox: EXDEV }}\n  reason: for the test\n  issue: '7'\n  max_rate: '{rate}'\n  \
+             expires: '9999-12-31'\n"
+        );
+        std::fs::write(folder.join("fixture.yaml"), text).unwrap();
+    };
+    let run = || run_fixture(dir.path(), &lying("dup=errno:EXDEV"), &[]).0;
+    let state = |out: &Output| out.stdout.contains("CHANGED-DIFF liar fixture/duplicate closed");
+    record("1");
+    assert!(!state(&run()));
+    record("0.5");
+    let out = run();
+    assert_eq!(out.code, 1);
+    assert!(state(&out), "{}", out.stdout);
+    assert!(out.stdout.contains("differs in 5 of 5 runs, its max_rate is 0.5"), "{}", out.stdout);
+}
+
+#[test]
+fn results_and_junit_carry_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let junit = dir.path().join("junit.xml");
+    let (_, results) = run_fixture(dir.path(), &native_again(), &["--junit", junit.to_str().unwrap()]);
+    for probe in results.unwrap().probes {
+        for column in ["native", "again"] {
+            let time = probe.times[column];
+            assert!(time.start_ms > 1_700_000_000_000 && time.duration_us > 0, "{} {column}: {time:?}", probe.id);
+        }
+    }
+    let xml = std::fs::read_to_string(junit).unwrap();
+    let cases: Vec<&str> = xml.lines().filter(|l| l.contains("<testcase ")).collect();
+    assert_eq!(cases.len(), 5);
+    assert!(cases.iter().all(|c| c.contains("time=\"") && c.contains("timestamp=\"")), "{xml}");
+}
+
+/// A results file's text but for the times of its probes.
+fn without_times(text: &str) -> String {
+    let mut results: Results = serde_json::from_str(text).unwrap();
+    results.probes.iter_mut().for_each(|p| p.times.clear());
+    serde_json::to_string_pretty(&results).unwrap()
 }
 
 #[test]
