@@ -51,6 +51,9 @@ pub(crate) struct DoArgs {
     /// Show the host's SRC at DST, writable unless :ro is added (may be repeated)
     #[arg(long, value_name = "SRC:DST[:ro]")]
     pub(crate) bind: Vec<OsString>,
+    /// Show the host's file or directory PATH empty, wherever it is met inside (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) hide: Vec<PathBuf>,
     /// Directory on the host that becomes the root; never written
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,

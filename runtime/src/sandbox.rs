@@ -54,7 +54,7 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
         let done = tie_to(command)
             .and_then(|()| close_all_but(&[2, gofer_server.as_raw_fd()]))
             .map_err(|e| Failure::new(format_args!("cannot start the gofer: {e}")))
-            .and_then(|()| bevor_gofer::confine::run(&mounts, gofer_server).map_err(Failure::new));
+            .and_then(|()| bevor_gofer::confine::run(&mounts, &spec.masks, gofer_server).map_err(Failure::new));
         match done {
             Ok(()) => 0,
             Err(failure) => {

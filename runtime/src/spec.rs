@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use bevor_gofer::Mask;
 use bevor_gofer::confine::MountConfig;
 
 use bevor_platform::Defences;
@@ -26,6 +27,8 @@ pub(crate) struct Mount {
 pub(crate) struct Spec {
     /// Number 0 is the root.
     pub(crate) mounts: Vec<Mount>,
+    /// Host files and directories that are shown empty.
+    pub(crate) masks: Vec<Mask>,
     /// The command and its arguments; not empty.
     pub(crate) command: Vec<OsString>,
     /// `K=V` each.
@@ -63,6 +66,7 @@ impl Spec {
         for bind in &args.bind {
             mounts.push(parse_bind(bind)?);
         }
+        let masks = args.hide.iter().map(|path| parse_hide(path, &mounts)).collect::<Result<_, _>>()?;
         let cwd_required = args.cwd.is_some();
         let cwd = match args.cwd {
             Some(dir) if dir.is_absolute() => dir,
@@ -72,6 +76,7 @@ impl Spec {
         let debug_log = args.debug_log.as_deref().map(open_log).transpose()?;
         Ok(Self {
             mounts,
+            masks,
             command: args.command,
             environment: environment(args.clean_env, &args.env)?,
             cwd,
@@ -151,6 +156,23 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
         return Err(Failure::new(format_args!("--bind {shown}: destination /: use --root to replace the root")));
     }
     Ok(Mount { host: MountConfig { source: full, read_only }, destination })
+}
+
+/// A path of the host, whose links are followed here, so that what they lead to is hidden.
+fn parse_hide(path: &Path, mounts: &[Mount]) -> Result<Mask, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::new(format_args!("--hide {}: {why}", path.display()));
+    if !path.is_absolute() {
+        return Err(failed(&"not an absolute path"));
+    }
+    let full = path.canonicalize().map_err(|e| failed(&why(&e)))?;
+    if full.starts_with("/proc") || full.starts_with("/dev") && !full.starts_with("/dev/shm") {
+        return Err(failed(&"the sandbox has a /proc and a /dev of its own, and shows nothing of the host's"));
+    }
+    if let Some(mount) = mounts.iter().find(|mount| mount.host.source == full) {
+        let option = if mount.destination == Path::new("/") { "--root" } else { "--bind" };
+        return Err(failed(&format_args!("{option} shows the same; leave one of them out")));
+    }
+    Mask::new(&full).map_err(|e| failed(&why(&e)))
 }
 
 /// The path without "." ; none with "..", which may mean something else inside.

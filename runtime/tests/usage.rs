@@ -225,6 +225,15 @@ fn the_environment_is_the_callers_unless_it_is_to_be_clean() {
     assert_eq!(env(&["--env", "B=2", "--clean-env", "--env", "A=1"]), ["B=2", "A=1"]);
 }
 
+#[test]
+fn bad_paths_to_hide_are_refused() {
+    refused(&["do", "--hide", "/does/not/exist", "--", "true"], "--hide /does/not/exist: No such file or directory");
+    refused(&["do", "--hide", "etc", "--", "true"], "--hide etc: not an absolute path");
+    refused(&["do", "--hide", "/", "--", "true"], "--hide /: --root shows the same");
+    refused(&["do", "--bind", "/etc:/x", "--hide", "/usr/../etc", "--", "true"], "--bind shows the same");
+    refused(&["do", "--hide", "/proc/version", "--", "true"], "of its own");
+}
+
 /// What tests switch off can be switched off in test builds only (`ci/build.sh` looks at the one that is shipped).
 #[test]
 fn defences_can_be_taken_away_in_test_builds_only() {

@@ -11,7 +11,7 @@ use bevor_hostcall::seccomp::{AllowList, FilterError};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 
-use crate::server::{MountSource, Server, open_own_fds};
+use crate::server::{Mask, MountSource, Server, open_own_fds};
 use crate::transport::{Transport, errno};
 
 /// A host file or directory to serve; its number is its place in the list.
@@ -42,7 +42,7 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
     move |e| GoferError { step, cause: e.to_string() }
 }
 
-/// Confines this process and serves `mounts` on `socket` until the sentry closes its end.
+/// Confines this process and serves `mounts`, with what is in `masks` hidden, on `socket` until the sentry closes its end.
 ///
 /// As root the process gets a mount namespace with an empty root, holds copies of the mounts as descriptors only, and keeps
 /// the capabilities that file access needs. An ordinary user's gofer holds descriptors of the host's own mounts and no
@@ -50,7 +50,7 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 ///
 /// # Errors
 /// Says which step failed.
-pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
+pub fn run(mounts: &[MountConfig], masks: &[Mask], socket: OwnedFd) -> Result<(), GoferError> {
     let root = rustix::process::geteuid().is_root();
     // The standard hook looks at the file system, which the filter forbids.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
@@ -67,6 +67,7 @@ pub fn run(mounts: &[MountConfig], socket: OwnedFd) -> Result<(), GoferError> {
     no_new_privileges().map_err(at("give up privileges"))?;
     // The process ends with the last request: its end closes thousands of files quicker than a call for each.
     let mut server = ManuallyDrop::new(Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?);
+    server.hide(masks.to_vec(), &own_fds).map_err(at("hide files"))?;
     filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }

@@ -16,4 +16,4 @@ pub use client::{Gofer, Walked};
 pub use protocol::{
     Attr, DirEntry, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, SetAttr, SetTime, SpecialKind, StatFs, TimeSpec,
 };
-pub use server::{MountSource, Server};
+pub use server::{Mask, MountSource, Server};

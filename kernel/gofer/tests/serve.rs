@@ -7,7 +7,7 @@ use std::path::Path;
 use bevor_abi::Errno;
 use bevor_gofer::protocol::{Reply, Request, decode, encode};
 use bevor_gofer::server::open_own_fds;
-use bevor_gofer::{Gofer, MountSource, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Server, SetAttr, SpecialKind};
+use bevor_gofer::{Gofer, Mask, MountSource, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Server, SetAttr, SpecialKind};
 
 fn path_fd(path: &Path) -> OwnedFd {
     use rustix::fs::{Mode, OFlags};
@@ -283,4 +283,53 @@ fn a_memory_file_comes_back_for_reading_only() {
     assert_eq!(g.read_only(&host).unwrap_err(), Errno::EINVAL);
     let (socket, _other) = pair();
     assert_eq!(g.read_only(&HostFd::new(socket)).unwrap_err(), Errno::EINVAL);
+}
+
+/// As a sentry that a guest has taken over would ask: no request gets at what is hidden, and none changes it.
+#[test]
+fn what_is_masked_is_out_of_reach_of_every_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+    std::fs::create_dir(at("keys")).unwrap();
+    for name in ["keys/id", "shadow", "plain"] {
+        std::fs::write(at(name), name).unwrap();
+    }
+    std::fs::hard_link(at("shadow"), at("again")).unwrap();
+    let (ours, theirs) = pair();
+    let mounts = vec![MountSource { fd: path_fd(dir.path()), read_only: false }];
+    let masks = vec![Mask::new(&at("keys")).unwrap(), Mask::new(&at("shadow")).unwrap()];
+    std::thread::spawn(move || {
+        let fds = open_own_fds().unwrap();
+        let mut server = Server::new(mounts, &fds, None).unwrap();
+        server.hide(masks, &fds).unwrap();
+        server.serve(theirs)
+    });
+    let g = Gofer::new(ours);
+    let (root, _) = g.attach(0).unwrap();
+    let (keys, plain) = (one(&g, root, "keys").unwrap(), one(&g, root, "plain").unwrap());
+    assert_eq!(one(&g, keys, "id"), Err(Errno::ENOENT));
+    assert_eq!(g.readdir(keys).unwrap(), []);
+    assert_eq!(g.open(keys, OpenFlags::DIRECTORY).map(drop), Err(Errno::EOPNOTSUPP));
+    assert_eq!(g.unlink(keys, b"id", false), Err(Errno::EROFS));
+    for name in ["shadow", "again"] {
+        let file = one(&g, root, name).unwrap();
+        assert_eq!((g.getattr(file).unwrap().size, g.getattr(file).unwrap().mode), (0, 0o100_444));
+        let fd = g.open(file, OpenFlags::RDONLY).unwrap();
+        assert_eq!(read_all(&fd), b"");
+        // Nor does it lead anywhere, or let anyone leave something for the next one.
+        assert!(rustix::io::write(&fd, b"x").is_err() && rustix::fs::ftruncate(&fd, 1).is_err());
+        assert_eq!(g.open(file, OpenFlags::RDWR).map(drop), Err(Errno::EROFS));
+        assert_eq!(g.setattr(file, SetAttr { size: Some(0), ..SetAttr::default() }).map(drop), Err(Errno::EROFS));
+        assert_eq!(g.link(file, root, b"third").map(drop), Err(Errno::EROFS));
+        let name = name.as_bytes();
+        assert_eq!(g.create(root, name, OpenFlags::RDWR, 0o644, me()).map(drop), Err(Errno::EROFS));
+        assert_eq!(g.unlink(root, name, false), Err(Errno::EROFS));
+        assert_eq!(g.rename(root, b"plain", root, name, RenameFlags::empty()), Err(Errno::EROFS));
+        assert_eq!(g.rename(root, name, root, b"out", RenameFlags::empty()), Err(Errno::EROFS));
+    }
+    for flags in [RenameFlags::empty(), RenameFlags::EXCHANGE] {
+        assert_eq!(g.rename(root, b"keys", root, b"plain", flags), Err(Errno::EROFS));
+    }
+    assert_eq!(read_all(g.open(plain, OpenFlags::RDONLY).unwrap()), b"plain");
+    assert_eq!(std::fs::read(at("shadow")).unwrap(), b"shadow");
 }

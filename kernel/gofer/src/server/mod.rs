@@ -1,6 +1,7 @@
 //! The gofer's side: one loop, one request at a time.
 
 mod host;
+mod masks;
 mod nodes;
 mod proc;
 
@@ -14,6 +15,8 @@ use crate::protocol::{
     check_name, decode, encode,
 };
 use crate::transport::{Transport, errno};
+pub use masks::Mask;
+use masks::Masks;
 use nodes::{Node, Nodes};
 
 /// Longest target of a symbolic link (PATH_MAX without its NUL).
@@ -40,6 +43,7 @@ enum Outcome {
 pub struct Server {
     mounts: Vec<MountSource>,
     nodes: Nodes,
+    masks: Masks,
     /// Root of a proc file system of the sandbox's pid namespace.
     proc: Option<OwnedFd>,
     /// Device of the kernel's own tmpfs, where all memory files are and nothing else that has a name.
@@ -55,7 +59,17 @@ impl Server {
     pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
         rustix::process::fchdir(own_fds).map_err(errno)?;
         let memory_dev = host::attr(bevor_hostcall::fd::memfd(c"gofer")?.as_fd())?.dev;
-        Ok(Self { mounts, nodes: Nodes::default(), proc, memory_dev })
+        Ok(Self { mounts, nodes: Nodes::default(), masks: Masks::default(), proc, memory_dev })
+    }
+
+    /// Shows the given files and directories empty, wherever they are met, and refuses to change them. `own_fds` as for
+    /// [`Server::new`].
+    ///
+    /// # Errors
+    /// The errno of memfd_create(2) or open(2).
+    pub fn hide(&mut self, masks: Vec<Mask>, own_fds: &OwnedFd) -> Result<(), Errno> {
+        self.masks = Masks::new(masks, own_fds.as_fd())?;
+        Ok(())
     }
 
     /// Serves `socket` until the sentry closes its end.
@@ -87,9 +101,9 @@ impl Server {
             Request::Attach(mount) => return self.attach(mount),
             Request::Walk(parent, names) => self.walk(parent, &names)?,
             Request::Open(node, flags) => return self.open(node, flags),
-            Request::ReadLink(node) => return host::readlink(self.nodes.get(node)?.fd.as_fd()).map(Outcome::Bytes),
+            Request::ReadLink(node) => return host::readlink(self.visible(node)?.fd.as_fd()).map(Outcome::Bytes),
             Request::ReadDir(node, cookie) => self.readdir(node, cookie)?,
-            Request::GetAttr(node) => Reply::Attr(host::attr(self.nodes.get(node)?.fd.as_fd())?),
+            Request::GetAttr(node) => Reply::Attr(self.getattr(node)?),
             Request::SetAttr(node, set) => self.setattr(node, &set)?,
             Request::Create(parent, name, flags, mode, owner) => return self.create(parent, name, flags, mode, owner),
             Request::MkDir(parent, name, mode, owner) => self.mkdir(parent, name, mode, owner)?,
@@ -138,6 +152,7 @@ impl Server {
     fn writable_parent(&self, id: NodeId, name: &[u8]) -> Result<(BorrowedFd<'_>, usize), Errno> {
         check_name(name)?;
         let node = self.writable(id)?;
+        self.masks.guard(node.fd.as_fd(), node.identity(), name)?;
         Ok((node.fd.as_fd(), node.mount))
     }
 
@@ -146,13 +161,29 @@ impl Server {
         Ok((id, attr))
     }
 
+    fn add_masked(&mut self, fd: OwnedFd, mount: usize, attr: &Attr) -> Result<(NodeId, Attr), Errno> {
+        let attr = masks::shown(attr);
+        let id = self.nodes.insert(Node { masked: true, ..Node::new(fd, mount, &attr, true) })?;
+        Ok((id, attr))
+    }
+
+    fn getattr(&self, id: NodeId) -> Result<Attr, Errno> {
+        let node = self.nodes.get(id)?;
+        let attr = host::attr(node.fd.as_fd())?;
+        Ok(if node.masked { masks::shown(&attr) } else { attr })
+    }
+
     fn attach(&mut self, mount: u32) -> Result<Outcome, Errno> {
         let index = usize::try_from(mount).map_err(|_| Errno::ENODEV)?;
         let source = self.mounts.get(index).ok_or(Errno::ENODEV)?;
         let fd = rustix::io::fcntl_dupfd_cloexec(&source.fd, 0).map_err(errno)?;
         let attr = host::attr(fd.as_fd())?;
-        let hidden = host::is_pseudo(fd.as_fd())?;
-        let (id, attr) = self.add(fd, index, attr, hidden)?;
+        let (id, attr) = if self.masks.hides(&attr, None) {
+            self.add_masked(fd, index, &attr)?
+        } else {
+            let hidden = host::is_pseudo(fd.as_fd())?;
+            self.add(fd, index, attr, hidden)?
+        };
         Ok(Outcome::Reply(Reply::Node(id, attr), None))
     }
 
@@ -189,12 +220,22 @@ impl Server {
         let fd = host::child(dir.fd.as_fd(), name)?;
         let attr = host::attr(fd.as_fd())?;
         let (mount, dev) = (dir.mount, dir.dev);
+        if self.masks.hides(&attr, Some((dir.identity(), name))) {
+            return self.add_masked(fd, mount, &attr);
+        }
         let hidden = attr.dev != dev && host::is_pseudo(fd.as_fd())?;
         self.add(fd, mount, attr, hidden)
     }
 
     fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
         let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        if let Ok(Node { masked: true, file_type: 0o100_000, .. }) = self.nodes.get(id) {
+            let refused = if flags.writes() { Some(Errno::EROFS) } else { None };
+            return match refused.or(flags.contains(OpenFlags::DIRECTORY).then_some(Errno::ENOTDIR)) {
+                Some(errno) => Err(errno),
+                None => Ok(Outcome::Reply(Reply::Fd, Some(self.masks.open()?))),
+            };
+        }
         let node = if flags.writes() { self.writable(id)? } else { self.visible(id)? };
         let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
         Ok(Outcome::Reply(Reply::Fd, Some(fd)))

@@ -17,13 +17,22 @@ pub(crate) struct Node {
     pub(crate) file_type: u32,
     /// Host device of the inode.
     pub(crate) dev: u64,
-    /// On a pseudo file system (proc, sysfs, …): shown as an empty directory.
+    /// Number of the inode there.
+    pub(crate) ino: u64,
+    /// On a pseudo file system (proc, sysfs, …), or masked: shown as an empty directory.
     pub(crate) hidden: bool,
+    /// Asked to be hidden: shown as an empty directory or file with attributes that tell nothing.
+    pub(crate) masked: bool,
 }
 
 impl Node {
     pub(crate) fn new(fd: OwnedFd, mount: usize, attr: &Attr, hidden: bool) -> Self {
-        Self { fd, mount, file_type: attr.file_type(), dev: attr.dev, hidden }
+        Self { fd, mount, file_type: attr.file_type(), dev: attr.dev, ino: attr.ino, hidden, masked: false }
+    }
+
+    /// Device and inode number.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.dev, self.ino)
     }
 }
 
