@@ -458,3 +458,28 @@ fn descriptors_of_private_files_do_not_outlive_execve() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{mode:o}: {output:?}");
     }
 }
+
+/// A program that has mapped and closed a file has no descriptor of it: of one that it may write at once, of a public one from setuid on.
+#[test]
+fn descriptors_of_mapped_files_do_not_stay() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "secret").unwrap();
+    let binds = [format!("{}:/hostile:ro", guests().display()), format!("{}:/secret", dir.path().display())];
+    let run = |weaken: &[&str], how| {
+        let args = ["--bind", &binds[0], "--bind", &binds[1], "--", "/hostile/leftover", how, "/secret/secret"];
+        let output = Command::new(bevor()).arg("do").args(weaken).args(args).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), format!("{output:?}"))
+    };
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for (weaken, how, expected) in
+        [(&[][..], "mapped", "gone\n"), (&[], "dropped", "gone\n"), (&["--weaken", "keeping"], "mapped", "stays\n")]
+    {
+        let (text, all) = run(weaken, how);
+        assert_eq!(text, expected, "{how} {weaken:?}: {all}");
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(run(&[], "dropped").0, "gone\n");
+    assert_eq!(run(&["--weaken", "keeping"], "dropped").0, "stays\n");
+}

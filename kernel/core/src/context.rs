@@ -21,7 +21,7 @@ use crate::vfs::{FdTable, File, FsContext};
 use crate::wait::{PollEvents, WaitQueue};
 
 /// What survives while a call sleeps and is made again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Progress {
     /// Bytes (or items) already done.
     pub done: usize,
@@ -31,6 +31,8 @@ pub struct Progress {
     pub phase: u32,
     /// Free for the handler.
     pub value: u64,
+    /// A FIFO's half-open description: it goes with the call, also where the opener is killed.
+    pub half_open: Option<Arc<File>>,
 }
 
 /// Why a handler is (again) running.

@@ -49,9 +49,6 @@ struct State {
     /// Counts openings, so that a blocked FIFO open sees one that came and went.
     reader_opens: u64,
     writer_opens: u64,
-    /// FIFO opens that wait for the other side, by token.
-    pending: Vec<(u64, Arc<File>)>,
-    next_token: u64,
 }
 
 impl State {
@@ -114,8 +111,6 @@ impl Pipe {
                 writers: 0,
                 reader_opens: 0,
                 writer_opens: 0,
-                pending: Vec::new(),
-                next_token: 1,
             }),
             queue: WaitQueue::new(),
         })
@@ -152,29 +147,6 @@ impl Pipe {
     pub fn opens(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.reader_opens, state.writer_opens)
-    }
-
-    /// Keeps a FIFO's half-open description while its opener sleeps; returns a token for [`Pipe::take_pending`].
-    pub fn keep_pending(&self, file: Arc<File>) -> u64 {
-        let mut state = self.state.lock();
-        let token = state.next_token;
-        state.next_token += 1;
-        state.pending.push((token, file));
-        token
-    }
-
-    /// The description kept under `token`, without taking it.
-    #[must_use]
-    pub fn is_pending(&self, token: u64) -> bool {
-        self.state.lock().pending.iter().any(|(t, _)| *t == token)
-    }
-
-    /// Takes back a half-open description.
-    #[must_use]
-    pub fn take_pending(&self, token: u64) -> Option<Arc<File>> {
-        let mut state = self.state.lock();
-        let at = state.pending.iter().position(|(t, _)| *t == token)?;
-        Some(state.pending.swap_remove(at).1)
     }
 
     /// Woken on every change.

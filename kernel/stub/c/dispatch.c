@@ -160,10 +160,33 @@ s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at)
 void release_fd(s64 fd, s32 at)
 {
     lock_fds();
-    if (fd >= 0 && !proc.fds[at].id)
+    if (fd >= 0 && !proc.fds[at].id) {
         gate1(3, fd);
+        proc.fds[at].used = 0;
+    }
     proc.fds[at].users--;
     unlock_fds();
+}
+
+/* Closes what of the cache everybody may read (`kept`), or all else. What a thread is about to map goes when it has done so. */
+void purge_fds(int kept)
+{
+    lock_fds();
+    for (u32 i = 0; i < DONATED; i++) {
+        if (!proc.fds[i].id || !(proc.fds[i].id & KEPT_OVER_EXEC) != !kept)
+            continue;
+        if (!proc.fds[i].users && proc.fds[i].used)
+            gate1(3, DONATED_FD + i);
+        proc.fds[i].used = 0;
+        proc.fds[i].id = 0;
+    }
+    unlock_fds();
+}
+
+/* Calls that change credentials: setuid, setgid, setreuid, setregid, setgroups, setresuid, setresgid, setfsuid, setfsgid, capset. What the process could get at so far it may not be able to get at now. */
+static inline int changes_creds(u64 nr)
+{
+    return unlikely(nr - 105 < 22) && 0x265b03UL >> (nr - 105) & 1;
 }
 
 /* Fetches what of these files is not in the cache, all at once. What that fails for is fetched one by one when it is mapped. */
@@ -346,9 +369,11 @@ void handle_syscall(struct stop *s)
         if (ch->nout)
             result = copy_out(t, result);
         r->ax = (u64)result;
-        return;
+    } else {
+        act_on_reply(s, nr);
     }
-    act_on_reply(s, nr);
+    if (changes_creds(nr))
+        purge_fds(1);
 }
 
 /* From entry.S. */

@@ -131,8 +131,14 @@ static void claim(struct tcb *t, u64 lo, u64 hi)
     proc.patch_busy = 0;
     proc.patch_window = 0;
     proc.fds_lock = 0;
-    for (u32 i = 0; i < DONATED; i++)
+    for (u32 i = 0; i < DONATED; i++) {
+        /* What another thread of the parent was about to map. (A number that it had not got yet is closed in vain.) */
+        if (proc.fds[i].users && (!proc.fds[i].used || !proc.fds[i].id)) {
+            gate1(3, DONATED_FD + i);
+            proc.fds[i].used = 0;
+        }
         proc.fds[i].users = 0;
+    }
     proc.sync_core = 0;
 }
 
@@ -350,6 +356,7 @@ void run_exec(struct tcb *t)
             do_exit(t);
         }
     }
+    purge_fds(0);
     proc.brk_start = proc.brk_now = brk;
     ch->brk_start = brk;
     set_fs(0);

@@ -199,6 +199,7 @@ struct tcb *init_region(u32 region, u32 slot);
 s64 donated_fd(struct tcb *t, u64 id, s32 index, s32 *at);
 void fetch_fds(struct tcb *t, const u64 *ids, const s32 *indices, u32 count);
 void release_fd(s64 fd, s32 at);
+void purge_fds(int kept);
 void zygote_loop(struct tcb *t) __attribute__((noreturn));
 void zero_bytes(void *p, u64 n);
 void copy_bytes(void *d, const void *s, u64 n);

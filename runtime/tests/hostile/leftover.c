@@ -1,6 +1,6 @@
 /*
  * Leaves a host thread of its own in its stub, with code and data where the stub keeps its own, and executes another program.
- *   leftover descriptor, or same|dumpable|privileges|unreadable|setuid
+ *   leftover descriptor FILE, or mapped FILE, dropped FILE (which look for it in the same image; the second after setuid and fork), or same|dumpable|privileges|unreadable|setuid
  * The other program (victim look) says whether it has that memory: then the thread could read and write all of its.
  */
 #include "hostile.h"
@@ -61,6 +61,23 @@ int main(int argc, char **argv)
     const char *how = argc > 1 ? argv[1] : "same", *program = "/hostile/victim";
     if (!strcmp(how, "search"))
         search();
+    if (!strcmp(how, "mapped")) {
+        int fd = open(argv[2], O_RDWR);
+        void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (fd < 0 || at == MAP_FAILED || munmap(at, 4096) || close(fd))
+            fail("secret", fd, errno);
+        search();
+    }
+    if (!strcmp(how, "dropped")) {
+        int fd = open(argv[2], O_RDONLY);
+        void *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (fd < 0 || at == MAP_FAILED || munmap(at, 4096) || close(fd) || setresuid(1000, 1000, 1000))
+            fail("secret", fd, errno);
+        if (fork() == 0)
+            search();
+        wait(NULL);
+        exit(0);
+    }
     if (!strcmp(how, "descriptor")) {
         int fd = open(argv[2], O_RDONLY);
         if (fd < 0 || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)

@@ -103,7 +103,9 @@ impl Task {
         // Closing has effects on others: not under the lock.
         let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::new());
         drop(files);
-        *self.resume.lock() = super::run::Resume::None;
+        // What a call has half opened, too.
+        let resume = std::mem::take(&mut *self.resume.lock());
+        drop(resume);
         *self.exec.lock() = None;
         self.kill_children_on_death();
         self.release_memory();

@@ -12,6 +12,7 @@ use super::sys;
 use super::text::{self, Text};
 use super::thread::{Phase, State, SysThread};
 use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
+use crate::defence::Defence;
 
 /// Steps before those of an image that replaces another.
 const RESET_OPS: usize = 2;
@@ -197,6 +198,9 @@ impl SysThread {
         }
         let Some(mut state) = self.stopped() else { return };
         let (id, index) = Self::donate(&mut state, op.file);
+        // What not everybody may read, or what can write, is closed once it is mapped.
+        let public = id & FileMapping::FOR_EVERYBODY != 0 || !self.platform.defences.has(Defence::Keeping);
+        let id = if public { id } else { 0 };
         let words = [
             op.addr,
             op.len,

@@ -26,7 +26,7 @@ pub fn install(ctx: &SyscallContext<'_>, file: Arc<File>, cloexec: bool) -> Sysc
 
 fn open_common(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request: OpenRequest) -> SyscallResult {
     if ctx.progress.phase == FIFO_WAIT {
-        return fifo_again(ctx, dirfd, path, request);
+        return fifo_again(ctx, &request);
     }
     let path = ctx.copy_in_path(path)?;
     let start = start_of(ctx, dirfd, &path)?;
@@ -38,7 +38,7 @@ fn open_common(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request:
     }
 }
 
-/// The phase of an open(2) that waits for the other end of a FIFO; `progress.value` is the token of the half-open description.
+/// The phase of an open(2) that waits for the other end of a FIFO; `progress.half_open` is the description.
 const FIFO_WAIT: u32 = 1;
 
 /// Opens a FIFO (fifo(7)): waits for the other side unless O_NONBLOCK or O_RDWR, or if it is a pipe.
@@ -63,42 +63,32 @@ fn open_fifo(ctx: &mut SyscallContext<'_>, place: &Path, flags: u32) -> SyscallR
     }
     // Counts of openings that must be exceeded: the other side may come and go before this task runs.
     let other = if reads { opens_before.1 } else { opens_before.0 };
-    let token = pipe.keep_pending(file);
     ctx.progress.phase = FIFO_WAIT;
-    ctx.progress.value = token;
+    ctx.progress.half_open = Some(file);
     ctx.progress.done = usize::try_from(other).unwrap_or(usize::MAX);
-    wait_fifo(ctx, pipe, token)
+    wait_fifo(ctx, pipe)
 }
 
-fn wait_fifo(ctx: &mut SyscallContext<'_>, pipe: &Arc<Pipe>, token: u64) -> SyscallResult {
+fn wait_fifo(ctx: &mut SyscallContext<'_>, pipe: &Arc<Pipe>) -> SyscallResult {
     let e = ctx.block_on(&[(pipe.queue(), PollEvents::all())], None, Restart::IfSaRestart);
     if !matches!(e, SyscallError::Block) {
-        drop(pipe.take_pending(token));
+        ctx.progress.half_open = None;
         ctx.progress.phase = 0;
     }
     Err(e)
 }
 
-fn fifo_again(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request: OpenRequest) -> SyscallResult {
-    let text = ctx.copy_in_path(path)?;
-    let start = start_of(ctx, dirfd, &text)?;
-    let env = Env::new(ctx);
-    let place = env.fs.resolve(start.as_ref(), &text, env.caller(), request.resolve | WalkFlags::FOLLOW)?;
-    let pipe = Arc::clone(place.dentry.inode().fifo(env.fs.ns.vfs.memory()));
-    let token = ctx.progress.value;
-    if !pipe.is_pending(token) {
-        // The name leads elsewhere by now: open that.
-        ctx.progress.phase = 0;
-        return open_common(ctx, dirfd, path, request);
-    }
+fn fifo_again(ctx: &mut SyscallContext<'_>, request: &OpenRequest) -> SyscallResult {
+    let file = ctx.progress.half_open.clone().ok_or(Errno::EINTR)?;
+    let pipe = Arc::clone(file.downcast::<PipeEnd>().ok_or(Errno::EINTR)?.pipe());
     let opens = pipe.opens();
     let other = if request.flags & o::ACCMODE == o::RDONLY { opens.1 } else { opens.0 };
     let seen = u64::try_from(ctx.progress.done).unwrap_or(u64::MAX);
     if other > seen {
-        let file = pipe.take_pending(token).ok_or(Errno::EINTR)?;
+        ctx.progress.half_open = None;
         return install(ctx, file, request.flags & o::CLOEXEC != 0);
     }
-    wait_fifo(ctx, &pipe, token)
+    wait_fifo(ctx, &pipe)
 }
 
 /// open(2)'s and openat(2)'s way of reading flags: unknown ones are ignored.
