@@ -48,8 +48,8 @@ enum Command {
 #[derive(Debug, Default, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct DoArgs {
-    /// Show the host's SRC at DST, writable unless :ro is added (may be repeated)
-    #[arg(long, value_name = "SRC:DST[:ro]")]
+    /// Show the host's SRC at DST, writable unless :ro is added; set-id bits stay only with :suid (may be repeated)
+    #[arg(long, value_name = "SRC:DST[:ro][:suid]")]
     pub(crate) bind: Vec<OsString>,
     /// Show the host's file or directory PATH empty, wherever it is met inside (may be repeated)
     #[arg(long, value_name = "PATH")]

@@ -1,12 +1,12 @@
 //! The command's side of a sandbox: makes its processes, forwards signals, waits, and cleans up.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use bevor_abi::Errno;
 use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getppid, kill_process, pidfd_open, wait as wait_any};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, wait as wait_any};
 
 use crate::control::{Control, Message};
 use crate::failure::Failure;
@@ -48,10 +48,13 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     let (gofer_sentry, gofer_server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(start_failure("make a socket pair"))?;
 
-    let command = rustix::process::getpid();
+    let root = rustix::process::geteuid().is_root();
+    let command = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).map_err(start_failure("name the command"))?;
     let mounts = spec.gofer_mounts();
-    let gofer = spawn(Namespaces::empty(), || {
-        let done = tie_to(command)
+    // The gofer makes its other namespaces itself, while the sentry is made here.
+    let apart = if root { Namespaces::PID } else { Namespaces::empty() };
+    let gofer = spawn(apart, || {
+        let done = tie_to(&command)
             .and_then(|()| close_all_but(&[2, gofer_server.as_raw_fd()]))
             .map_err(|e| Failure::new(format_args!("cannot start the gofer: {e}")))
             .and_then(|()| bevor_gofer::confine::run(&mounts, &spec.masks, gofer_server).map_err(Failure::new));
@@ -66,7 +69,6 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     .map_err(start_failure("fork the gofer"))?;
     let mut children = Children { sentry: None, gofer: Pid::from_raw(gofer) };
 
-    let root = rustix::process::geteuid().is_root();
     let inheritance = Inheritance {
         spec,
         control: theirs,
@@ -98,13 +100,15 @@ fn namespace_failure(e: Errno) -> Failure {
     Failure::new(format_args!("cannot create namespaces: {e}{advice}"))
 }
 
-/// Ends this process with `command`, also if that is gone already.
-fn tie_to(command: Pid) -> Result<(), Errno> {
+/// Ends this process with its parent `command`, also if that is gone already.
+fn tie_to(command: &OwnedFd) -> Result<(), Errno> {
     let failed = |e: rustix::io::Errno| Errno::from_code(e.raw_os_error()).unwrap_or(Errno::EIO);
     // Of its own session, so that a terminal's signals don't reach it.
     rustix::process::setsid().map_err(failed)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
-    if getppid() == Some(command) { Ok(()) } else { Err(Errno::ESRCH) }
+    // In a pid namespace of its own the process would not know its parent's number.
+    let gone = poll(&mut [PollFd::new(command, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map_err(failed)?;
+    if gone == 0 { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// Maps the sandbox's ids 0 (sentry) and 1 (stubs) to host ids that nobody else uses; for an ordinary user, 0 to the user.

@@ -60,7 +60,7 @@ impl Spec {
             return Err(Failure::new("no command given; put it last, after '--': bevor do -- CMD [ARG]..."));
         }
         let mut mounts = vec![Mount {
-            host: MountConfig { source: checked_root(&args.root)?, read_only: true },
+            host: MountConfig { source: checked_root(&args.root)?, read_only: true, suid: false },
             destination: PathBuf::from("/"),
         }];
         for bind in &args.bind {
@@ -125,15 +125,23 @@ fn checked_root(root: &Path) -> Result<PathBuf, Failure> {
     Ok(full)
 }
 
-/// SRC:DST or SRC:DST:ro (or :rw). A ':' cannot be part of a path here.
+/// SRC:DST and options, each after a ':': ro or rw, suid. A ':' cannot be part of a path here.
 fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     let shown = bind.to_string_lossy();
     let parts: Vec<&[u8]> = bind.as_bytes().split(|&b| b == b':').collect();
-    let (source, destination, read_only) = match parts[..] {
-        [source, destination] | [source, destination, b"rw"] => (source, destination, false),
-        [source, destination, b"ro"] => (source, destination, true),
-        _ => return Err(Failure::new(format_args!("--bind {shown}: expected SRC:DST or SRC:DST:ro"))),
+    let expected = || Failure::new(format_args!("--bind {shown}: expected SRC:DST, then perhaps :ro or :suid"));
+    let [source, destination, options @ ..] = &parts[..] else {
+        return Err(expected());
     };
+    let (mut read_only, mut suid) = (false, false);
+    for option in options {
+        match *option {
+            b"ro" => read_only = true,
+            b"rw" => read_only = false,
+            b"suid" => suid = true,
+            _ => return Err(expected()),
+        }
+    }
     let source = Path::new(OsStr::from_bytes(source));
     let full = source
         .canonicalize()
@@ -155,7 +163,7 @@ fn parse_bind(bind: &OsStr) -> Result<Mount, Failure> {
     if destination == Path::new("/") {
         return Err(Failure::new(format_args!("--bind {shown}: destination /: use --root to replace the root")));
     }
-    Ok(Mount { host: MountConfig { source: full, read_only }, destination })
+    Ok(Mount { host: MountConfig { source: full, read_only, suid }, destination })
 }
 
 /// A path of the host, whose links are followed here, so that what they lead to is hidden.

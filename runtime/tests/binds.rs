@@ -112,3 +112,16 @@ fn appends_of_several_processes_lose_nothing() {
         assert_eq!(text.lines().filter(|l| **l == line).count(), 300);
     }
 }
+
+#[test]
+fn set_id_bits_stay_inside_unless_the_bind_says_so() {
+    let script = r#"
+        open(my $f, ">", "/b/tool") or die; close $f; chmod 06755, "/b/tool" or die;
+        printf "%o", (stat "/b/tool")[2] & 07777;
+    "#;
+    for (options, expected) in [("", 0o755), (":rw:suid", 0o6755), (":suid", 0o6755)] {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(perl(dir.path(), options, script), format!("{expected:o}"), "{options}");
+        assert_eq!(mode(&dir.path().join("tool")), expected, "{options}");
+    }
+}

@@ -149,6 +149,9 @@ fn the_processes_have_given_up_what_they_do_not_need() {
     for space in ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"] {
         let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{space}")).unwrap();
         assert_ne!(of(&sentry.to_string()), of("self"), "the sentry has a {space} namespace of its own");
+        // In another user or cgroup namespace it would not see the files' owners, or gain nothing.
+        let same = ["user", "cgroup"].contains(&space);
+        assert_eq!(of(&gofer.to_string()) == of("self"), same, "the gofer's {space} namespace");
     }
     for pid in [sentry, gofer] {
         let root: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/root/")).unwrap().collect();

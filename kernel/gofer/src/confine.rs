@@ -2,10 +2,10 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bevor_abi::Errno;
-use bevor_hostcall::confine::{CapabilitySet, clone_tree, empty_root, limit_capabilities, no_new_privileges};
+use bevor_hostcall::confine::{CapabilitySet, clone_directory, clone_tree, empty_root, limit_capabilities, no_new_privileges};
 use bevor_hostcall::process::{Namespaces, unshare};
 use bevor_hostcall::seccomp::{AllowList, FilterError};
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +21,8 @@ pub struct MountConfig {
     pub source: PathBuf,
     /// Whether changes are refused.
     pub read_only: bool,
+    /// Whether files may get set-id bits.
+    pub suid: bool,
 }
 
 /// What stopped a gofer from starting or serving.
@@ -44,9 +46,9 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 
 /// Confines this process and serves `mounts`, with what is in `masks` hidden, on `socket` until the sentry closes its end.
 ///
-/// As root the process gets a mount namespace with an empty root, holds copies of the mounts as descriptors only, and keeps
-/// the capabilities that file access needs. An ordinary user's gofer holds descriptors of the host's own mounts and no
-/// capability. Both then get a seccomp filter.
+/// As root the process gets namespaces with an empty root, no network and no one else's IPC, holds copies of the mounts as
+/// descriptors only, from none of which a path leads up, and keeps the capabilities that file access needs. An ordinary user's
+/// gofer holds descriptors of the host's own mounts and no capability. Both then get a seccomp filter.
 ///
 /// # Errors
 /// Says which step failed.
@@ -54,13 +56,12 @@ pub fn run(mounts: &[MountConfig], masks: &[Mask], socket: OwnedFd) -> Result<()
     let root = rustix::process::geteuid().is_root();
     // The standard hook looks at the file system, which the filter forbids.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
-    let own_fds = open_own_fds().map_err(at("open /proc/self/fd"))?;
     rustix::process::umask(Mode::empty());
     raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
-    let sources = if root {
+    let (sources, own_fds) = if root {
         isolated(mounts).map_err(at("make a mount namespace"))?
     } else {
-        shared(mounts).map_err(at("open the mounts"))?
+        (shared(mounts).map_err(at("open the mounts"))?, open_own_fds().map_err(at("open /proc/self/fd"))?)
     };
     let proc = receive_proc(&socket).map_err(at("hear from the sentry"))?;
     limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
@@ -68,6 +69,9 @@ pub fn run(mounts: &[MountConfig], masks: &[Mask], socket: OwnedFd) -> Result<()
     // The process ends with the last request: its end closes thousands of files quicker than a call for each.
     let mut server = ManuallyDrop::new(Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?);
     server.hide(masks.to_vec(), &own_fds).map_err(at("hide files"))?;
+    for (number, _) in mounts.iter().enumerate().filter(|(_, mount)| mount.suid) {
+        server.allow_set_ids(number);
+    }
     filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
@@ -81,14 +85,16 @@ fn file_capabilities() -> CapabilitySet {
         | CapabilitySet::FSETID
 }
 
-fn isolated(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
-    unshare(Namespaces::MOUNT)?;
+/// The mounts, and the process's /proc/self/fd.
+fn isolated(mounts: &[MountConfig]) -> Result<(Vec<MountSource>, OwnedFd), Errno> {
+    unshare(Namespaces::MOUNT | Namespaces::NET | Namespaces::IPC | Namespaces::UTS)?;
     let sources = mounts
         .iter()
         .map(|mount| Ok(MountSource { fd: clone_tree(&mount.source, mount.read_only)?, read_only: mount.read_only }))
         .collect::<Result<_, Errno>>()?;
+    let own_fds = clone_directory(Path::new("/proc/self/fd"))?;
     empty_root()?;
-    Ok(sources)
+    Ok((sources, own_fds))
 }
 
 fn shared(mounts: &[MountConfig]) -> Result<Vec<MountSource>, Errno> {
@@ -130,6 +136,29 @@ fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
+/// The bit that AT_FDCWD has and no descriptor.
+const NO_DESCRIPTOR: u32 = 1 << 31;
+
+/// The calls that take paths, from a descriptor of the process's own only.
+fn beneath_own_descriptors(list: AllowList) -> Result<AllowList, FilterError> {
+    const FIRST: [i64; 9] = [
+        libc::SYS_openat2,
+        libc::SYS_openat,
+        libc::SYS_statx,
+        libc::SYS_readlinkat,
+        libc::SYS_mkdirat,
+        libc::SYS_unlinkat,
+        libc::SYS_fchmodat,
+        libc::SYS_fchownat,
+        libc::SYS_utimensat,
+    ];
+    let list = FIRST.into_iter().try_fold(list, |list, call| list.allow_without(call, 0, NO_DESCRIPTOR))?;
+    let list = list.allow_without(libc::SYS_symlinkat, 1, NO_DESCRIPTOR)?;
+    [libc::SYS_renameat2, libc::SYS_linkat]
+        .into_iter()
+        .try_fold(list, |list, call| list.allow_without_all(call, &[(0, NO_DESCRIPTOR), (2, NO_DESCRIPTOR)]))
+}
+
 /// The host calls that serving takes.
 fn filter() -> Result<AllowList, FilterError> {
     AllowList::default()
@@ -139,24 +168,12 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_sendmsg,
             libc::SYS_close,
             // Looking up and opening.
-            libc::SYS_openat2,
-            libc::SYS_openat,
-            libc::SYS_statx,
             libc::SYS_fstatfs,
-            libc::SYS_readlinkat,
             libc::SYS_getdents64,
             libc::SYS_lseek,
             libc::SYS_getxattr,
             libc::SYS_listxattr,
             // Changing.
-            libc::SYS_mkdirat,
-            libc::SYS_unlinkat,
-            libc::SYS_renameat2,
-            libc::SYS_linkat,
-            libc::SYS_symlinkat,
-            libc::SYS_fchmodat,
-            libc::SYS_fchownat,
-            libc::SYS_utimensat,
             libc::SYS_ftruncate,
             // The process itself: heap, its end, a panic's message.
             libc::SYS_brk,
@@ -178,5 +195,6 @@ fn filter() -> Result<AllowList, FilterError> {
             &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs(), libc::F_GETFL.unsigned_abs()],
         )?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
-        .allow_without(libc::SYS_mknodat, 2, libc::S_IFCHR)
+        .allow_without_all(libc::SYS_mknodat, &[(0, NO_DESCRIPTOR), (2, libc::S_IFCHR)])
+        .and_then(beneath_own_descriptors)
 }

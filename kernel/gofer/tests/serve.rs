@@ -228,6 +228,114 @@ fn a_client_whose_server_is_gone_gets_errors() {
     assert_eq!(g.attach(0).unwrap_err(), Errno::EPIPE);
 }
 
+/// As [`serve`] of one writable directory where files may get set-id bits.
+fn serve_suid(path: &Path) -> Gofer {
+    let (ours, theirs) = pair();
+    let mounts = vec![MountSource { fd: path_fd(path), read_only: false }];
+    std::thread::spawn(move || {
+        let fds = open_own_fds().unwrap();
+        let mut server = Server::new(mounts, &fds, None).unwrap();
+        server.allow_set_ids(0);
+        server.serve(theirs)
+    });
+    Gofer::new(ours)
+}
+
+#[test]
+fn set_id_bits_do_not_reach_the_host_unless_they_may() {
+    for (suid, kept) in [(false, 0), (true, 0o6000)] {
+        let dir = tempfile::tempdir().unwrap();
+        let g = if suid { serve_suid(dir.path()) } else { serve(&[(dir.path(), false)]) };
+        let (root, _) = g.attach(0).unwrap();
+        let mode = |name: &str| dir.path().join(name).metadata().unwrap().mode() & 0o7777;
+        let (made, attr, _) = g.create(root, b"made", OpenFlags::RDWR | OpenFlags::EXCL, 0o6755, me()).unwrap();
+        assert_eq!((attr.mode & 0o7777, mode("made")), (0o755 | kept, 0o755 | kept), "create");
+        let attr = g.setattr(made, SetAttr { mode: Some(0o7711), ..SetAttr::default() }).unwrap();
+        assert_eq!((attr.mode & 0o7777, mode("made")), (0o1711 | kept, 0o1711 | kept), "chmod");
+        g.mknod(root, b"node", SpecialKind::Regular, 0o6755, me()).unwrap();
+        assert_eq!(mode("node"), 0o755 | kept, "mknod");
+        // Directories hand their group on; there is nothing to run.
+        let (sub, _) = g.mkdir(root, b"sub", 0o755, me()).unwrap();
+        g.setattr(sub, SetAttr { mode: Some(0o2755), ..SetAttr::default() }).unwrap();
+        assert_eq!(mode("sub"), 0o2755);
+        // What the host has is not written and left as privileged as it was.
+        for flags in [OpenFlags::WRONLY, OpenFlags::RDWR, OpenFlags::TRUNC] {
+            let host = dir.path().join("host");
+            std::fs::write(&host, "program").unwrap();
+            std::fs::set_permissions(&host, std::fs::Permissions::from_mode(0o6755)).unwrap();
+            let node = one(&g, root, "host").unwrap();
+            g.open(node, OpenFlags::RDONLY).unwrap();
+            assert_eq!(mode("host"), 0o6755);
+            g.open(node, flags).unwrap();
+            assert_eq!(mode("host") & !kept, 0o755, "{flags:?}");
+            std::fs::set_permissions(&host, std::fs::Permissions::from_mode(0o6755)).unwrap();
+            g.create(root, b"host", flags, 0, me()).unwrap();
+            assert_eq!(mode("host") & !kept, 0o755, "create with {flags:?}");
+        }
+    }
+}
+
+/// Detached trees are what the gofer of root has; the host does not look after mount points in them.
+#[test]
+fn mount_points_are_neither_opened_nor_removed() {
+    use bevor_hostcall::confine::clone_tree;
+    use bevor_hostcall::process::{Namespaces, unshare};
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    unshare(Namespaces::MOUNT).unwrap();
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["proc", "plain", "other"] {
+        std::fs::create_dir(path(name)).unwrap();
+    }
+    std::fs::write(path("knob"), "").unwrap();
+    mount("proc", path("proc"), "proc", MountFlags::empty(), None).unwrap();
+    mount("plain", path("plain"), "tmpfs", MountFlags::empty(), None).unwrap();
+    mount_bind("/proc/sys/kernel/core_pattern", path("knob")).unwrap();
+    let (ours, theirs) = pair();
+    let mounts = vec![MountSource { fd: clone_tree(dir.path(), false).unwrap(), read_only: false }];
+    std::thread::spawn(move || {
+        let fds = open_own_fds().unwrap();
+        Server::new(mounts, &fds, None).unwrap().serve(theirs)
+    });
+    let g = Gofer::new(ours);
+    let (root, _) = g.attach(0).unwrap();
+
+    let hidden = Errno::EOPNOTSUPP;
+    for name in ["proc", "knob"] {
+        let bytes = name.as_bytes();
+        for flags in [OpenFlags::RDONLY, OpenFlags::WRONLY, OpenFlags::TRUNC] {
+            assert_eq!(g.create(root, bytes, flags, 0, me()).unwrap_err(), hidden, "{name} {flags:?}");
+        }
+        assert_eq!(g.create(root, bytes, OpenFlags::EXCL, 0, me()).unwrap_err(), Errno::EEXIST);
+        assert_eq!(g.mkdir(root, bytes, 0, me()).unwrap_err(), Errno::EEXIST);
+        assert_eq!(g.mknod(root, bytes, SpecialKind::Fifo, 0, me()).unwrap_err(), Errno::EEXIST);
+        assert_eq!(g.symlink(root, bytes, b"x", me()).unwrap_err(), Errno::EEXIST);
+        let node = one(&g, root, name).unwrap();
+        assert_eq!(g.open(node, OpenFlags::RDONLY).unwrap_err(), hidden);
+        assert_eq!(g.open(node, OpenFlags::WRONLY).unwrap_err(), Errno::EROFS);
+        assert_eq!(g.link(node, root, b"linked").unwrap_err(), Errno::EROFS);
+        assert_eq!(g.setattr(node, SetAttr { mode: Some(0o777), ..SetAttr::default() }).unwrap_err(), Errno::EROFS);
+        assert_eq!(g.listxattr(node).unwrap_err(), hidden);
+    }
+    for name in ["proc", "plain", "knob"] {
+        let bytes = name.as_bytes();
+        assert_eq!(g.unlink(root, bytes, name != "knob").unwrap_err(), Errno::EBUSY, "{name}");
+        assert_eq!(g.rename(root, bytes, root, b"moved", RenameFlags::empty()).unwrap_err(), Errno::EBUSY, "{name}");
+        assert_eq!(g.rename(root, b"other", root, bytes, RenameFlags::EXCHANGE).unwrap_err(), Errno::EBUSY, "{name}");
+    }
+    assert!(path("proc/self").exists(), "everything is still mounted");
+    // What is mounted there is shown where it is no pseudo file system, and its neighbours can be removed.
+    let plain = one(&g, root, "plain").unwrap();
+    g.create(plain, b"file", OpenFlags::EXCL, 0o644, me()).unwrap();
+    assert!(path("plain/file").exists());
+    g.rename(root, b"other", root, b"moved", RenameFlags::empty()).unwrap();
+    g.unlink(root, b"moved", true).unwrap();
+}
+
 /// Every prefix and every one-byte change of valid messages either decodes or is refused; nothing panics.
 #[test]
 fn mangled_messages_never_panic_the_decoder() {

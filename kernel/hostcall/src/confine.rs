@@ -7,7 +7,7 @@ use bevor_abi::Errno;
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
 };
 pub use rustix::thread::CapabilitySet;
 use rustix::thread::CapabilitySets;
@@ -28,6 +28,15 @@ pub fn clone_tree(path: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
     // Changes of the host's mounts reach the copy no more. Device nodes are of no use to anyone who holds it.
     set_tree_attributes(&tree, read_only)?;
     Ok(tree)
+}
+
+/// A detached copy of the mount at `path` alone, from that directory on: no path leads out of it upwards. Needs CAP_SYS_ADMIN over the
+/// mount namespace.
+///
+/// # Errors
+/// Those of open_tree(2).
+pub fn clone_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(errno)
 }
 
 /// `struct mount_attr` of mount_setattr(2).
@@ -61,12 +70,13 @@ fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     .map(drop)
 }
 
-/// A detached proc file system of the calling process's pid namespace. Needs CAP_SYS_ADMIN over that namespace.
+/// A detached proc file system of the calling process's pid namespace, with processes and nothing else: no knobs of the host's. Needs CAP_SYS_ADMIN over that namespace.
 ///
 /// # Errors
 /// EPERM where the host's own /proc is partly covered (in most containers).
 pub fn detached_proc() -> Result<OwnedFd, Errno> {
     let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
+    fsconfig_set_string(fs.as_fd(), "subset", "pid").map_err(errno)?;
     fsconfig_create(fs.as_fd()).map_err(errno)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(errno)

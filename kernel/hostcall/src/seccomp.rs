@@ -56,9 +56,18 @@ impl AllowList {
     ///
     /// # Errors
     /// For an argument index beyond 5.
-    pub fn allow_without(mut self, call: i64, index: u8, mask: u32) -> Result<Self, FilterError> {
-        let condition = Condition::new(index, Len::Dword, Op::MaskedEq(u64::from(mask)), 0).map_err(failed)?;
-        self.calls.entry(call).or_default().push(SeccompRule::new(vec![condition]).map_err(failed)?);
+    pub fn allow_without(self, call: i64, index: u8, mask: u32) -> Result<Self, FilterError> {
+        self.allow_without_all(call, &[(index, mask)])
+    }
+
+    /// Allows `call` when no argument has a bit of the mask that is named for it.
+    ///
+    /// # Errors
+    /// For an argument index beyond 5.
+    pub fn allow_without_all(mut self, call: i64, masks: &[(u8, u32)]) -> Result<Self, FilterError> {
+        let condition = |&(index, mask): &(u8, u32)| Condition::new(index, Len::Dword, Op::MaskedEq(u64::from(mask)), 0);
+        let conditions = masks.iter().map(condition).collect::<Result<_, _>>().map_err(failed)?;
+        self.calls.entry(call).or_default().push(SeccompRule::new(conditions).map_err(failed)?);
         Ok(self)
     }
 

@@ -38,7 +38,7 @@ impl Running {
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         let children = children(command.id());
-        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespace");
+        let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespaces");
         let gofer = *children.iter().find(|pid| **pid != sentry).expect("the other is the gofer");
         Self { command, stdout, sentry, gofer }
     }
@@ -91,10 +91,13 @@ pub(crate) fn children(pid: u32) -> Vec<i32> {
         .collect()
 }
 
-/// Whether a process that may have ended meanwhile is the first of its namespace.
+/// Whether a process that may have ended meanwhile is a sentry: the first of its pid namespace, and in a user namespace of its own.
 pub(crate) fn ns_pid_is_one(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .is_ok_and(|status| status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")))
+    let user = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user"));
+    let own_user = user(&pid.to_string()).map_or(true, |own| user("self").is_ok_and(|ours| ours != own));
+    own_user
+        && std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .is_ok_and(|status| status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")))
 }
 
 /// Says why a test that needs root proves nothing here; whether it is root.

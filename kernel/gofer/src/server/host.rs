@@ -1,13 +1,12 @@
 //! Host file operations on `O_PATH` descriptors. Everything that must follow a descriptor to its inode goes through the
-//! server's own /proc/self/fd, which is the current directory: the name "7" there is descriptor 7.
+//! server's own /proc/self/fd ([`OwnFds`]): the name "7" there is descriptor 7. No path begins in the current directory but those of
+//! extended attributes, for which there is no other way; it is the same directory.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use bevor_abi::Errno;
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxFlags, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxFlags, Timespec, Timestamps, Uid};
 
 use crate::protocol::{Attr, DirEntry, OpenFlags, Owner, SetAttr, SetTime, StatFs, TimeSpec};
 use crate::transport::errno;
@@ -17,11 +16,17 @@ const XATTR_MAX: usize = 60 * 1024;
 /// Room for names in one reply to a directory read. An entry takes at most 20 bytes more than its name.
 const DIR_BYTES: usize = 32 * 1024;
 
+const S_IFMT: u32 = 0o170_000;
+/// S_ISUID and S_ISGID.
+const S_ISID: u32 = 0o6000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
-/// A descriptor's name in the current directory (/proc/self/fd).
+/// The process's own /proc/self/fd.
+pub(crate) type OwnFds<'a> = BorrowedFd<'a>;
+
+/// A descriptor's name in [`OwnFds`].
 fn own(fd: BorrowedFd<'_>) -> String {
     fd.as_raw_fd().to_string()
 }
@@ -36,6 +41,21 @@ pub(crate) fn child(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errn
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             other => return other.map_err(errno),
         }
+    }
+}
+
+/// That `name` is no mount point. The host looks after those of the caller's own mount namespace only; beneath a detached tree, the
+/// directory would go from under what others have mounted there.
+///
+/// # Errors
+/// EBUSY if it is one.
+pub(crate) fn not_mounted_on(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    /// STATX_ATTR_MOUNT_ROOT.
+    const MOUNT_ROOT: u64 = 0x2000;
+    match child(parent, name) {
+        Ok(fd) if attr(fd.as_fd())?.attributes & MOUNT_ROOT != 0 => Err(Errno::EBUSY),
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(e),
     }
 }
 
@@ -69,7 +89,7 @@ pub(crate) fn attr(fd: BorrowedFd<'_>) -> Result<Attr, Errno> {
 }
 
 /// Opens the inode behind an `O_PATH` descriptor. `file_type` is its type: only regular files and directories are opened.
-pub(crate) fn reopen(fd: BorrowedFd<'_>, file_type: u32, flags: OpenFlags) -> Result<OwnedFd, Errno> {
+pub(crate) fn reopen(fds: OwnFds<'_>, fd: BorrowedFd<'_>, file_type: u32, flags: OpenFlags) -> Result<OwnedFd, Errno> {
     match file_type {
         S_IFREG if flags.contains(OpenFlags::DIRECTORY) => return Err(Errno::ENOTDIR),
         S_IFREG => {}
@@ -82,12 +102,12 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, file_type: u32, flags: OpenFlags) -> Re
         return Err(Errno::EINVAL);
     }
     let flags = OFlags::from_bits_retain(flags.bits()) | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, own(fd), flags, Mode::empty()).map_err(errno)
+    rustix::fs::openat(fds, own(fd), flags, Mode::empty()).map_err(errno)
 }
 
 /// Opens the memory file behind `fd` again, for reading only. `memory_dev` is the device of such files. `fd` must be able to read:
 /// what comes back can do less than what was sent, whoever sent it.
-pub(crate) fn read_only(fd: BorrowedFd<'_>, memory_dev: u64) -> Result<OwnedFd, Errno> {
+pub(crate) fn read_only(fds: OwnFds<'_>, fd: BorrowedFd<'_>, memory_dev: u64) -> Result<OwnedFd, Errno> {
     let flags = rustix::fs::fcntl_getfl(fd).map_err(errno)?;
     if flags.contains(OFlags::PATH) || ![OFlags::RDONLY, OFlags::RDWR].contains(&(flags & OFlags::RWMODE)) {
         return Err(Errno::EINVAL);
@@ -96,7 +116,7 @@ pub(crate) fn read_only(fd: BorrowedFd<'_>, memory_dev: u64) -> Result<OwnedFd, 
     if !attr.is_regular() || attr.dev != memory_dev {
         return Err(Errno::EINVAL);
     }
-    rustix::fs::openat(CWD, own(fd), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+    rustix::fs::openat(fds, own(fd), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
 /// The target of a symbolic link.
@@ -110,8 +130,8 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
 }
 
 /// Entries of a directory from `cookie`, as many as fit in a reply, and the cookie to go on from (0 at the end).
-pub(crate) fn readdir(fd: BorrowedFd<'_>, cookie: u64) -> Result<(Vec<DirEntry>, u64), Errno> {
-    let dir = reopen(fd, S_IFDIR, OpenFlags::DIRECTORY)?;
+pub(crate) fn readdir(fds: OwnFds<'_>, fd: BorrowedFd<'_>, cookie: u64) -> Result<(Vec<DirEntry>, u64), Errno> {
+    let dir = reopen(fds, fd, S_IFDIR, OpenFlags::DIRECTORY)?;
     if cookie != 0 {
         rustix::fs::seek(&dir, SeekFrom::Start(cookie)).map_err(errno)?;
     }
@@ -150,9 +170,9 @@ fn dirent_kind(kind: FileType) -> u8 {
 }
 
 /// Changes attributes: size, owner, mode, times, in this order (a change of owner clears set-id bits).
-pub(crate) fn setattr(fd: BorrowedFd<'_>, file_type: u32, set: &SetAttr) -> Result<(), Errno> {
+pub(crate) fn setattr(fds: OwnFds<'_>, fd: BorrowedFd<'_>, file_type: u32, set: &SetAttr) -> Result<(), Errno> {
     if let Some(size) = set.size {
-        let file = reopen(fd, file_type, OpenFlags::WRONLY)?;
+        let file = reopen(fds, fd, file_type, OpenFlags::WRONLY)?;
         rustix::fs::ftruncate(&file, size).map_err(errno)?;
     }
     if set.uid.is_some() || set.gid.is_some() {
@@ -162,11 +182,37 @@ pub(crate) fn setattr(fd: BorrowedFd<'_>, file_type: u32, set: &SetAttr) -> Resu
         if file_type == S_IFLNK {
             return Err(Errno::EOPNOTSUPP);
         }
-        rustix::fs::chmodat(CWD, own(fd), Mode::from_raw_mode(mode & 0o7777), AtFlags::empty()).map_err(errno)?;
+        chmod(fds, fd, mode)?;
     }
     if set.atime.is_some() || set.mtime.is_some() {
         let times = Timestamps { last_access: timespec(set.atime)?, last_modification: timespec(set.mtime)? };
         rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH).map_err(errno)?;
+    }
+    Ok(())
+}
+
+fn chmod(fds: OwnFds<'_>, fd: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+    rustix::fs::chmodat(fds, own(fd), Mode::from_raw_mode(mode & 0o7777), AtFlags::empty()).map_err(errno)
+}
+
+/// What of `mode` a file may have where set-id bits are not to reach the host. A directory's say nothing about programs.
+pub(crate) fn without_set_ids(file_type: u32, mode: u32) -> u32 {
+    if file_type == S_IFDIR { mode } else { mode & !S_ISID }
+}
+
+/// Takes set-id bits and capabilities from a file that is about to be written. The host does so at each write(2), but not at a store
+/// through a mapping, nor for truncation by who may keep them.
+///
+/// # Errors
+/// Those of chown(2), which has the same effect where it changes no owner.
+pub(crate) fn drop_privileges(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mode = attr(fd)?.mode;
+    let privileged = |fd: BorrowedFd<'_>| {
+        // ENODATA, mostly.
+        rustix::fs::getxattr(own(fd), "security.capability", &mut [0_u8; 0][..]).is_ok()
+    };
+    if mode & S_IFMT == S_IFREG && (mode & S_ISID != 0 || privileged(fd)) {
+        rustix::fs::chownat(fd, "", None, None, AtFlags::EMPTY_PATH).map_err(errno)?;
     }
     Ok(())
 }
@@ -198,7 +244,7 @@ fn chown(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), E
 ///
 /// # Errors
 /// EPERM where even root cannot: the file would be root's with the sandbox's contents.
-pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Result<Attr, Errno> {
+pub(crate) fn own_new(fds: OwnFds<'_>, fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Result<Attr, Errno> {
     let now = attr(fd)?;
     let wanted_mode = mode.map(|m| m & 0o7777);
     if now.uid == owner.uid && now.gid == owner.gid && wanted_mode.is_none_or(|m| m == now.mode & 0o7777) {
@@ -211,14 +257,14 @@ pub(crate) fn own_new(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> Re
         }
     }
     if let Some(mode) = wanted_mode {
-        rustix::fs::chmodat(CWD, own(fd), Mode::from_raw_mode(mode), AtFlags::empty()).map_err(errno)?;
+        chmod(fds, fd, mode)?;
     }
     attr(fd)
 }
 
 /// A new hard link.
-pub(crate) fn link(fd: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    rustix::fs::linkat(CWD, own(fd), parent, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)
+pub(crate) fn link(fds: OwnFds<'_>, fd: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    rustix::fs::linkat(fds, own(fd), parent, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)
 }
 
 /// The value of an extended attribute.

@@ -46,6 +46,10 @@ pub struct Server {
     masks: Masks,
     /// Root of a proc file system of the sandbox's pid namespace.
     proc: Option<OwnedFd>,
+    /// The process's own /proc/self/fd.
+    own_fds: OwnedFd,
+    /// Mounts in which a file may get set-id bits.
+    suid: Vec<usize>,
     /// Device of the kernel's own tmpfs, where all memory files are and nothing else that has a name.
     memory_dev: u64,
 }
@@ -59,7 +63,8 @@ impl Server {
     pub fn new(mounts: Vec<MountSource>, own_fds: &OwnedFd, proc: Option<OwnedFd>) -> Result<Self, Errno> {
         rustix::process::fchdir(own_fds).map_err(errno)?;
         let memory_dev = host::attr(bevor_hostcall::fd::memfd(c"gofer")?.as_fd())?.dev;
-        Ok(Self { mounts, nodes: Nodes::default(), masks: Masks::default(), proc, memory_dev })
+        let own_fds = rustix::io::fcntl_dupfd_cloexec(own_fds, 0).map_err(errno)?;
+        Ok(Self { mounts, nodes: Nodes::default(), masks: Masks::default(), proc, own_fds, suid: Vec::new(), memory_dev })
     }
 
     /// Shows the given files and directories empty, wherever they are met, and refuses to change them. `own_fds` as for
@@ -70,6 +75,11 @@ impl Server {
     pub fn hide(&mut self, masks: Vec<Mask>, own_fds: &OwnedFd) -> Result<(), Errno> {
         self.masks = Masks::new(masks, own_fds.as_fd())?;
         Ok(())
+    }
+
+    /// Lets files of mount number `mount` have set-id bits, which are taken from all others that are made or changed.
+    pub fn allow_set_ids(&mut self, mount: usize) {
+        self.suid.push(mount);
     }
 
     /// Serves `socket` until the sentry closes its end.
@@ -123,7 +133,7 @@ impl Server {
                 return Ok(Outcome::Silent);
             }
             Request::ReadOnly => {
-                let fd = host::read_only(sent.ok_or(Errno::EBADF)?.as_fd(), self.memory_dev)?;
+                let fd = host::read_only(self.own_fds.as_fd(), sent.ok_or(Errno::EBADF)?.as_fd(), self.memory_dev)?;
                 return Ok(Outcome::Reply(Reply::Fd, Some(fd)));
             }
             Request::ProcOpen(pid, what) => return proc::open(self.proc()?, pid, what),
@@ -148,12 +158,12 @@ impl Server {
         Ok(node)
     }
 
-    /// Descriptor and mount of a directory in which `name` may be made or removed.
-    fn writable_parent(&self, id: NodeId, name: &[u8]) -> Result<(BorrowedFd<'_>, usize), Errno> {
+    /// A directory in which `name` may be made or removed, and its mount.
+    fn writable_parent(&self, id: NodeId, name: &[u8]) -> Result<(&Node, usize), Errno> {
         check_name(name)?;
         let node = self.writable(id)?;
         self.masks.guard(node.fd.as_fd(), node.identity(), name)?;
-        Ok((node.fd.as_fd(), node.mount))
+        Ok((node, node.mount))
     }
 
     fn add(&mut self, fd: OwnedFd, mount: usize, attr: Attr, hidden: bool) -> Result<(NodeId, Attr), Errno> {
@@ -217,14 +227,33 @@ impl Server {
         if dir.hidden {
             return Err(Errno::ENOENT);
         }
-        let fd = host::child(dir.fd.as_fd(), name)?;
-        let attr = host::attr(fd.as_fd())?;
-        let (mount, dev) = (dir.mount, dir.dev);
+        let (fd, attr, hidden) = Self::look_up(dir, name)?;
+        let mount = dir.mount;
         if self.masks.hides(&attr, Some((dir.identity(), name))) {
             return self.add_masked(fd, mount, &attr);
         }
-        let hidden = attr.dev != dev && host::is_pseudo(fd.as_fd())?;
         self.add(fd, mount, attr, hidden)
+    }
+
+    /// What `name` is in `dir`, and whether it is on a pseudo file system.
+    fn look_up(dir: &Node, name: &[u8]) -> Result<(OwnedFd, Attr, bool), Errno> {
+        let fd = host::child(dir.fd.as_fd(), name)?;
+        let attr = host::attr(fd.as_fd())?;
+        let hidden = attr.dev != dir.dev && host::is_pseudo(fd.as_fd())?;
+        Ok((fd, attr, hidden))
+    }
+
+    /// `mode` as a file of `mount` may have it.
+    fn allowed_mode(&self, mount: usize, file_type: u32, mode: u32) -> u32 {
+        if self.suid.contains(&mount) { mode } else { host::without_set_ids(file_type, mode) }
+    }
+
+    /// Opens a node's file, which loses what privileges it gives if it may be written.
+    fn reopen(&self, node: &Node, flags: OpenFlags) -> Result<OwnedFd, Errno> {
+        if flags.writes() && !self.suid.contains(&node.mount) {
+            host::drop_privileges(node.fd.as_fd())?;
+        }
+        host::reopen(self.own_fds.as_fd(), node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)
     }
 
     fn open(&mut self, id: NodeId, flags: u32) -> Result<Outcome, Errno> {
@@ -237,7 +266,7 @@ impl Server {
             };
         }
         let node = if flags.writes() { self.writable(id)? } else { self.visible(id)? };
-        let fd = host::reopen(node.fd.as_fd(), node.file_type, flags - OpenFlags::EXCL)?;
+        let fd = self.reopen(node, flags)?;
         Ok(Outcome::Reply(Reply::Fd, Some(fd)))
     }
 
@@ -249,58 +278,75 @@ impl Server {
         if node.hidden {
             return Ok(Reply::Dir(Vec::new(), 0));
         }
-        let (entries, next) = host::readdir(node.fd.as_fd(), cookie)?;
+        let (entries, next) = host::readdir(self.own_fds.as_fd(), node.fd.as_fd(), cookie)?;
         Ok(Reply::Dir(entries, next))
     }
 
     fn setattr(&self, id: NodeId, set: &SetAttr) -> Result<Reply<'static>, Errno> {
         let node = self.writable(id)?;
-        host::setattr(node.fd.as_fd(), node.file_type, set)?;
+        let mut set = *set;
+        set.mode = set.mode.map(|mode| self.allowed_mode(node.mount, node.file_type, mode));
+        if set.size.is_some() && !self.suid.contains(&node.mount) {
+            host::drop_privileges(node.fd.as_fd())?;
+        }
+        host::setattr(self.own_fds.as_fd(), node.fd.as_fd(), node.file_type, &set)?;
         Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
     }
 
     fn create(&mut self, parent: NodeId, name: &[u8], flags: u32, mode: u32, owner: Owner) -> Result<Outcome, Errno> {
         let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
         let (dir, mount) = self.writable_parent(parent, name)?;
+        let mode = self.allowed_mode(mount, 0, mode);
         // The file is made empty and exclusively, then looked up and opened as any other.
         let made = rustix::fs::openat2(
-            dir,
+            dir.fd.as_fd(),
             name,
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
             Mode::from_raw_mode(mode & 0o7777),
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
         );
-        let is_new = match made {
-            Ok(_) => true,
-            Err(rustix::io::Errno::EXIST) if !flags.contains(OpenFlags::EXCL) => false,
+        let new = match made {
+            Ok(file) => Some(host::own_new(self.own_fds.as_fd(), file.as_fd(), owner, Some(mode))?),
+            Err(rustix::io::Errno::EXIST) if !flags.contains(OpenFlags::EXCL) => None,
             Err(e) => return Err(errno(e)),
         };
-        let path = host::child(dir, name)?;
-        let attr = if is_new { host::own_new(path.as_fd(), owner, Some(mode))? } else { host::attr(path.as_fd())? };
-        let file = host::reopen(path.as_fd(), attr.file_type(), flags - OpenFlags::EXCL)?;
-        let (id, attr) = self.add(path, mount, attr, false)?;
+        let (fd, attr, hidden) = Self::look_up(dir, name)?;
+        if new.is_some_and(|new| (new.dev, new.ino) != (attr.dev, attr.ino)) {
+            return Err(Errno::ESTALE);
+        }
+        let node = Node::new(fd, mount, &attr, hidden);
+        if node.hidden {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let file = self.reopen(&node, flags)?;
+        let attr = host::attr(node.fd.as_fd())?;
+        let id = self.nodes.insert(node)?;
         Ok(Outcome::Reply(Reply::Node(id, attr), Some(file)))
     }
 
     /// Looks up what was just made and gives it to its owner.
     fn made(&mut self, parent: NodeId, name: &[u8], owner: Owner, mode: Option<u32>) -> Result<Reply<'static>, Errno> {
         let (dir, mount) = self.writable_parent(parent, name)?;
-        let fd = host::child(dir, name)?;
-        let attr = host::own_new(fd.as_fd(), owner, mode)?;
-        let (id, attr) = self.add(fd, mount, attr, false)?;
+        let (fd, _, hidden) = Self::look_up(dir, name)?;
+        if hidden {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let attr = host::own_new(self.own_fds.as_fd(), fd.as_fd(), owner, mode)?;
+        let (id, attr) = self.add(fd, mount, attr, hidden)?;
         Ok(Reply::Node(id, attr))
     }
 
     fn mkdir(&mut self, parent: NodeId, name: &[u8], mode: u32, owner: Owner) -> Result<Reply<'static>, Errno> {
         let (dir, _) = self.writable_parent(parent, name)?;
-        rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode & 0o7777)).map_err(errno)?;
+        rustix::fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(mode & 0o7777)).map_err(errno)?;
         self.made(parent, name, owner, None)
     }
 
     fn unlink(&self, parent: NodeId, name: &[u8], dir: bool) -> Result<Reply<'static>, Errno> {
-        let (fd, _) = self.writable_parent(parent, name)?;
+        let (parent, _) = self.writable_parent(parent, name)?;
+        host::not_mounted_on(parent.fd.as_fd(), name)?;
         let flags = if dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        rustix::fs::unlinkat(fd, name, flags).map_err(errno)?;
+        rustix::fs::unlinkat(&parent.fd, name, flags).map_err(errno)?;
         Ok(Reply::Done)
     }
 
@@ -311,8 +357,10 @@ impl Server {
         if from_mount != to_mount {
             return Err(Errno::EXDEV);
         }
+        host::not_mounted_on(from.fd.as_fd(), old.1)?;
+        host::not_mounted_on(to.fd.as_fd(), new.1)?;
         let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
-        rustix::fs::renameat_with(from, old.1, to, new.1, flags).map_err(errno)?;
+        rustix::fs::renameat_with(&from.fd, old.1, &to.fd, new.1, flags).map_err(errno)?;
         Ok(Reply::Done)
     }
 
@@ -322,7 +370,7 @@ impl Server {
         if node.mount != mount {
             return Err(Errno::EXDEV);
         }
-        host::link(node.fd.as_fd(), dir, name)?;
+        host::link(self.own_fds.as_fd(), node.fd.as_fd(), dir.fd.as_fd(), name)?;
         Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
     }
 
@@ -331,7 +379,7 @@ impl Server {
             return Err(Errno::ENAMETOOLONG);
         }
         let (dir, _) = self.writable_parent(parent, name)?;
-        rustix::fs::symlinkat(target, dir, name).map_err(errno)?;
+        rustix::fs::symlinkat(target, &dir.fd, name).map_err(errno)?;
         self.made(parent, name, owner, None)
     }
 
@@ -343,13 +391,14 @@ impl Server {
         mode: u32,
         owner: Owner,
     ) -> Result<Reply<'static>, Errno> {
-        let (dir, _) = self.writable_parent(parent, name)?;
+        let (dir, mount) = self.writable_parent(parent, name)?;
+        let mode = self.allowed_mode(mount, 0, mode);
         let kind = match kind {
             SpecialKind::Regular => FileType::RegularFile,
             SpecialKind::Fifo => FileType::Fifo,
             SpecialKind::Socket => FileType::Socket,
         };
-        rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode & 0o7777), 0).map_err(errno)?;
+        rustix::fs::mknodat(&dir.fd, name, kind, Mode::from_raw_mode(mode & 0o7777), 0).map_err(errno)?;
         self.made(parent, name, owner, None)
     }
 
