@@ -119,7 +119,7 @@ pub(crate) fn make(
     let pool = Arc::clone(platform);
     let spawn: Spawn = Arc::new(move |job| pool.spawn_blocking(job));
     let mut terminal: Option<Arc<dyn FileOps>> = None;
-    let files = FdTable::new();
+    let files = FdTable::bounded(vfs.memory());
     for number in 0..3 {
         let Some(fd) = stdio(number) else { continue };
         let file = HostFile::open(&vfs, fd, Arc::clone(&spawn))?;

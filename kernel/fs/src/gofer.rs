@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, o};
 use bevor_core::io::{DataSink, DataSource};
+use bevor_core::memory::{Kind, ObjectCharge, Owner as Objects};
+use bevor_core::num::to_u64;
 use bevor_core::vfs::{
     Attr, Caller, DirEntry, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
 };
@@ -249,6 +251,9 @@ impl NodeRef {
 }
 
 impl InodeOps for NodeRef {
+    fn is_host_file(&self) -> bool {
+        true
+    }
     fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
         if self.0.fs.shared {
             self.0.refresh()?;
@@ -382,6 +387,8 @@ impl InodeOps for NodeRef {
             Errno::EACCES => self.client().open(self.0.id, OpenFlags::WRONLY),
             e => Err(e),
         })?;
+        // One more descriptor than that of the name.
+        self.0.fs.vfs.reclaim().hold();
         Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd, appending: Mutex::new(()) }))
     }
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -466,6 +473,12 @@ fn gather(source: &mut dyn DataSource) -> Result<Vec<u8>, Errno> {
     Ok(buffer)
 }
 
+impl Drop for HostWriter {
+    fn drop(&mut self) {
+        self.node.fs.vfs.reclaim().released();
+    }
+}
+
 impl HostWriter {
     fn write(&self, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
         let written = file::pwrite(&self.fd, &gather(source)?, offset)?;
@@ -528,7 +541,7 @@ impl FileOps for HostWriter {
 /// An open directory: entries are read when reading starts (again) at the front.
 struct HostDir {
     node: Arc<Node>,
-    entries: Mutex<Option<Arc<Vec<wire::DirEntry>>>>,
+    entries: Mutex<Option<(Arc<Vec<wire::DirEntry>>, ObjectCharge)>>,
 }
 
 fn kind_of(d_type: u8) -> FileKind {
@@ -558,10 +571,12 @@ impl FileOps for HostDir {
         let list = {
             let mut entries = self.entries.lock();
             match &*entries {
-                Some(list) if pos > 0 => Arc::clone(list),
+                Some((list, _)) if pos > 0 => Arc::clone(list),
                 _ => {
                     let list = Arc::new(self.node.fs.client.readdir(self.node.id)?);
-                    *entries = Some(Arc::clone(&list));
+                    let bytes = list.iter().map(|e| to_u64(e.name.len()) + 64).sum();
+                    let charge = self.node.fs.vfs.memory().object_of(Kind::DirSnapshot, bytes, Objects::default())?;
+                    *entries = Some((Arc::clone(&list), charge));
                     list
                 }
             }

@@ -343,7 +343,7 @@ fn descriptors_are_the_lowest_free_and_dup_shares_the_position() {
     table.dup_to(Fd(0), Fd(5), false, 10).unwrap();
     table.get(Fd(0)).unwrap().seek(4, 0).unwrap();
     assert_eq!(*table.get(Fd(5)).unwrap().position(), 4);
-    let child = table.fork();
+    let child = table.fork().unwrap();
     child.close_on_exec();
     assert_eq!(child.get(Fd(1)).err(), Some(Errno::EBADF));
     assert!(table.get(Fd(1)).is_ok());

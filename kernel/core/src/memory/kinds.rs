@@ -10,10 +10,13 @@
 //! |---|---|
 //! | tmpfs: data, names, attributes; pipes' and sockets' queues | `--file-memory` ([`MemoryBudget`]) |
 //! | memory files | descriptors of the sandbox ([`MemoryBudget::add_file`]) |
-//! | cached names of host files | [`Reclaim`](crate::vfs::reclaim::Reclaim), negative ones 1024 per directory |
+//! | names of host files, cached and in use | [`Reclaim`](crate::vfs::reclaim::Reclaim), negative ones 1024 per directory |
 //! | standard signals pending | 31 per task and process |
 //! | names of processes, the host name, resource limits, signal actions | their size |
 //! | arguments of execve | a quarter of RLIMIT_STACK, at most 6 MiB, while the call lasts |
+//! | tasks | RLIMIT_NPROC, for root what the host bounds |
+//! | mounts | made when the sandbox starts only |
+//! | files remembered for /proc/PID/maps | the names that there are |
 //! | the kernel log | a ring |
 //! | waiters and timeouts of sleeping calls | one call per task, with as many queues as it has descriptors to wait for |
 //! | interval timers | three per process |
@@ -63,30 +66,19 @@ macro_rules! kinds {
 }
 
 kinds! {
-    File 768 2 ENFILE - "An open file description with its inode and name (fs.file-max).",
+    File 1024 2 ENFILE - "An open file description with its inode, its name, and a pipe, event, timer, signal or process behind it (fs.file-max).",
     FdTable 1 4 ENOMEM - "The bytes of descriptor tables.",
-    HostFile 1 1 ENFILE - "A descriptor of a host file that is in use; its ceiling is a number ([`MemoryBudget::set_max_host_files`]).",
     EpollInstance 1024 8 ENOMEM - "epoll_create(2).",
     EpollWatch 512 4 ENOSPC EpollWatches "A file watched by an epoll instance (fs.epoll.max_user_watches).",
     Socket 2048 4 ENOBUFS - "A socket.",
     PendingConnection 2048 8 EAGAIN - "A connection that nobody has accepted.",
     FileInFlight 256 8 ETOOMANYREFS FilesInFlight "A descriptor on its way through a socket.",
     SocketName 256 8 ENOMEM - "An abstract or bound name of a socket.",
-    Pipe 512 8 ENFILE - "A pipe or FIFO, without what is in it.",
-    EventFd 256 8 ENOMEM - "eventfd(2).",
-    TimerFd 512 8 ENOMEM - "timerfd_create(2).",
-    SignalFd 256 8 ENOMEM - "signalfd(2).",
-    PidFd 256 8 ENOMEM - "pidfd_open(2).",
     Timer 512 4 EAGAIN Signals "A POSIX timer, which holds a place for its signal (RLIMIT_SIGPENDING).",
     QueuedSignal 160 4 EAGAIN Signals "A queued signal (RLIMIT_SIGPENDING).",
     Lock 160 4 ENOLCK - "A range lock or a lock of flock(2).",
     ProcText 1 4 ENOMEM - "The bytes of text of /proc that an open file keeps.",
     DirSnapshot 1 4 ENOMEM - "The bytes of a directory's listing that an open file keeps.",
-    Inode 1024 4 ENOMEM - "A name with its inode that something in use keeps, in a file system that counts nothing itself.",
-    Mount 1024 8 ENOSPC - "A mount (fs.mount-max).",
-    Task 8192 2 EAGAIN - "A task.",
-    Credentials 1 8 ENOMEM - "The bytes of lists of supplementary groups.",
-    MappedFile 512 4 ENOMEM - "What is remembered of a file that is or was mapped.",
 }
 
 /// What is counted for each real user id.

@@ -18,36 +18,21 @@ pub(super) struct Objects {
     limit: u64,
     used: AtomicU64,
     kinds: [AtomicU64; Kind::ALL.len()],
-    max_host_files: AtomicU64,
     users: Mutex<FxHashMap<u32, [u64; PerUser::COUNT]>>,
 }
 
 impl Objects {
     pub(super) fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            used: AtomicU64::new(0),
-            kinds: [const { AtomicU64::new(0) }; Kind::ALL.len()],
-            max_host_files: AtomicU64::new(u64::MAX),
-            users: Mutex::default(),
-        }
+        Self { limit, used: AtomicU64::new(0), kinds: [const { AtomicU64::new(0) }; Kind::ALL.len()], users: Mutex::default() }
     }
 
     fn of(&self, kind: Kind) -> &AtomicU64 {
         &self.kinds[kind as usize]
     }
 
-    /// Bytes that all objects of `kind` may take; for descriptors of host files, their number.
+    /// Bytes that all objects of `kind` may take.
     fn ceiling(&self, kind: Kind) -> u64 {
-        match kind {
-            Kind::HostFile => self.max_host_files.load(Ordering::Relaxed),
-            _ => self.limit / kind.share(),
-        }
-    }
-
-    /// Whether the kind's unit is memory, which the sum counts.
-    const fn in_sum(kind: Kind) -> bool {
-        !matches!(kind, Kind::HostFile)
+        self.limit / kind.share()
     }
 
     fn add(&self, kind: Kind, bytes: u64, spare: u64) -> bool {
@@ -62,7 +47,7 @@ impl Objects {
         if !fits(self.of(kind), ceiling - ceiling.checked_div(spare).unwrap_or(0)) {
             return false;
         }
-        if Self::in_sum(kind) && !fits(&self.used, self.limit - self.limit.checked_div(spare).unwrap_or(0)) {
+        if !fits(&self.used, self.limit - self.limit.checked_div(spare).unwrap_or(0)) {
             self.of(kind).fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
@@ -71,16 +56,12 @@ impl Objects {
 
     fn add_anyway(&self, kind: Kind, bytes: u64) {
         self.of(kind).fetch_add(bytes, Ordering::Relaxed);
-        if Self::in_sum(kind) {
-            self.used.fetch_add(bytes, Ordering::Relaxed);
-        }
+        self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn sub(&self, kind: Kind, bytes: u64) {
         self.of(kind).fetch_sub(bytes, Ordering::Relaxed);
-        if Self::in_sum(kind) {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn add_user(&self, uid: u32, what: PerUser, limit: u64) -> bool {
@@ -159,13 +140,13 @@ impl MemoryBudget {
         ObjectCharge { memory: Arc::clone(self), bytes: kind.cost(), user: None, kind }
     }
 
-    /// Bytes (descriptors, for host files) of `kind` in use.
+    /// Bytes of `kind` in use.
     #[must_use]
     pub fn objects_used(&self, kind: Kind) -> u64 {
         self.objects.of(kind).load(Ordering::Relaxed)
     }
 
-    /// Bytes that objects of `kind` may take (descriptors, for host files).
+    /// Bytes that objects of `kind` may take.
     #[must_use]
     pub fn objects_ceiling(&self, kind: Kind) -> u64 {
         self.objects.ceiling(kind)
@@ -181,11 +162,6 @@ impl MemoryBudget {
     #[must_use]
     pub fn user_count(&self, uid: u32, what: PerUser) -> u64 {
         self.objects.users.lock().get(&uid).and_then(|counts| counts.get(what as usize).copied()).unwrap_or(0)
-    }
-
-    /// Sets how many host files may be in use.
-    pub fn set_max_host_files(&self, number: u64) {
-        self.objects.max_host_files.store(number, Ordering::Relaxed);
     }
 }
 
@@ -247,7 +223,6 @@ mod tests {
     #[test]
     fn every_kind_has_a_ceiling_and_gives_all_back() {
         let memory = memory();
-        memory.set_max_host_files(10);
         for kind in Kind::ALL.iter().copied() {
             let mut held = Vec::new();
             let refused = loop {
@@ -260,7 +235,7 @@ mod tests {
             assert_eq!(refused, kind.errno(), "{kind:?}");
             assert!(memory.objects_used(kind) <= memory.objects_ceiling(kind), "{kind:?}");
             assert!(memory.objects_used(kind) + kind.cost() > memory.objects_ceiling(kind), "{kind:?} stops early");
-            assert!(kind == Kind::Credentials || memory.object(Kind::Credentials).is_ok(), "{kind:?} takes everything");
+            assert!(kind == Kind::ProcText || memory.object(Kind::ProcText).is_ok(), "{kind:?} takes everything");
             drop(held);
             assert_eq!((memory.objects_used(kind), memory.all_objects_used()), (0, 0), "{kind:?}");
         }
@@ -269,11 +244,8 @@ mod tests {
     #[test]
     fn all_kinds_together_have_a_ceiling() {
         let memory = memory();
-        let held: Vec<_> = Kind::ALL
-            .iter()
-            .filter(|kind| **kind != Kind::HostFile)
-            .flat_map(|kind| std::iter::from_fn(|| memory.object(*kind).ok()).collect::<Vec<_>>())
-            .collect();
+        let held: Vec<_> =
+            Kind::ALL.iter().flat_map(|kind| std::iter::from_fn(|| memory.object(*kind).ok()).collect::<Vec<_>>()).collect();
         assert!(memory.all_objects_used() <= 1 << 20);
         drop(held);
         assert_eq!(memory.all_objects_used(), 0);
@@ -297,8 +269,8 @@ mod tests {
     fn the_last_eighth_is_for_those_that_have_little() {
         let memory = memory();
         let hoarder = Owner { hoards: true, ..Owner::default() };
-        let held: Vec<_> = std::iter::from_fn(|| memory.object_of(Kind::File, 768, hoarder).ok()).collect();
-        assert_eq!(memory.object_of(Kind::File, 768, hoarder).err(), Some(Errno::ENFILE));
+        let held: Vec<_> = std::iter::from_fn(|| memory.object_of(Kind::File, 1024, hoarder).ok()).collect();
+        assert_eq!(memory.object_of(Kind::File, 1024, hoarder).err(), Some(Errno::ENFILE));
         assert!(memory.object(Kind::File).is_ok());
         drop(held);
     }

@@ -73,7 +73,7 @@ impl Task {
         self.check_process_limit(&tree)?;
         let tid = tree.allocate_pid()?;
         let group = if has(abi::CLONE_THREAD) { Arc::clone(&self.group) } else { self.fork_group(tid, flags) };
-        let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork() };
+        let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork()? };
         let fs = if has(abi::CLONE_FS) { Arc::clone(&self.fs.lock()) } else { self.fs.lock().fork() };
         let child = Task::new(
             &self.kernel,

@@ -141,7 +141,7 @@ impl Task {
         }
         {
             let mut files = self.files.lock();
-            let own = if Arc::strong_count(&files) > 1 { files.fork() } else { Arc::clone(&files) };
+            let own = if Arc::strong_count(&files) > 1 { files.fork_for_exec() } else { Arc::clone(&files) };
             own.close_on_exec();
             *files = own;
         }

@@ -101,7 +101,7 @@ impl Task {
     /// Ends the thread: everything that it holds is let go, then the host thread is told to go (unless it is gone).
     pub(crate) fn exit_thread(self: &Arc<Self>, thread: Option<&Arc<dyn Thread>>) {
         // Closing has effects on others: not under the lock.
-        let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::new());
+        let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::bounded(self.kernel.memory()));
         drop(files);
         // What a call has half opened, too.
         let resume = std::mem::take(&mut *self.resume.lock());
@@ -245,7 +245,7 @@ impl Task {
             tree.remove_process(self.pid());
         }
         drop(tree);
-        *self.files.lock() = crate::vfs::FdTable::new();
+        *self.files.lock() = crate::vfs::FdTable::bounded(self.kernel.memory());
         self.release_memory();
     }
 }

@@ -7,6 +7,8 @@ use parking_lot::RwLock;
 
 use super::file::File;
 use super::locks::LockOwner;
+use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
+use crate::num::to_u64;
 
 #[derive(Clone)]
 struct Slot {
@@ -14,32 +16,63 @@ struct Slot {
     cloexec: bool,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Slots {
     list: Vec<Option<Slot>>,
     /// No free slot is below this one.
     first_free: usize,
+    /// What a table that is longer than usual is counted by.
+    charge: Option<ObjectCharge>,
 }
+
+/// Tables up to this length count with their process.
+const FREE_SLOTS: usize = 64;
+/// A process that has more descriptors is not among those for which the last files are kept.
+const FEW_FILES: usize = 64;
 
 impl Slots {
     /// The lowest free number from `min` on, with the vector long enough to hold it.
-    fn lowest(&mut self, min: usize, limit: usize) -> Result<usize, Errno> {
+    fn lowest(&mut self, memory: &Arc<MemoryBudget>, min: usize, limit: usize) -> Result<usize, Errno> {
         let from = min.max(self.first_free);
         let at = (from..self.list.len()).find(|i| self.list[*i].is_none()).unwrap_or_else(|| self.list.len().max(from));
         if at >= limit {
             return Err(Errno::EMFILE);
         }
-        self.grow(at);
+        self.grow(memory, at)?;
         if min <= self.first_free {
             self.first_free = at + 1;
         }
         Ok(at)
     }
 
-    fn grow(&mut self, at: usize) {
-        if self.list.len() <= at {
-            self.list.resize_with(at + 1, || None);
+    /// Makes the list long enough for number `at`.
+    fn grow(&mut self, memory: &Arc<MemoryBudget>, at: usize) -> Result<(), Errno> {
+        if self.list.len() > at {
+            return Ok(());
         }
+        if self.list.capacity() <= at {
+            let capacity = (at + 1).next_power_of_two();
+            if capacity > FREE_SLOTS {
+                let bytes = to_u64(capacity * size_of::<Option<Slot>>());
+                match &mut self.charge {
+                    Some(charge) => charge.resize(bytes)?,
+                    None => self.charge = Some(memory.object_of(Kind::FdTable, bytes, Owner::default())?),
+                }
+            }
+            self.list.reserve_exact(capacity - self.list.len());
+        }
+        self.list.resize_with(at + 1, || None);
+        Ok(())
+    }
+
+    /// A copy of the first `most`, no longer than it must be.
+    fn copy(&self, memory: &Arc<MemoryBudget>, most: usize) -> Result<Self, Errno> {
+        let mut copy = Self { first_free: self.first_free.min(most), ..Self::default() };
+        if let Some(last) = self.list.iter().take(most).rposition(Option::is_some) {
+            copy.grow(memory, last)?;
+            copy.list.clone_from_slice(self.list.get(..=last).unwrap_or_default());
+        }
+        Ok(copy)
     }
 
     fn take(&mut self, at: usize) -> Option<Slot> {
@@ -50,9 +83,9 @@ impl Slots {
 }
 
 /// The descriptor table of a task (shared under CLONE_FILES).
-#[derive(Default)]
 pub struct FdTable {
     slots: RwLock<Slots>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl Drop for FdTable {
@@ -77,10 +110,22 @@ fn index(fd: Fd) -> Result<usize, Errno> {
 }
 
 impl FdTable {
-    /// An empty table.
+    /// An empty table of a kernel without bounds.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::bounded(&MemoryBudget::unlimited())
+    }
+
+    /// An empty table, which counts what it grows to and the files in it.
+    #[must_use]
+    pub fn bounded(memory: &Arc<MemoryBudget>) -> Arc<Self> {
+        Arc::new(Self { slots: RwLock::default(), memory: Arc::clone(memory) })
+    }
+
+    /// Whether it has more descriptors than programs usually have.
+    #[must_use]
+    pub fn hoards(&self) -> bool {
+        self.slots.read().list.len() > FEW_FILES
     }
 
     /// The file behind `fd`, O_PATH ones too.
@@ -106,12 +151,18 @@ impl FdTable {
     /// Puts `file` at the lowest free number from `min` on.
     ///
     /// # Errors
-    /// EMFILE if that is not below `limit` (RLIMIT_NOFILE).
+    /// EMFILE if that is not below `limit` (RLIMIT_NOFILE), ENFILE if there are too many files, ENOMEM if the table cannot grow.
     pub fn alloc(&self, file: Arc<File>, cloexec: bool, min: u32, limit: u64) -> Result<Fd, Errno> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 30);
         let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
         let mut slots = self.slots.write();
-        let at = slots.lowest(min, limit)?;
+        // The number first, for its error goes before the others.
+        let at = slots.lowest(&self.memory, min, limit)?;
+        let owner = Owner { hoards: slots.list.len() > FEW_FILES, ..Owner::default() };
+        if let Err(e) = file.admit(&self.memory, owner) {
+            slots.first_free = slots.first_free.min(at);
+            return Err(e);
+        }
         slots.list[at] = Some(Slot { file, cloexec });
         Ok(number(at))
     }
@@ -135,7 +186,7 @@ impl FdTable {
     /// dup2(2), dup3(2): makes `new` a descriptor of what `old` is, closing what was there. `old != new`.
     ///
     /// # Errors
-    /// EBADF.
+    /// EBADF, ENOMEM if the table cannot grow.
     pub fn dup_to(&self, old: Fd, new: Fd, cloexec: bool, limit: u64) -> Result<(), Errno> {
         let at = index(new)?;
         if u64::try_from(at).is_ok_and(|n| n >= limit) {
@@ -144,7 +195,7 @@ impl FdTable {
         let file = self.get_any(old)?;
         let previous = {
             let mut slots = self.slots.write();
-            slots.grow(at);
+            slots.grow(&self.memory, at)?;
             slots.list[at].replace(Slot { file, cloexec })
         };
         if let Some(slot) = previous {
@@ -238,9 +289,21 @@ impl FdTable {
     }
 
     /// A copy for fork(2) or unshare(CLONE_FILES).
+    ///
+    /// # Errors
+    /// ENOMEM if there is no memory for a table of that length.
+    pub fn fork(&self) -> Result<Arc<Self>, Errno> {
+        let slots = self.slots.read().copy(&self.memory, usize::MAX)?;
+        Ok(Arc::new(Self { slots: RwLock::new(slots), memory: Arc::clone(&self.memory) }))
+    }
+
+    /// As [`FdTable::fork`] where nothing may fail any more: of a table for which there is no memory, what needs none.
     #[must_use]
-    pub fn fork(&self) -> Arc<Self> {
-        Arc::new(Self { slots: RwLock::new(self.slots.read().clone()) })
+    pub fn fork_for_exec(&self) -> Arc<Self> {
+        self.fork().unwrap_or_else(|_| {
+            let slots = self.slots.read().copy(&self.memory, FREE_SLOTS).unwrap_or_default();
+            Arc::new(Self { slots: RwLock::new(slots), memory: Arc::clone(&self.memory) })
+        })
     }
 
     /// execve(2): closes what is marked close-on-exec.

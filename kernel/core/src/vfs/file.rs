@@ -1,8 +1,8 @@
 //! Open file descriptions.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bevor_abi::fs::o;
 use bevor_abi::{Errno, Fd};
@@ -15,6 +15,7 @@ use super::mount::Path;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
+use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
 use crate::num::to_u64;
 use crate::socket::Socket;
 use crate::wait::{PollEvents, WaitQueue};
@@ -137,6 +138,8 @@ pub struct File {
     pub sig: AtomicI32,
     /// Holds write access to the inode.
     counted_writer: bool,
+    /// What it is counted by from the first descriptor on.
+    charge: OnceLock<ObjectCharge>,
 }
 
 impl File {
@@ -159,7 +162,21 @@ impl File {
             owner: AtomicI32::new(0),
             sig: AtomicI32::new(0),
             counted_writer,
+            charge: OnceLock::new(),
         }
+    }
+
+    /// Counts the description, which is about to get a descriptor, unless it has had one.
+    ///
+    /// # Errors
+    /// ENFILE if there are too many.
+    pub(super) fn admit(&self, memory: &Arc<MemoryBudget>, owner: Owner) -> Result<(), Errno> {
+        if self.charge.get().is_none() {
+            let charge = memory.object_of(Kind::File, Kind::File.cost(), owner)?;
+            // Another was as fast: one is enough.
+            self.charge.set(charge).ok();
+        }
+        Ok(())
     }
 
     /// Where it was opened.

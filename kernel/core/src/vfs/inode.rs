@@ -172,6 +172,10 @@ pub trait InodeOps: Send + Sync {
     fn removexattr(&self, inode: &Inode, name: &[u8]) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// Whether it keeps a descriptor of a host file.
+    fn is_host_file(&self) -> bool {
+        false
+    }
     /// For a file system to find its own type again.
     fn as_any(&self) -> &dyn Any;
 }

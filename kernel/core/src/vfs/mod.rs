@@ -64,6 +64,9 @@ pub struct Vfs {
     reclaim: reclaim::Reclaim,
 }
 
+/// From so many files on, those whose names are gone are not remembered for /proc/PID/maps.
+const MAX_MAPPED: usize = 1024;
+
 /// A host device (major, minor) and inode, as /proc/PID/maps of the host shows them.
 pub type HostInode = ((u32, u32), u64);
 
@@ -175,7 +178,12 @@ impl Vfs {
         let attr = path.dentry.inode().attr().unwrap_or_default();
         let mount = Arc::downgrade(&path.mount);
         let file = MappedFile { mount, dentry, text: display_from(path, root), dev: attr.dev, ino: attr.ino };
-        self.mapped.lock().insert(key, file);
+        let mut mapped = self.mapped.lock();
+        if mapped.len() >= MAX_MAPPED && mapped.len() == mapped.capacity() {
+            // What no name leads to any more: it is shown as the host shows it.
+            mapped.retain(|_, file| file.dentry.strong_count() > 0);
+        }
+        mapped.insert(key, file);
     }
 
     /// What [`Vfs::note_mapping`] remembers of a host file.

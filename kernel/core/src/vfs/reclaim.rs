@@ -1,11 +1,15 @@
 //! Keeping the dentry cache within bounds: a cached name of a host file keeps a descriptor of the gofer's, of which there are not many.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use bevor_abi::Errno;
 use parking_lot::Mutex;
 
 use super::dentry::Dentry;
+
+/// How often, in nanoseconds, names are dropped to let a file be opened.
+const PRUNE_EVERY: u64 = 50_000_000;
 
 /// How many host files are known, and from when on unused names of such are dropped.
 pub struct Reclaim {
@@ -15,6 +19,8 @@ pub struct Reclaim {
     next: AtomicUsize,
     busy: AtomicBool,
     trees: Mutex<Vec<Weak<Dentry>>>,
+    /// When names were last dropped to let a file be opened.
+    pruned: AtomicU64,
 }
 
 impl Default for Reclaim {
@@ -26,6 +32,7 @@ impl Default for Reclaim {
             next: AtomicUsize::new(usize::MAX),
             busy: AtomicBool::default(),
             trees: Mutex::default(),
+            pruned: AtomicU64::new(0),
         }
     }
 }
@@ -62,6 +69,12 @@ impl Reclaim {
         if held <= self.next.load(Ordering::Relaxed) || self.busy.swap(true, Ordering::Acquire) {
             return false;
         }
+        self.prune_all();
+        self.busy.store(false, Ordering::Release);
+        true
+    }
+
+    fn prune_all(&self) {
         let limit = self.limit.load(Ordering::Relaxed);
         let trees: Vec<Arc<Dentry>> = self.trees.lock().iter().filter_map(Weak::upgrade).collect();
         // What has been looked up since the last time is spared at first.
@@ -74,8 +87,30 @@ impl Reclaim {
         // What is left may be in use: not tried again until there are many more.
         let left = self.held.load(Ordering::Relaxed);
         self.next.store(limit.max(left.saturating_add(limit / 8)), Ordering::Relaxed);
-        self.busy.store(false, Ordering::Release);
-        true
+    }
+
+    /// Whether a host file may be opened: more than the limit are known only while programs use as many. A sixth of it is kept for
+    /// those that have few files open, and what comes on top is never given to open files, so that programs can still be executed.
+    ///
+    /// # Errors
+    /// ENFILE.
+    pub fn admit(&self, now: u64, hoards: bool) -> Result<(), Errno> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let most = if hoards { limit - limit / 6 } else { limit };
+        let fits = || self.held.load(Ordering::Relaxed) <= most;
+        if fits() {
+            return Ok(());
+        }
+        // They may have ended meanwhile. Looking takes long, so it is not done for every call.
+        let last = self.pruned.load(Ordering::Relaxed);
+        if now.saturating_sub(last) > PRUNE_EVERY
+            && self.pruned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && !self.busy.swap(true, Ordering::Acquire)
+        {
+            self.prune_all();
+            self.busy.store(false, Ordering::Release);
+        }
+        if fits() { Ok(()) } else { Err(Errno::ENFILE) }
     }
 }
 
@@ -125,6 +160,24 @@ mod tests {
         assert!(matches!(root.cached(b"often"), Cached::Positive(_)), "it was looked up since");
         let Cached::Positive(open) = root.cached(b"open") else { panic!("it holds what is in use") };
         assert!(matches!(open.cached(b"below"), Cached::Positive(d) if Arc::ptr_eq(&d, &below)));
+    }
+
+    #[test]
+    fn the_last_files_are_for_those_that_have_few() {
+        let reclaim = Reclaim::default();
+        reclaim.set_limit(60);
+        for _ in 0..50 {
+            reclaim.hold();
+        }
+        assert_eq!((reclaim.admit(0, true), reclaim.admit(0, false)), (Ok(()), Ok(())));
+        reclaim.hold();
+        assert_eq!((reclaim.admit(0, true), reclaim.admit(0, false)), (Err(Errno::ENFILE), Ok(())));
+        for _ in 0..10 {
+            reclaim.hold();
+        }
+        assert_eq!(reclaim.admit(0, false), Err(Errno::ENFILE));
+        (0..11).for_each(|_| reclaim.released());
+        assert_eq!(reclaim.admit(0, true), Ok(()));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::io::DataSink;
+use bevor_core::memory::{Kind, ObjectCharge, Owner};
+use bevor_core::num::to_u64;
 use bevor_core::vfs::{DirEntry, File, FileKind, FileOps, Inode};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
@@ -22,7 +24,7 @@ struct Entry {
 /// An open merged directory: listed when reading starts (again) at the front.
 struct MergedDir {
     inode: Arc<Inode>,
-    entries: Mutex<Option<Arc<Vec<Entry>>>>,
+    entries: Mutex<Option<(Arc<Vec<Entry>>, ObjectCharge)>>,
 }
 
 /// Opens a directory of the overlay.
@@ -111,10 +113,13 @@ impl FileOps for MergedDir {
         let list = {
             let mut entries = self.entries.lock();
             match &*entries {
-                Some(list) if pos > 0 => Arc::clone(list),
+                Some((list, _)) if pos > 0 => Arc::clone(list),
                 _ => {
-                    let list = Arc::new(Node::of(&self.inode)?.merged(file)?);
-                    *entries = Some(Arc::clone(&list));
+                    let node = Node::of(&self.inode)?;
+                    let list = Arc::new(node.merged(file)?);
+                    let bytes = list.iter().map(|e| to_u64(e.name.len()) + 64).sum();
+                    let charge = node.fs.vfs.memory().object_of(Kind::DirSnapshot, bytes, Owner::default())?;
+                    *entries = Some((Arc::clone(&list), charge));
                     list
                 }
             }

@@ -199,6 +199,10 @@ fn found(dir: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
 }
 
 impl InodeOps for Node {
+    fn is_host_file(&self) -> bool {
+        self.lower.as_ref().is_some_and(|lower| lower.ops().is_host_file())
+    }
+
     fn getattr(&self, inode: &Inode) -> Result<Attr, Errno> {
         let mut attr = self.real()?.attr()?;
         attr.dev = inode.sb().dev;

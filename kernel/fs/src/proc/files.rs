@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bevor_abi::{Errno, Fd};
 use bevor_core::creds::Credentials;
 use bevor_core::io::{DataSink, DataSource};
-use bevor_core::num::to_usize;
+use bevor_core::memory::{Kind, ObjectCharge, Owner};
+use bevor_core::num::{to_u64, to_usize};
 use bevor_core::vfs::{Caller, File, FileOps};
 use bevor_hostcall::file;
 use parking_lot::Mutex;
@@ -26,13 +27,24 @@ pub(super) struct TextFile {
     creds: Credentials,
     pid: i32,
     tid: i32,
-    text: Mutex<Option<Arc<Vec<u8>>>>,
+    text: Mutex<Kept>,
+}
+
+/// What is kept of the text between two reads.
+#[derive(Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    /// All of it, counted.
+    Text(Arc<Vec<u8>>, #[expect(dead_code, reason = "held")] ObjectCharge),
+    /// It was read to its end, which lies here.
+    End(u64),
 }
 
 impl TextFile {
     pub(super) fn new(fs: Arc<ProcFs>, what: What, memory: Option<Arc<dyn ProcMemory>>, opener: &Caller<'_>) -> Self {
         let (creds, pid, tid) = (opener.creds.clone(), opener.pid, opener.tid);
-        Self { fs, what, memory, creds, pid, tid, text: Mutex::new(None) }
+        Self { fs, what, memory, creds, pid, tid, text: Mutex::default() }
     }
 
     fn render(&self) -> Result<Vec<u8>, Errno> {
@@ -100,18 +112,26 @@ fn uuid() -> Result<Vec<u8>, Errno> {
 
 impl FileOps for TextFile {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
-        let kept = self.text.lock().clone().filter(|_| offset > 0);
-        let text = match kept {
-            Some(text) => text,
-            None => {
-                // Rendering asks tasks: not under our lock.
-                let text = Arc::new(self.render()?);
-                *self.text.lock() = Some(Arc::clone(&text));
-                text
-            }
+        let kept = match &*self.text.lock() {
+            Kept::Text(text, _) if offset > 0 => Some(Arc::clone(text)),
+            Kept::End(end) if offset >= *end => return Ok(0),
+            _ => None,
+        };
+        let text = match &kept {
+            Some(text) => Arc::clone(text),
+            // Rendering asks tasks: not under our lock.
+            None => Arc::new(self.render()?),
         };
         let start = to_usize(offset).min(text.len());
-        sink.put(&text[start..])
+        let n = sink.put(&text[start..])?;
+        if start + n >= text.len() {
+            *self.text.lock() = Kept::End(to_u64(text.len()).max(1));
+        } else if kept.is_none() {
+            // Where there is no memory for it, it is rendered again for the next read.
+            let charge = self.fs.vfs.memory().object_of(Kind::ProcText, to_u64(text.len()), Owner::default());
+            *self.text.lock() = charge.map_or(Kept::Nothing, |charge| Kept::Text(text, charge));
+        }
+        Ok(n)
     }
     fn write_at(&self, _file: &File, _offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
         let What::OfTask(tid, OfTask::File(file @ (TaskFile::Comm | TaskFile::OomScoreAdj), _)) = self.what else {

@@ -10,6 +10,7 @@ use bevor_core::pipe::{Pipe, PipeEnd};
 use bevor_core::vfs::file::fd_result;
 use bevor_core::vfs::{File, OpenRequest, Opened, Path, WalkFlags};
 use bevor_core::wait::PollEvents;
+use bevor_platform::Defence;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::hooks::{self, Env, start_of};
@@ -33,7 +34,12 @@ fn open_common(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request:
     let env = Env::new(ctx);
     let cloexec = request.flags & o::CLOEXEC != 0;
     match env.fs.open(start.as_ref(), &path, env.caller(), &request)? {
-        Opened::File(file) => install(ctx, file, cloexec),
+        Opened::File(file) => {
+            if file.inode().ops().is_host_file() && ctx.task.kernel.options.defences.has(Defence::Objects) {
+                env.fs.ns.vfs.reclaim().admit(ctx.timers.now().0, ctx.task.files.lock().hoards())?;
+            }
+            install(ctx, file, cloexec)
+        }
         Opened::Fifo(place) => open_fifo(ctx, &place, request.flags),
     }
 }
@@ -219,7 +225,7 @@ pub fn close_range(ctx: &mut SyscallContext<'_>, first: u32, last: u32, flags: u
     if flags & UNSHARE != 0 {
         let mut files = ctx.task.files.lock();
         if Arc::strong_count(&files) > 1 {
-            let own = files.fork();
+            let own = files.fork()?;
             *files = own;
         }
     }
