@@ -27,3 +27,5 @@ awk -F '[:,"]+' '
         printf "fuzz: %d of %d implemented calls have succeeded; not:%s\n", hit, all, missed
         exit !(hit >= 0.8 * all)
     }' "$dir/ok" "$dir/table"
+# The gofer's protocol, as a taken-over sentry would speak it.
+BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_ROUNDS=${FUZZ_ROUNDS:-2000} cargo test -q -p bevor-gofer --test fuzz
