@@ -152,7 +152,8 @@ pub struct Run {
     pub narrow: Narrow,
     /// A column: its command, to which the agent's is appended; `{nonce}` in it stands for the boot nonce.
     /// `bevor` alone means `bevor do --boot-nonce {nonce} --` with the bevor beside this program (repeatable)
-    /// [default: bevor].
+    /// and so do `bevor-overlay` (work folder on the root's overlay), `bevor-bind` (on a bind mount), `bevor-local-off`
+    /// (--local-calls=off) and `bevor-torture` (--torture=1) [default: bevor].
     #[arg(long, value_name = "NAME=CMD")]
     pub runtime: Vec<String>,
     /// Only the native column: are the probes themselves sound?

@@ -73,7 +73,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     suite.require_built()?;
     let mut columns = args.runtime.iter().map(|s| discover::column(s)).collect::<Result<Vec<_>>>()?;
     if columns.is_empty() && !args.native_only {
-        columns.push(discover::bevor(&[])?);
+        columns = discover::DEFAULT.iter().map(|name| discover::column(name)).collect::<Result<_>>()?;
     }
     for (i, c) in columns.iter().enumerate() {
         if columns[..i].iter().any(|d| d.name == c.name) {
@@ -109,7 +109,13 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let written = write_all(args, &plan, &measured)?;
     let results = &measured.results;
     let mut out = std::io::stdout();
-    let _ = write!(out, "{}", report::summary(results));
+    let columns = std::iter::once(&plan.native).chain(&plan.columns);
+    let guide = report::Guide {
+        repository: discover::repository().ok(),
+        columns: columns.map(|c| (c.name.clone(), c.command.clone())).collect(),
+        agent: plan.agent.command.clone(),
+    };
+    let _ = write!(out, "{}", report::guided(results, &guide));
     let _ = writeln!(out, "results: {}", written.display());
     finish(results, &measured.failures, &args.require)
 }

@@ -22,6 +22,8 @@ use crate::stream::{Outcome, RawRun};
 
 /// Placeholder in a column's command that stands for the boot nonce.
 pub const NONCE: &str = "{nonce}";
+/// Placeholder in a column's command that stands for a fresh folder on the host, one for each container.
+pub const WORK: &str = "{work}";
 /// What the error of a container without proof says.
 pub(crate) const LACKS_NONCE: &str = "its kernel log lacks the boot nonce";
 /// Bytes of agent output that one probe may cause.
@@ -146,6 +148,9 @@ pub struct Container {
     log: Arc<Mutex<VecDeque<String>>>,
     policy: LogPolicy,
     dead: bool,
+    /// What stands for [`WORK`], removed with it.
+    #[expect(dead_code, reason = "its drop removes the folder")]
+    work: Option<tempfile::TempDir>,
     /// Kernel release that the agent saw.
     pub uname: String,
 }
@@ -163,7 +168,13 @@ impl Container {
     /// [`Error::Infrastructure`] if it doesn't start, doesn't say hello, or its kernel log lacks the nonce.
     pub fn start(column: &Column, agent: &Agent, policy: &LogPolicy) -> Result<Self> {
         let nonce = fresh_nonce()?;
-        let mut argv = column.command.iter().map(|a| a.replace(NONCE, &nonce)).chain(agent.command.iter().cloned());
+        let work = match column.command.iter().any(|a| a.contains(WORK)) {
+            true => Some(work_folder().map_err(|e| Error::infra(format!("column {}: no work folder: {e}", column.name)))?),
+            false => None,
+        };
+        let folder = work.as_ref().map(|w| w.path().display().to_string()).unwrap_or_default();
+        let mut argv =
+            column.command.iter().map(|a| a.replace(NONCE, &nonce).replace(WORK, &folder)).chain(agent.command.iter().cloned());
         let program = argv.next().ok_or_else(|| Error::input(format!("column {}: empty command", column.name)))?;
         let mut command = Command::new(&program);
         // An agent that is busy does not see its orders end.
@@ -193,7 +204,7 @@ impl Container {
         }
         let stdin = child.stdin.take();
         let mut container =
-            Self { child, group, stdin, events, budget, log, policy: policy.clone(), dead: false, uname: String::new() };
+            Self { child, group, stdin, events, budget, log, policy: policy.clone(), dead: false, work, uname: String::new() };
         let hello = container.hello().map_err(|e| Error::infra(format!("column {}: {e}", column.name)))?;
         if column.needs_proof() && !hello.dmesg.contains(&format!("Bevor: boot nonce {nonce}")) {
             return Err(Error::infra(format!(
@@ -335,6 +346,15 @@ impl Drop for Container {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A folder that every user of the sandbox can use, on a tmpfs if the host has one, so that it differs from the reference's by the
+/// sandbox and not by the host's file system.
+fn work_folder() -> std::io::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::Builder::new().tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o1777))?;
+    Ok(dir)
 }
 
 /// The environment every column starts with.

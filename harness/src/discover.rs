@@ -11,6 +11,23 @@ use crate::runner::NATIVE;
 /// The default sandbox column.
 pub const BEVOR: &str = "bevor";
 
+/// Modes of it: columns of their own that differ from it only where their expectations say so.
+pub const MODES: [(&str, &[&str]); 4] = [
+    ("bevor-overlay", &["--env", "TMPDIR=/var/tmp"]),
+    ("bevor-bind", &["--bind", "{work}:/media", "--env", "TMPDIR=/media"]),
+    ("bevor-local-off", &["--local-calls=off"]),
+    ("bevor-torture", &["--torture=1"]),
+];
+
+/// The columns of a run that names none.
+pub const DEFAULT: [&str; 1] = [BEVOR];
+
+/// The column whose expectations hold in `column`, too, unless it has its own on the same observation.
+#[must_use]
+pub fn base(column: &str) -> Option<&'static str> {
+    MODES.iter().any(|(name, _)| *name == column).then_some(BEVOR)
+}
+
 /// Folder of the built binaries: this program's own, or the one above for test binaries in `deps`.
 ///
 /// # Errors
@@ -182,6 +199,10 @@ pub fn bevor(extra: &[String]) -> Result<Column> {
 pub fn column(spec: &str) -> Result<Column> {
     if spec == BEVOR {
         return bevor(&[]);
+    }
+    if let Some((name, extra)) = MODES.iter().find(|(name, _)| *name == spec) {
+        let extra: Vec<String> = extra.iter().map(|a| (*a).to_owned()).collect();
+        return Ok(Column { name: (*name).into(), ..bevor(&extra)? });
     }
     let bad = |why: &str| Error::input(format!("--runtime `{spec}`: {why}"));
     let (name, command) = spec.split_once('=').ok_or_else(|| bad("not NAME=CMD"))?;

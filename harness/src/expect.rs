@@ -174,7 +174,14 @@ impl Expectations {
         let mut all = Self::default();
         for family in families {
             for column in columns.clone() {
-                for e in read(dir, column, family)?.expectations {
+                let own = read(dir, column, family)?.expectations;
+                if let Some(base) = crate::discover::base(column) {
+                    let same = |e: &Expectation| own.iter().any(|o| o.probe == e.probe && o.obs == e.obs);
+                    for e in read(dir, base, family)?.expectations.into_iter().filter(|e| !same(e)) {
+                        all.add(column, e)?;
+                    }
+                }
+                for e in own {
                     all.add(column, e)?;
                 }
             }

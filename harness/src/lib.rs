@@ -22,6 +22,7 @@ pub mod report;
 pub mod runner;
 pub mod select;
 pub mod selfcheck;
+pub mod source;
 pub mod stream;
 pub mod table;
 pub mod value;

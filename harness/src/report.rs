@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bevor_compat_table::results::{Gate, ObservationResult, ProbeResult, Results, State, Verdict};
 use comfy_table::{Table, presets};
 
+use crate::compare::RUN_FIELD;
+use crate::container::{NONCE, WORK};
 use crate::error::{EXIT_OK, EXIT_REGRESSION, EXIT_STALE, Error, Result};
 
 /// Failing observations printed in full; the rest is counted.
@@ -45,6 +47,67 @@ pub fn missing(results: &Results, require: &[String]) -> Vec<String> {
 /// The summary: counts by column, then every failing observation, worst first.
 #[must_use]
 pub fn summary(results: &Results) -> String {
+    guided(results, &Guide::default())
+}
+
+/// What a failure is shown with beside what was measured.
+#[derive(Debug, Default)]
+pub struct Guide {
+    /// Where the probes' sources are.
+    pub repository: Option<PathBuf>,
+    /// Commands of all columns, the reference's first.
+    pub columns: Vec<(String, Vec<String>)>,
+    /// The agent's command.
+    pub agent: Vec<String>,
+}
+
+impl Guide {
+    /// A command that runs the probe, and nothing beside it, in `column`; the observations go to standard output.
+    fn reproduce(&self, column: &str, probe: &ProbeResult) -> Option<String> {
+        let (_, command) = self.columns.iter().find(|(name, _)| name == column)?;
+        let (program, rest) = self.agent.split_first()?;
+        let mut run: Vec<String> = vec![match probe.lang.as_str() {
+            "c" => Path::new(program).with_file_name("probes-c").display().to_string(),
+            _ => program.clone(),
+        }];
+        run.extend(rest.iter().filter(|a| *a != "agent").cloned());
+        run.extend(["run".into(), probe.id.clone()]);
+        let script = format!("cd \"$(mktemp -d)\" && BEVOR_PROBE_DIR=$PWD exec {} 3>&1", shell_words::join(run));
+        let whole = command.iter().map(|a| a.replace(NONCE, "1").replace(WORK, "/tmp"));
+        Some(shell_words::join(whole.chain(["/bin/sh".into(), "-c".into(), script])))
+    }
+
+    /// Call, arguments, both answers, source and commands.
+    fn explain(&self, reference: &str, column: &str, probe: &ProbeResult, o: &ObservationResult, v: &Verdict, out: &mut String) {
+        let args: Vec<String> =
+            o.reference.iter().filter_map(|(k, v)| Some(format!("{}={v}", k.strip_prefix("args.")?))).collect();
+        let _ = writeln!(out, "    call: {}({})", o.call, args.join(", "));
+        let mut answer = o.reference.clone();
+        let text = |answer: &BTreeMap<String, String>| {
+            let fields = answer.iter().filter(|(k, _)| !k.starts_with("args."));
+            fields.map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+        };
+        let _ = writeln!(out, "    {reference}: {}", text(&answer));
+        if let Some(run) = v.differences.iter().find(|d| d.field == RUN_FIELD) {
+            let _ = writeln!(out, "    {column}: {}", run.sandbox);
+        } else {
+            answer.extend(v.differences.iter().map(|d| (d.field.clone(), d.sandbox.clone())));
+            let _ = writeln!(out, "    {column}: {}", text(&answer));
+        }
+        if let Some(at) = self.repository.as_ref().and_then(|r| crate::source::find(r, &probe.lang, &probe.id, &o.id)) {
+            let _ = writeln!(out, "    source: {at}");
+        }
+        for (what, name) in [("reproduce", column), ("natively", reference)] {
+            if let Some(command) = self.reproduce(name, probe) {
+                let _ = writeln!(out, "    {what}: {command}");
+            }
+        }
+    }
+}
+
+/// The summary, with what a [`Guide`] knows of each failure.
+#[must_use]
+pub fn guided(results: &Results, guide: &Guide) -> String {
     let mut out = String::new();
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
@@ -69,7 +132,7 @@ pub fn summary(results: &Results) -> String {
     if !results.columns.is_empty() {
         let _ = writeln!(out, "{table}");
     }
-    failures(results, &mut out);
+    failures(results, guide, &mut out);
     out
 }
 
@@ -83,7 +146,7 @@ pub fn percent(part: usize, whole: usize) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
-fn failures(results: &Results, out: &mut String) {
+fn failures(results: &Results, guide: &Guide, out: &mut String) {
     for probe in results.probes.iter().filter(|p| !p.author_errors.is_empty()) {
         for error in &probe.author_errors {
             let _ = writeln!(out, "AUTHOR'S ERROR {}: {error}", probe.id);
@@ -112,6 +175,9 @@ fn failures(results: &Results, out: &mut String) {
         let _ = writeln!(out, "{} {column} {} {}{alone}", state.name().to_uppercase(), probe.id, o.id);
         for d in &verdict.differences {
             let _ = writeln!(out, "    {}: native {} | {column} {}", d.field, d.native, d.sandbox);
+        }
+        if !guide.columns.is_empty() && *state != State::UnexpectedAgreement {
+            guide.explain(&results.reference, column, probe, o, verdict, out);
         }
         if let Some(why) = verdict.reason.as_ref().filter(|why| why.contains("max_rate")) {
             let _ = writeln!(out, "    {why}");

@@ -339,6 +339,27 @@ fn without_times(text: &str) -> String {
 }
 
 #[test]
+fn a_failure_shows_both_answers_and_a_command_that_reproduces_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, _) = run_fixture(dir.path(), &lying("dup=errno:EXDEV"), &["--filter", "duplicate"]);
+    let text = &out.stdout;
+    for shown in [
+        "    call: dup()",
+        "    native: errno=none ret=fd@dup/ret state.same=true",
+        "    liar: errno=EXDEV ret=-1 state.same=false",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    let run = |what: &str| {
+        let command = text.lines().find_map(|l| l.strip_prefix(what)).unwrap();
+        cmd("/bin/sh", ["-c", command]).stderr_null().read().unwrap()
+    };
+    assert!(run("    reproduce: ").contains("\"errno\":\"EXDEV\""));
+    let native = run("    natively: ");
+    assert!(native.contains("\"obs\":\"dup\"") && !native.contains("EXDEV"), "{native}");
+}
+
+#[test]
 fn selfcheck_finds_exactly_the_seeded_lies() {
     for seed in ["0", "1", "2", "3"] {
         let out = harness(&["selfcheck", "--fixture", "--seed", seed]);
