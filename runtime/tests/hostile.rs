@@ -364,6 +364,16 @@ fn used_up_descriptors_and_memory_are_errors() {
     succeeds_without("descriptors", "exhaust files");
 }
 
+#[test]
+fn what_the_kernel_keeps_of_a_kind_has_a_ceiling() {
+    // Whatever the caller's own limit; then another program runs.
+    let script = "/hostile/exhaust timers >/tmp/out 2>&1 && cat /tmp/out || echo endless; /bin/ls / >/dev/null && echo bystander";
+    let run = |weaken: &[&str]| Sandbox::with_options(&[&["--file-memory", "64M"], weaken].concat(), script, 60).finish(0);
+    let text = run(&[]);
+    assert!(text.contains("timers: ") && text.contains("bystander") && !text.contains("endless"), "{text}");
+    assert!(run(&["--weaken", "objects"]).contains("endless"), "the attack without the defence");
+}
+
 /// How many MiB the kernel keeps for the guest `hoard` when it may keep `limit`; what else the guest says.
 fn hoarded(how: &str, limit: &str) -> (u64, String) {
     let text = Sandbox::with_options(&["--file-memory", limit], &format!("/hostile/hoard {how}"), 60).finish(0);

@@ -1,6 +1,6 @@
 /*
  * Uses up what there is: processes, threads, descriptors, memory.
- *   exhaust forks [COUNT]|bomb|threads|files|memory|sizes
+ *   exhaust forks [COUNT]|bomb|threads|files|memory|sizes|timers
  */
 #include "hostile.h"
 #include <limits.h>
@@ -62,6 +62,21 @@ static void bomb(void)
     if (!*refused)
         fail("the limit on processes never showed", *most, 0);
     printf("bomb: %ld processes, refused %ld times\n", *most, *refused);
+}
+
+/* POSIX timers beyond what the kernel may keep, whatever the caller's own limit. */
+static void timers(void)
+{
+    limit(RLIMIT_SIGPENDING, 1000000);
+    struct sigevent none = {.sigev_notify = SIGEV_NONE};
+    int id, made = 0;
+    while (made < 60000 && !syscall(SYS_timer_create, CLOCK_MONOTONIC, &none, &id))
+        made++;
+    if (made == 60000)
+        fail("timers without end", made, 0);
+    if (errno != EAGAIN)
+        fail("timer_create", errno, 0);
+    printf("timers: %d\n", made);
 }
 
 static pthread_barrier_t barrier;
@@ -275,7 +290,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"forks", forks}, {"bomb", bomb}, {"threads", threads}, {"files", files}, {"memory", memory}, {"sizes", sizes}};
+    } all[] = {{"forks", forks}, {"bomb", bomb}, {"threads", threads}, {"files", files}, {"memory", memory}, {"sizes", sizes}, {"timers", timers}};
     if (argc > 2)
         count = atoi(argv[2]);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
