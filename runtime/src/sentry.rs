@@ -98,13 +98,46 @@ pub(crate) fn main<K: Kernel>(inheritance: Inheritance<'_>, kernel: K) -> i32 {
 fn start<K: Kernel>(inheritance: Inheritance<'_>, line: &Control, kernel: K) -> Result<Verdict, Failure> {
     let Inheritance { spec, control, gofer, ids, ignored_signals, signal_mask } = inheritance;
     one_heap();
-    isolate(spec, [&control, line], &gofer, ids)?;
+    let score = OomScore::open();
+    isolate(spec, [&control, line], &gofer, ids, score.as_ref())?;
     // The standard hook looks at the file system.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: sentry: {info}")));
-    let platform = kernel.start_platform(spec, ids.stub)?;
+    if let Some(score) = &score {
+        score.set(OomScore::STUBS);
+    }
+    let platform = kernel.start_platform(spec, ids.stub);
+    if let Some(score) = score {
+        score.set(&score.own);
+    }
+    let platform = platform?;
     confine()?;
     let sentry = Sentry { spec, gofer: Arc::new(Gofer::new(gofer)), control, ignored_signals, signal_mask };
     Ok(kernel.run(sentry, platform))
+}
+
+/// The sentry's oom_score_adj, which the zygote inherits, and all stubs from it: where memory runs out the host ends one of these, not
+/// the kernel of them all. They have no way to lower it. Without a /proc all stay as they are.
+struct OomScore {
+    file: std::fs::File,
+    own: String,
+}
+
+impl OomScore {
+    /// The stubs'.
+    const STUBS: &str = "800";
+
+    fn open() -> Option<Self> {
+        let mut file = std::fs::File::options().read(true).write(true).open("/proc/self/oom_score_adj").ok()?;
+        let mut own = String::new();
+        std::io::Read::read_to_string(&mut file, &mut own).ok()?;
+        // A caller that has a higher one already keeps it for all.
+        let higher = own.trim().parse().unwrap_or(1000) >= Self::STUBS.parse::<i32>().unwrap_or(0);
+        (!higher).then_some(Self { file, own })
+    }
+
+    fn set(&self, to: &str) {
+        let _ = std::os::unix::fs::FileExt::write_at(&self.file, to.trim().as_bytes(), 0);
+    }
 }
 
 fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> Failure {
@@ -112,8 +145,15 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> Failure {
 }
 
 /// Lets go of the host: descriptors, session, root directory, user ids.
-fn isolate(spec: &Spec, [control, line]: [&Control; 2], gofer: &OwnedFd, ids: Ids) -> Result<(), Failure> {
+fn isolate(
+    spec: &Spec,
+    [control, line]: [&Control; 2],
+    gofer: &OwnedFd,
+    ids: Ids,
+    score: Option<&OomScore>,
+) -> Result<(), Failure> {
     let mut keep = vec![0, 1, 2, control.raw(), line.raw(), gofer.as_raw_fd()];
+    keep.extend(score.map(|score| score.file.as_raw_fd()));
     keep.extend(spec.debug_log.as_ref().map(AsRawFd::as_raw_fd));
     close_all_but(&keep).map_err(at("close descriptors"))?;
     if control.receive() != Some(Message::Go) {

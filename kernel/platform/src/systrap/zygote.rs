@@ -165,6 +165,9 @@ fn write_boot(memory: &SharedMemory, options: &ZygoteOptions) {
     }
 }
 
+/// Host processes and threads that the stubs may be in all, where the caller's limit is no lower.
+const HOST_PROCESSES: u64 = 32_768;
+
 /// The child between fork and exec: only async-signal-safe calls, no allocation.
 fn become_stub(program: RawFd, slab: RawFd, uid: Option<u32>) -> ! {
     // SAFETY: plain system calls on descriptors that this process has; on failure the child ends at once. The raw calls are used
@@ -179,6 +182,13 @@ fn become_stub(program: RawFd, slab: RawFd, uid: Option<u32>) -> ! {
         libc::syscall(libc::SYS_close_range, 4, u32::MAX, 4 /* CLOSE_RANGE_CLOEXEC */);
         let core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
+        // Of the stubs' user in the sandbox's user namespace: also those that a program makes behind the kernel's back.
+        let mut processes = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        if libc::getrlimit(libc::RLIMIT_NPROC, &raw mut processes) == 0 {
+            let most = HOST_PROCESSES.min(processes.rlim_cur).min(processes.rlim_max);
+            processes = libc::rlimit { rlim_cur: most, rlim_max: most };
+            libc::setrlimit(libc::RLIMIT_NPROC, &raw const processes);
+        }
         if let Some(uid) = uid
             && (libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) != 0
                 || libc::syscall(libc::SYS_setresgid, uid, uid, uid) != 0
