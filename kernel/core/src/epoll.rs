@@ -10,6 +10,7 @@ use bevor_abi::fs::o;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use crate::memory::{Kind, MemoryBudget, ObjectCharge};
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue, WaitToken, Waiter};
 
@@ -21,12 +22,14 @@ pub const WAKEUP: u32 = 1 << 29;
 pub const ONESHOT: u32 = 1 << 30;
 /// EPOLLET.
 pub const EDGE: u32 = 1 << 31;
-/// How deep epoll instances may watch one another.
-const MAX_NESTING: u32 = 4;
+/// How many epoll instances there may be above one another's lowest (EP_MAX_NESTS).
+const MAX_NESTING: usize = 4;
+/// How many ways up a file may have, by the number of instances on the way beyond the first; any number of direct ones.
+const MAX_PATHS: [u32; MAX_NESTING] = [500, 100, 50, 10];
 
 /// The ready list, shared with the entries.
 struct Ready {
-    list: Mutex<VecDeque<Arc<Entry>>>,
+    list: Mutex<VecDeque<Weak<Entry>>>,
     queue: WaitQueue,
 }
 
@@ -40,6 +43,7 @@ struct Entry {
     listed: AtomicBool,
     removed: AtomicBool,
     token: Mutex<Option<WaitToken>>,
+    _charge: ObjectCharge,
 }
 
 impl Entry {
@@ -52,9 +56,8 @@ impl Entry {
     }
 
     fn push(&self) {
-        let Some(this) = self.this.upgrade() else { return };
         if !self.listed.swap(true, Ordering::AcqRel) {
-            self.ready.list.lock().push_back(this);
+            self.ready.list.lock().push_back(Weak::clone(&self.this));
         }
         self.ready.queue.wake(PollEvents::IN | PollEvents::RDNORM);
     }
@@ -65,6 +68,83 @@ impl Waiter for Entry {
         if !self.removed.load(Ordering::Acquire) && self.mask().intersects(events) {
             self.push();
         }
+    }
+    fn passes_on(&self) -> Option<&WaitQueue> {
+        Some(&self.ready.queue)
+    }
+}
+
+/// How many instances there are above that of `queue`, one upon the other; more than [`MAX_NESTING`] are not told apart.
+fn height(queue: &WaitQueue, depth: usize) -> usize {
+    if depth > MAX_NESTING {
+        return depth;
+    }
+    let above = queue.passing_on();
+    above.iter().filter_map(|w| w.passes_on()).map(|q| height(q, depth + 1)).max().unwrap_or(depth)
+}
+
+/// Counts the ways from `queue` up to instances that nobody watches; false if there are too many.
+fn count_paths(queue: &WaitQueue, depth: usize, counts: &mut [u32; MAX_NESTING]) -> bool {
+    if depth > MAX_NESTING {
+        return false;
+    }
+    for waiter in queue.passing_on() {
+        let Some(above) = waiter.passes_on() else { continue };
+        if above.has_passing_on() {
+            if !count_paths(above, depth + 1, counts) {
+                return false;
+            }
+        } else if let Some((count, most)) = depth.checked_sub(1).and_then(|i| counts.get_mut(i).zip(MAX_PATHS.get(i))) {
+            *count += 1;
+            if *count > *most {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// What is watched below an instance. It keeps the files: they are dropped when no lock is held any more.
+#[derive(Default)]
+struct Below {
+    /// By instance, how many there are below it, one upon the other.
+    seen: FxHashMap<usize, usize>,
+    leaves: Vec<Arc<File>>,
+    instances: Vec<Arc<File>>,
+}
+
+impl Below {
+    /// How many instances are below `file`.
+    ///
+    /// # Errors
+    /// ELOOP if `top` is, or too many are.
+    fn walk(&mut self, file: &Arc<File>, top: usize, depth: usize) -> Result<usize, Errno> {
+        let Some(epoll) = file.downcast::<Epoll>() else { return Ok(0) };
+        if file.id() == top || depth > MAX_NESTING {
+            return Err(Errno::ELOOP);
+        }
+        if let Some(known) = self.seen.get(&file.id()) {
+            return Ok(*known);
+        }
+        let watched: Vec<_> = epoll.entries.lock().map.values().filter_map(|e| e.file.upgrade()).collect();
+        let mut deepest = 0;
+        let mut result = Ok(());
+        for inner in watched {
+            if inner.downcast::<Epoll>().is_none() {
+                self.leaves.push(inner);
+                continue;
+            }
+            if result.is_ok() {
+                match self.walk(&inner, top, depth + 1) {
+                    Ok(below) => deepest = deepest.max(below + 1),
+                    Err(e) => result = Err(e),
+                }
+            }
+            self.instances.push(inner);
+        }
+        result?;
+        self.seen.insert(file.id(), deepest);
+        Ok(deepest)
     }
 }
 
@@ -79,33 +159,118 @@ pub struct EpollEvent {
 
 /// An epoll instance.
 pub struct Epoll {
-    entries: Mutex<FxHashMap<(i32, usize), Arc<Entry>>>,
+    entries: Mutex<Entries>,
     ready: Arc<Ready>,
+    /// One for all instances. See [`Epoll::add`].
+    nesting: Arc<Mutex<()>>,
+    memory: Arc<MemoryBudget>,
+    user: u32,
+    _charge: ObjectCharge,
+}
+
+/// What an instance watches.
+#[derive(Default)]
+struct Entries {
+    map: FxHashMap<(i32, usize), Arc<Entry>>,
+    /// With so many, those of closed files are looked for.
+    prune_at: usize,
+}
+
+impl Entries {
+    /// Takes those of closed files out; the caller drops them when the lock is released.
+    fn closed(&mut self) -> Vec<Arc<Entry>> {
+        let closed = self.map.extract_if(|_, e| e.file.strong_count() == 0).map(|(_, e)| e).collect();
+        self.prune_at = (self.map.len() * 2).max(16);
+        closed
+    }
 }
 
 impl Epoll {
     /// epoll_create1(2).
-    #[must_use]
-    pub fn create(vfs: &Vfs, owner: (u32, u32)) -> Arc<File> {
-        vfs.anon_file("anon_inode:[eventpoll]", 0o600, Arc::new(Self::new()), o::RDWR, owner)
+    ///
+    /// # Errors
+    /// ENOMEM if there are too many.
+    pub fn create(vfs: &Vfs, owner: (u32, u32)) -> Result<Arc<File>, Errno> {
+        let instance = Self {
+            entries: Mutex::default(),
+            ready: Arc::new(Ready { list: Mutex::default(), queue: WaitQueue::new() }),
+            nesting: Arc::clone(&vfs.epoll_nesting),
+            memory: Arc::clone(vfs.memory()),
+            user: owner.0,
+            _charge: vfs.memory().object(Kind::EpollInstance)?,
+        };
+        Ok(vfs.anon_file("anon_inode:[eventpoll]", 0o600, Arc::new(instance), o::RDWR, owner))
     }
 
-    fn new() -> Self {
-        Self { entries: Mutex::default(), ready: Arc::new(Ready { list: Mutex::default(), queue: WaitQueue::new() }) }
+    /// Charges one more watched file. A user may have three quarters of all (max_user_watches).
+    fn charge(&self) -> Result<ObjectCharge, Errno> {
+        let most = self.memory.objects_ceiling(Kind::EpollWatch) / Kind::EpollWatch.cost();
+        self.memory.object_for(Kind::EpollWatch, self.user, most - most / 4)
     }
 
     /// EPOLL_CTL_ADD.
     ///
+    /// **Check and insertion are one step** where instances watch one another: then the one lock for all instances is held. An instance that
+    /// nobody watches gets other files without it; whether somebody watches it since is looked at after the insertion.
+    ///
     /// # Errors
-    /// EEXIST; EPERM if the file cannot be waited for; ELOOP for a circle or too deep a nesting; EINVAL for bad EPOLLEXCLUSIVE use.
+    /// EEXIST; EPERM if the file cannot be waited for; ELOOP for a circle or too deep a nesting; EINVAL for bad EPOLLEXCLUSIVE use, for
+    /// itself, and for too many ways up from a file; ENOSPC if too many files are watched.
     pub fn add(&self, me: &File, fd: i32, file: &Arc<File>, wanted: u32, data: u64) -> Result<(), Errno> {
         let queue = file.queue().ok_or(Errno::EPERM)?;
-        if let Some(other) = file.downcast::<Epoll>() {
-            if wanted & EXCLUSIVE != 0 {
-                return Err(Errno::EINVAL);
-            }
-            other.check_nesting(me.id(), 1)?;
+        let nested = file.downcast::<Epoll>().is_some();
+        if file.id() == me.id() || nested && wanted & EXCLUSIVE != 0 {
+            return Err(Errno::EINVAL);
         }
+        // Dropped last.
+        let mut below = Below::default();
+        let mut guard = (nested || self.ready.queue.has_passing_on()).then(|| self.nesting.lock());
+        if nested {
+            let down = below.walk(file, me.id(), 0)?;
+            if down + 1 + height(&self.ready.queue, 0) > MAX_NESTING {
+                return Err(Errno::ELOOP);
+            }
+        } else {
+            below.leaves.push(Arc::clone(file));
+        }
+        let entry = self.insert(fd, file, queue, wanted, data)?;
+        if guard.is_none() && self.ready.queue.has_passing_on() {
+            guard = Some(self.nesting.lock());
+        }
+        let fits = guard.is_none()
+            || below.leaves.iter().filter_map(|leaf| leaf.queue()).all(|q| count_paths(q, 0, &mut [0; MAX_NESTING]));
+        drop(guard);
+        if !fits {
+            // Somebody else may have been quicker.
+            self.remove(fd, file).ok();
+            return Err(Errno::EINVAL);
+        }
+        if file.poll().intersects(entry.mask()) {
+            entry.push();
+        }
+        Ok(())
+    }
+
+    fn insert(&self, fd: i32, file: &Arc<File>, queue: &WaitQueue, wanted: u32, data: u64) -> Result<Arc<Entry>, Errno> {
+        let key = (fd, file.id());
+        let mut closed = Vec::new();
+        {
+            let mut entries = self.entries.lock();
+            match entries.map.get(&key) {
+                Some(e) if e.file.strong_count() > 0 => return Err(Errno::EEXIST),
+                Some(_) => closed.extend(entries.map.remove(&key)),
+                None => {}
+            }
+            if entries.map.len() >= entries.prune_at {
+                closed.extend(entries.closed());
+            }
+        }
+        self.forget(closed);
+        let charge = self.charge().or_else(|_| {
+            let closed = self.entries.lock().closed();
+            self.forget(closed);
+            self.charge()
+        })?;
         let entry = Arc::new_cyclic(|this| Entry {
             this: Weak::clone(this),
             file: Arc::downgrade(file),
@@ -115,39 +280,29 @@ impl Epoll {
             listed: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             token: Mutex::new(None),
+            _charge: charge,
         });
-        {
-            let mut entries = self.entries.lock();
-            entries.retain(|_, e| e.file.strong_count() > 0);
-            if entries.contains_key(&(fd, file.id())) {
-                return Err(Errno::EEXIST);
-            }
-            entries.insert((fd, file.id()), Arc::clone(&entry));
-        }
         // All events: EPOLL_CTL_MOD changes the mask without a new registration.
         let waiter: Arc<dyn Waiter> = Arc::<Entry>::clone(&entry);
-        *entry.token.lock() = Some(queue.register(PollEvents::all(), waiter));
-        if file.poll().intersects(entry.mask()) {
-            entry.push();
+        let mut entries = self.entries.lock();
+        if entries.map.contains_key(&key) {
+            return Err(Errno::EEXIST);
         }
-        Ok(())
+        *entry.token.lock() = Some(queue.register(PollEvents::all(), waiter));
+        entries.map.insert(key, Arc::clone(&entry));
+        Ok(entry)
     }
 
-    fn check_nesting(&self, outer: usize, depth: u32) -> Result<(), Errno> {
-        let watched: Vec<_> = self.entries.lock().values().filter_map(|e| e.file.upgrade()).collect();
-        for file in watched {
-            if let Some(inner) = file.downcast::<Epoll>() {
-                if file.id() == outer || depth >= MAX_NESTING {
-                    return Err(Errno::ELOOP);
-                }
-                inner.check_nesting(outer, depth + 1)?;
-            }
+    /// Drops what watched closed files.
+    fn forget(&self, closed: Vec<Arc<Entry>>) {
+        if !closed.is_empty() {
+            drop(closed);
+            self.ready.list.lock().retain(|e| e.strong_count() > 0);
         }
-        Ok(())
     }
 
     fn find(&self, fd: i32, file: &File) -> Result<Arc<Entry>, Errno> {
-        self.entries.lock().get(&(fd, file.id())).cloned().ok_or(Errno::ENOENT)
+        self.entries.lock().map.get(&(fd, file.id())).cloned().ok_or(Errno::ENOENT)
     }
 
     /// EPOLL_CTL_MOD.
@@ -172,10 +327,13 @@ impl Epoll {
     /// # Errors
     /// ENOENT.
     pub fn remove(&self, fd: i32, file: &File) -> Result<(), Errno> {
-        let entry = self.entries.lock().remove(&(fd, file.id())).ok_or(Errno::ENOENT)?;
+        let entry = self.entries.lock().map.remove(&(fd, file.id())).ok_or(Errno::ENOENT)?;
         entry.removed.store(true, Ordering::Release);
         let token = entry.token.lock().take();
         drop(token);
+        if entry.listed.load(Ordering::Acquire) {
+            self.ready.list.lock().retain(|e| !e.ptr_eq(&entry.this));
+        }
         Ok(())
     }
 
@@ -188,6 +346,7 @@ impl Epoll {
                 break;
             }
             let Some(entry) = self.ready.list.lock().pop_front() else { break };
+            let Some(entry) = entry.upgrade() else { continue };
             // From here on a wake-up lists the entry again: nothing is lost between the look and the end.
             entry.listed.store(false, Ordering::Release);
             if entry.removed.load(Ordering::Acquire) {
@@ -204,7 +363,7 @@ impl Epoll {
             if wanted & ONESHOT != 0 {
                 entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP, Ordering::AcqRel);
             } else if wanted & EDGE == 0 && !entry.listed.swap(true, Ordering::AcqRel) {
-                self.ready.list.lock().push_back(entry);
+                self.ready.list.lock().push_back(Weak::clone(&entry.this));
             }
         }
         count
@@ -219,7 +378,7 @@ impl Epoll {
 
 impl FileOps for Epoll {
     fn poll(&self, _file: &File) -> PollEvents {
-        let listed: Vec<_> = self.ready.list.lock().iter().cloned().collect();
+        let listed: Vec<_> = self.ready.list.lock().iter().filter_map(Weak::upgrade).collect();
         let ready = listed
             .iter()
             .any(|e| !e.removed.load(Ordering::Acquire) && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask())));
@@ -229,7 +388,7 @@ impl FileOps for Epoll {
         Some(&self.ready.queue)
     }
     fn release(&self, _file: &File) {
-        let entries: Vec<_> = self.entries.lock().drain().map(|(_, e)| e).collect();
+        let entries: Vec<_> = self.entries.lock().map.drain().map(|(_, e)| e).collect();
         for entry in entries {
             entry.removed.store(true, Ordering::Release);
             let token = entry.token.lock().take();
@@ -239,7 +398,7 @@ impl FileOps for Epoll {
     }
     fn fdinfo(&self, _file: &File) -> String {
         let mut text = String::new();
-        for ((fd, _), e) in self.entries.lock().iter() {
+        for ((fd, _), e) in self.entries.lock().map.iter() {
             text.push_str(&format!(
                 "tfd: {fd:8} events: {:8x} data: {:16x}\n",
                 e.wanted.load(Ordering::Relaxed),
@@ -250,5 +409,64 @@ impl FileOps for Epoll {
     }
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eventfd::EventFd;
+    use crate::testing::test_vfs;
+
+    fn epoll(file: &File) -> &Epoll {
+        file.downcast().unwrap()
+    }
+
+    fn watch(outer: &Arc<File>, inner: &Arc<File>) -> Result<(), Errno> {
+        epoll(outer).add(outer, 1, inner, 1, 0)
+    }
+
+    #[test]
+    fn nesting_has_a_limit_from_below_and_from_above() {
+        let vfs = test_vfs();
+        let made: Vec<_> = (0..6).map(|_| Epoll::create(&vfs, (0, 0)).unwrap()).collect();
+        for i in 0..4 {
+            assert_eq!(watch(&made[i], &made[i + 1]), Ok(()), "{i}");
+        }
+        assert_eq!(watch(&made[4], &made[5]), Err(Errno::ELOOP), "below");
+        assert_eq!(watch(&made[5], &made[0]), Err(Errno::ELOOP), "above");
+        assert_eq!(watch(&made[4], &made[0]), Err(Errno::ELOOP), "a circle");
+        assert_eq!(watch(&made[5], &made[5]), Err(Errno::EINVAL));
+        let event = EventFd::create(&vfs, 1, false, 0, (0, 0));
+        assert_eq!(watch(&made[4], &event), Ok(()));
+        assert_eq!(epoll(&made[0]).collect(1, &mut |_| {}), 1);
+    }
+
+    #[test]
+    fn ways_up_from_a_file_have_a_limit() {
+        let vfs = test_vfs();
+        let event = EventFd::create(&vfs, 0, false, 0, (0, 0));
+        let inner = Epoll::create(&vfs, (0, 0)).unwrap();
+        watch(&inner, &event).unwrap();
+        let outer: Vec<_> = (0..501).map(|_| Epoll::create(&vfs, (0, 0)).unwrap()).collect();
+        let refused: Vec<_> = outer.iter().map(|o| watch(o, &inner)).filter(Result::is_err).collect();
+        assert_eq!(refused, [Err(Errno::EINVAL)]);
+        assert_eq!(epoll(&inner).ready.queue.passing_on().len(), 500, "what was refused is taken back");
+    }
+
+    #[test]
+    fn closed_files_and_instances_leave_nothing_behind() {
+        let vfs = test_vfs();
+        let outer = Epoll::create(&vfs, (0, 0)).unwrap();
+        for _ in 0..1000 {
+            let inner = Epoll::create(&vfs, (0, 0)).unwrap();
+            let event = EventFd::create(&vfs, 1, false, 0, (0, 0));
+            watch(&inner, &event).unwrap();
+            watch(&outer, &inner).unwrap();
+        }
+        assert!(vfs.memory().objects_used(Kind::EpollWatch) < 100 * Kind::EpollWatch.cost());
+        drop(outer);
+        assert_eq!(vfs.memory().objects_used(Kind::EpollWatch), 0);
+        assert_eq!(vfs.memory().objects_used(Kind::EpollInstance), 0);
     }
 }

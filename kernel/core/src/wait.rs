@@ -2,10 +2,11 @@
 //!
 //! **Register first, then look.** A waiter is registered before the condition is examined (again), so no wake-up is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bitflags::bitflags;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 bitflags! {
     /// Readiness events; the bits of poll(2) and epoll(7).
@@ -38,11 +39,16 @@ bitflags! {
     }
 }
 
-/// Something that can be woken. `notify` may be called with the locks of the notifying object held: it must take no lock but
-/// its own innermost one, and must not call back.
+/// Something that can be woken. `notify` may be called with the locks of the notifying object held (never with the queue's): it must take
+/// no lock but its own innermost one, and must not call back. It may come a moment after the registration has ended.
 pub trait Waiter: Send + Sync {
     /// One of the events that the waiter registered for may have come true.
     fn notify(&self, events: PollEvents);
+
+    /// The queue whose waiters are woken in turn, if there is one.
+    fn passes_on(&self) -> Option<&WaitQueue> {
+        None
+    }
 }
 
 struct Entry {
@@ -80,17 +86,31 @@ impl WaitQueue {
         let id = entries.next_id;
         entries.next_id += 1;
         entries.list.push(Entry { id, mask: mask | PollEvents::ERR | PollEvents::HUP, waiter });
-        WaitToken { queue: self.clone(), id }
+        WaitToken { queue: Arc::downgrade(&self.0), id }
     }
 
     /// Notifies every waiter whose mask meets `events`.
     pub fn wake(&self, events: PollEvents) {
-        for entry in &self.0.lock().list {
-            let hit = entry.mask & events;
-            if !hit.is_empty() {
-                entry.waiter.notify(hit);
-            }
+        // Notified after the lock is released: a waiter may wake queues of its own.
+        let hit: SmallVec<[(PollEvents, Arc<dyn Waiter>); 4]> = {
+            let entries = self.0.lock();
+            let hit = entries.list.iter().map(|entry| (entry.mask & events, entry));
+            hit.filter(|(hit, _)| !hit.is_empty()).map(|(hit, entry)| (hit, Arc::clone(&entry.waiter))).collect()
+        };
+        for (events, waiter) in &hit {
+            waiter.notify(*events);
         }
+    }
+
+    /// Waiters that wake others in turn.
+    pub(crate) fn passing_on(&self) -> Vec<Arc<dyn Waiter>> {
+        let entries = self.0.lock();
+        entries.list.iter().filter(|e| e.waiter.passes_on().is_some()).map(|e| Arc::clone(&e.waiter)).collect()
+    }
+
+    /// Whether a waiter wakes others in turn.
+    pub(crate) fn has_passing_on(&self) -> bool {
+        self.0.lock().list.iter().any(|e| e.waiter.passes_on().is_some())
     }
 
     /// Whether both are the same queue.
@@ -106,18 +126,50 @@ impl WaitQueue {
     }
 }
 
-/// A registration; dropping it removes the waiter.
+/// A registration; dropping it removes the waiter. It does not keep the queue: waiters may keep their tokens.
 #[must_use]
 pub struct WaitToken {
-    queue: WaitQueue,
+    queue: Weak<Mutex<Entries>>,
     id: u64,
 }
 
 impl Drop for WaitToken {
     fn drop(&mut self) {
-        let mut entries = self.queue.0.lock();
-        if let Some(at) = entries.list.iter().position(|e| e.id == self.id) {
-            entries.list.remove(at);
+        let Some(queue) = self.queue.upgrade() else { return };
+        let removed = {
+            let mut entries = queue.lock();
+            // Numbers ascend.
+            entries.list.binary_search_by_key(&self.id, |e| e.id).ok().map(|at| entries.list.remove(at))
+        };
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wakes the queue that it waits in, once.
+    struct Echo(WaitQueue, std::sync::atomic::AtomicU32);
+
+    impl Waiter for Echo {
+        fn notify(&self, events: PollEvents) {
+            if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+                self.0.wake(events);
+            }
         }
+    }
+
+    #[test]
+    fn a_waiter_may_wake_the_queue_that_it_waits_in() {
+        let queue = WaitQueue::new();
+        let echo = Arc::new(Echo(queue.clone(), 0.into()));
+        let waiter: Arc<dyn Waiter> = Arc::<Echo>::clone(&echo);
+        let token = queue.register(PollEvents::IN, waiter);
+        queue.wake(PollEvents::IN);
+        assert_eq!(echo.1.load(std::sync::atomic::Ordering::Relaxed), 2);
+        drop(token);
+        queue.wake(PollEvents::IN);
+        assert_eq!(echo.1.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 }

@@ -57,6 +57,8 @@ pub struct Vfs {
     socket_sb: Arc<SuperBlock>,
     /// What mapped host files are in the sandbox, by host device and inode.
     mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
+    /// Held while epoll instances are made to watch one another.
+    pub(crate) epoll_nesting: Arc<Mutex<()>>,
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
@@ -117,6 +119,7 @@ impl Vfs {
             pipe_sb: Arc::new(SuperBlock::new(makedev(0, 14), "pipefs", 0x5049_5045)),
             socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
+            epoll_nesting: Arc::default(),
             abstract_names: Mutex::default(),
             memory,
             read_only: OnceLock::new(),
