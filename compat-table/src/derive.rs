@@ -6,14 +6,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Excluded, Item, Scopes};
-use crate::mutation::{Mutation, Score};
 use crate::results::{ObservationResult, ProbeResult, Results, State, Verdict};
 use crate::weights::{Demand, Weights};
 
 /// Version of the format.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// Share of a call's items, in percent, that must be probed before it can be called full.
 pub const FULL_PERCENT: usize = 80;
+/// Observations that a call needs to be called full.
+pub const FULL_OBSERVATIONS: usize = 3;
+/// Probed items that a call needs to be called full.
+pub const FULL_ITEMS: usize = 2;
+/// The probe that makes every number's call and says in `state.NAME` whether anything but ENOSYS is behind it.
+pub const SWEEP: &str = "sweep/numbers";
 /// Rows of "what to implement next".
 const NEXT_ROWS: usize = 25;
 
@@ -72,11 +77,9 @@ pub struct ColumnSummary {
     pub items_agree: usize,
     /// Calls by state.
     pub calls: BTreeMap<CallState, usize>,
-    /// Loupe-weighted score in thousandths: of all "application requires call" pairs, the share answered.
+    /// Loupe-weighted score in thousandths: each "application requires call" pair counts by the share of the call's items in
+    /// scope that are probed and agree.
     pub weighted_permille: u32,
-    /// Share of injected faults that the probes catch, if it was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mutation: Option<Score>,
     /// What to implement next: calls by the applications that need them and don't get them.
     pub next: Vec<Next>,
 }
@@ -111,6 +114,9 @@ pub struct CallRow {
     /// Items in scope that no probe covers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_do: Vec<String>,
+    /// Items that are probed, with the columns' verdicts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verdicts: BTreeMap<String, BTreeMap<String, ItemVerdict>>,
     /// Applications that require it.
     pub requiring: u32,
     /// Probes that observe it.
@@ -140,12 +146,21 @@ pub struct CallCell {
     pub observations: usize,
     /// Those that agree.
     pub agree: usize,
+    /// Probed items that agree.
+    pub items_agree: usize,
     /// Observations that differ, `probe observation: state`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differing: Vec<String>,
-    /// Faults caught of those injected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mutation: Option<Score>,
+}
+
+/// How a column answers one probed item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemVerdict {
+    /// As native Linux, in every observation that speaks of it.
+    Agrees,
+    /// Otherwise.
+    Differs,
 }
 
 /// Derived state of a call, worst first.
@@ -154,13 +169,13 @@ pub struct CallCell {
 pub enum CallState {
     /// A probe of it crashed, hung or killed the sandbox.
     Crash,
-    /// Every answer is ENOSYS.
+    /// Every answer is ENOSYS, or nothing but the sweep over all numbers observes it, and that hears ENOSYS.
     Missing,
     /// Not one call that succeeds natively has the effect it should.
     Stub,
     /// Some of it agrees, or too little of it is probed.
     Partial,
-    /// All probed observations agree and at least [`FULL_PERCENT`] of the items are probed.
+    /// All observations agree, and they are [`FULL_OBSERVATIONS`] of [`FULL_ITEMS`] items and [`FULL_PERCENT`] of those in scope.
     Full,
     /// It differs, and only where it is meant to.
     ByDesign,
@@ -204,15 +219,15 @@ impl Seen<'_> {
     }
 }
 
-/// Derives everything. `mutations` holds at most one run per column.
+/// Derives everything.
 #[must_use]
-pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights: &Weights, mutations: &[Mutation]) -> Compat {
+pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights: &Weights) -> Compat {
     let demand = weights.by_name();
     let by_call = observations_by_call(results);
     let (covered, unsubstantiated) = covered_items(results);
     let mut items = ItemCounts::default();
     let mut known: BTreeSet<Item> = BTreeSet::new();
-    let mut items_agree: BTreeMap<&str, usize> = BTreeMap::new();
+    let absent = absent(results);
     let mut calls = Vec::new();
     for call in &catalogue.calls {
         let seen = by_call.get(call.name.as_str()).map_or(&[][..], Vec::as_slice);
@@ -223,6 +238,7 @@ pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights
             in_scope: 0,
             probed: 0,
             to_do: Vec::new(),
+            verdicts: BTreeMap::new(),
             requiring: demand.get(call.name.as_str()).copied().unwrap_or_default().requiring,
             probes: probes_of(seen),
             columns: BTreeMap::new(),
@@ -231,18 +247,14 @@ pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights
             known.insert(item.clone());
             let by = covered.get(&item);
             let excluded = scopes.excluded(&call.name, &id, &item);
-            items.add(&mut row, id, by.is_some(), excluded.map(|e| e.scope));
-            for column in results.columns.iter().filter(|_| by.is_some()) {
-                if by.is_some_and(|probes| probes.iter().all(|p| item_agrees(p, &item, &column.name))) {
-                    *items_agree.entry(&column.name).or_default() += 1;
-                }
+            items.add(&mut row, id.clone(), by.is_some(), excluded.map(|e| e.scope));
+            if let Some(probes) = by {
+                row.verdicts.insert(id, verdicts(probes, &item, results));
             }
         }
         for column in results.columns.iter().filter(|c| c.not_measured.is_none()) {
-            let mut cell = cell(&column.name, seen, row.probed, row.in_scope);
-            cell.mutation =
-                mutations.iter().filter(|m| m.column == column.name).find_map(|m| m.by_call().get(call.name.as_str()).copied());
-            row.columns.insert(column.name.clone(), cell);
+            let gone = absent.contains(&(column.name.as_str(), call.name.as_str()));
+            row.columns.insert(column.name.clone(), cell(&column.name, seen, &row, gone));
         }
         calls.push(row);
     }
@@ -253,8 +265,7 @@ pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights
             let mut summary = summarise(&c.name, results, &calls, &demand);
             summary.not_measured.clone_from(&c.not_measured);
             summary.proven = c.proven;
-            summary.items_agree = items_agree.get(c.name.as_str()).copied().unwrap_or(0);
-            summary.mutation = mutations.iter().find(|m| m.column == c.name).map(Mutation::score);
+            summary.items_agree = calls.iter().filter_map(|r| r.columns.get(&c.name)).map(|cell| cell.items_agree).sum();
             (c.name.clone(), summary)
         })
         .collect();
@@ -268,6 +279,28 @@ pub fn derive(catalogue: &Catalogue, scopes: &Scopes, results: &Results, weights
         uncatalogued: uncatalogued(results, &known),
         unsubstantiated,
     }
+}
+
+/// Each measured column's verdict on `item`, which `probes` exercise.
+fn verdicts(probes: &[&ProbeResult], item: &Item, results: &Results) -> BTreeMap<String, ItemVerdict> {
+    let measured = results.columns.iter().filter(|c| c.not_measured.is_none());
+    measured
+        .map(|c| {
+            let agrees = probes.iter().all(|p| item_agrees(p, item, &c.name));
+            (c.name.clone(), if agrees { ItemVerdict::Agrees } else { ItemVerdict::Differs })
+        })
+        .collect()
+}
+
+/// Columns and calls where the sweep heard ENOSYS and native Linux something else.
+fn absent(results: &Results) -> BTreeSet<(&str, &str)> {
+    let observations = results.probes.iter().filter(|p| p.id == SWEEP).flat_map(|p| &p.observations);
+    let verdicts = observations.flat_map(|o| &o.columns);
+    verdicts
+        .flat_map(|(column, v)| v.differences.iter().map(move |d| (column.as_str(), d)))
+        .filter(|(_, d)| d.native == "true" && d.sandbox == "false")
+        .filter_map(|(column, d)| Some((column, d.field.strip_prefix("state.")?)))
+        .collect()
 }
 
 /// `covers` entries that aren't among the catalogue's items.
@@ -315,7 +348,8 @@ fn observations_by_call(results: &Results) -> BTreeMap<&str, Vec<Seen<'_>>> {
 
 /// Items with the probes that exercise them, and errnos claimed that native Linux didn't answer. A probe that
 /// was skipped or is broken exercises nothing; an errno that was observed is exercised, claimed or not.
-fn covered_items(results: &Results) -> (BTreeMap<Item, Vec<&ProbeResult>>, Vec<String>) {
+#[must_use]
+pub fn covered_items(results: &Results) -> (BTreeMap<Item, Vec<&ProbeResult>>, Vec<String>) {
     let mut out: BTreeMap<Item, Vec<&ProbeResult>> = BTreeMap::new();
     let mut unsubstantiated = Vec::new();
     for probe in results.probes.iter().filter(|p| p.skipped.is_none() && p.author_errors.is_empty()) {
@@ -376,13 +410,15 @@ fn answers_enosys(verdict: &Verdict) -> bool {
     verdict.differences.iter().any(|d| d.field == "errno" && d.sandbox == "ENOSYS")
 }
 
-fn cell(column: &str, seen: &[Seen<'_>], probed: usize, in_scope: usize) -> CallCell {
+fn cell(column: &str, seen: &[Seen<'_>], row: &CallRow, absent: bool) -> CallCell {
     let verdicts: Vec<(&Seen<'_>, &Verdict)> = seen.iter().filter_map(|s| Some((s, s.verdict(column)?))).collect();
     let differing: Vec<_> = verdicts.iter().filter(|(_, v)| !v.state.agrees()).collect();
     let agree = verdicts.len() - differing.len();
     let succeeding: Vec<_> = verdicts.iter().filter(|(s, _)| s.succeeded_natively()).collect();
+    let items_agree = row.verdicts.values().filter(|v| v.get(column) == Some(&ItemVerdict::Agrees)).count();
+    let enough = verdicts.len() >= FULL_OBSERVATIONS && row.probed >= FULL_ITEMS;
     let state = if verdicts.is_empty() {
-        CallState::Untested
+        if absent { CallState::Missing } else { CallState::Untested }
     } else if verdicts.iter().any(|(_, v)| is_crash(v)) {
         CallState::Crash
     } else if agree == 0 && differing.iter().all(|(_, v)| answers_enosys(v)) {
@@ -391,7 +427,7 @@ fn cell(column: &str, seen: &[Seen<'_>], probed: usize, in_scope: usize) -> Call
         CallState::ByDesign
     } else if !succeeding.is_empty() && succeeding.iter().all(|(_, v)| !v.state.agrees()) {
         CallState::Stub
-    } else if differing.is_empty() && probed * 100 >= in_scope * FULL_PERCENT {
+    } else if differing.is_empty() && enough && row.probed * 100 >= row.in_scope * FULL_PERCENT {
         CallState::Full
     } else {
         CallState::Partial
@@ -400,17 +436,16 @@ fn cell(column: &str, seen: &[Seen<'_>], probed: usize, in_scope: usize) -> Call
         state,
         observations: verdicts.len(),
         agree,
+        items_agree,
         differing: differing.iter().map(|(s, v)| format!("{} {}: {}", s.probe.id, s.observation.id, v.state.name())).collect(),
-        mutation: None,
     }
 }
 
-/// Share of a call that works, in thousandths.
-fn value(cell: &CallCell) -> u32 {
+/// Share of a call's items in scope that are probed and agree, in thousandths.
+fn value(row: &CallRow, cell: &CallCell) -> u32 {
     match cell.state {
-        CallState::Full => 1000,
-        CallState::Partial | CallState::ByDesign => {
-            let share = (cell.agree * 1000).checked_div(cell.observations).unwrap_or(0);
+        CallState::Full | CallState::Partial | CallState::ByDesign => {
+            let share = (cell.items_agree * 1000).checked_div(row.in_scope).unwrap_or(0);
             u32::try_from(share).unwrap_or(0)
         }
         CallState::Crash | CallState::Missing | CallState::Stub | CallState::Untested => 0,
@@ -428,8 +463,8 @@ fn summarise(column: &str, results: &Results, calls: &[CallRow], demand: &BTreeM
         if row.excluded.is_none() || cell.state != CallState::Untested {
             *states.entry(cell.state).or_default() += 1;
         }
-        let lacking = 1000 - value(cell);
-        answered += u64::from(row.requiring) * u64::from(value(cell));
+        let lacking = 1000u32.saturating_sub(value(row, cell));
+        answered += u64::from(row.requiring) * u64::from(value(row, cell));
         if lacking > 0 && row.requiring > 0 && row.excluded.is_none() {
             next.push((u64::from(row.requiring) * u64::from(lacking), row, cell));
         }
@@ -444,7 +479,6 @@ fn summarise(column: &str, results: &Results, calls: &[CallRow], demand: &BTreeM
         items_agree: 0,
         calls: states,
         weighted_permille: u32::try_from(answered.checked_div(required).unwrap_or(0)).unwrap_or(0),
-        mutation: None,
         next: next
             .into_iter()
             .take(NEXT_ROWS)

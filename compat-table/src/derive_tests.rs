@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use super::{CallState, Compat, derive};
 use crate::catalogue::{Catalogue, Scopes};
-use crate::mutation::Mutation;
 use crate::results::{Column, Difference, ObservationResult, ProbeResult, Results, SCHEMA, State, Verdict};
 use crate::weights::Weights;
 
@@ -64,7 +63,7 @@ pub(crate) fn probe(id: &str, covers: &[&str], rows: &[Row<'_>]) -> ProbeResult 
     }
 }
 
-pub(crate) fn compat(probes: Vec<ProbeResult>, mutations: &[Mutation]) -> Compat {
+pub(crate) fn compat(probes: Vec<ProbeResult>) -> Compat {
     let catalogue: Catalogue = serde_yaml::from_str(CATALOGUE).unwrap();
     let scopes: Scopes = serde_yaml::from_str(SCOPES).unwrap();
     let weights: Weights = serde_json::from_str(WEIGHTS).unwrap();
@@ -75,12 +74,12 @@ pub(crate) fn compat(probes: Vec<ProbeResult>, mutations: &[Mutation]) -> Compat
         columns: vec![Column { name: "bevor".into(), proven: true, not_measured: None }],
         probes,
     };
-    derive(&catalogue, &scopes, &results, &weights, mutations)
+    derive(&catalogue, &scopes, &results, &weights)
 }
 
 fn state(rows: &[Row<'_>], covers: &[&str]) -> CallState {
     let call = rows[0].0;
-    let compat = compat(vec![probe("f/p", covers, rows)], &[]);
+    let compat = compat(vec![probe("f/p", covers, rows)]);
     compat.calls.iter().find(|c| c.name == call).unwrap().columns["bevor"].state
 }
 
@@ -91,6 +90,8 @@ fn states_are_derived_from_what_was_measured() {
     let full = [agree("write", "EBADF"), agree("write", "EPIPE"), agree("write", "none")];
     assert_eq!(state(&full, &all), CallState::Full);
     assert_eq!(state(&full[..1], &all), CallState::Partial, "too little probed");
+    assert_eq!(state(&full[..2], &all), CallState::Partial, "too few observations");
+    assert_eq!(state(&[agree("uselib", "none"); 3], &["uselib"]), CallState::Partial, "one item is not enough");
     let enosys = ("write", "none", State::Missing, Some(("errno", "ENOSYS")));
     assert_eq!(state(&[enosys], &all), CallState::Missing);
     let hollow = ("write", "none", State::NewDiff, Some(("state.size", "0")));
@@ -105,7 +106,7 @@ fn states_are_derived_from_what_was_measured() {
 #[test]
 fn every_item_has_exactly_one_status() {
     let rows = [("open", "none", State::Agree, None), ("open", "EEXIST", State::Agree, None)];
-    let items = compat(vec![probe("open/x", &["open/flag:O_EXCL"], &rows)], &[]).items;
+    let items = compat(vec![probe("open/x", &["open/flag:O_EXCL"], &rows)]).items;
     assert_eq!(items.probed, 3);
     assert_eq!((items.unreachable, items.out_of_scope), (1, 1));
     assert_eq!(items.total, items.probed + items.to_do + items.unreachable + items.out_of_scope);
@@ -114,7 +115,7 @@ fn every_item_has_exactly_one_status() {
 #[test]
 fn a_claimed_errno_counts_only_if_native_linux_answered_it() {
     let rows = [("open", "none", State::Agree, None)];
-    let compat = compat(vec![probe("open/x", &["open/errno:EEXIST", "open/flag:O_NEW"], &rows)], &[]);
+    let compat = compat(vec![probe("open/x", &["open/errno:EEXIST", "open/flag:O_NEW"], &rows)]);
     assert_eq!(compat.items.probed, 1);
     assert_eq!(compat.unsubstantiated, ["open/x open/errno:EEXIST"]);
     assert_eq!(compat.uncatalogued, ["open/flag:O_NEW"]);
@@ -124,7 +125,7 @@ fn a_claimed_errno_counts_only_if_native_linux_answered_it() {
 fn skipped_and_broken_probes_prove_nothing() {
     let mut skipped = probe("open/x", &["open"], &[("", "none", State::Skipped, None)]);
     skipped.skipped = Some("needs CAP_X".into());
-    let compat = compat(vec![skipped], &[]);
+    let compat = compat(vec![skipped]);
     assert_eq!(compat.items.probed, 0);
     let summary = &compat.columns["bevor"];
     assert_eq!((summary.observations, summary.observations_agree), (1, 0));
@@ -138,11 +139,11 @@ fn the_score_weighs_by_applications_and_next_names_the_dearest() {
         ("write", "EPIPE", State::Agree, None),
         ("write", "none", State::Agree, None),
     ];
-    let summary = &compat(vec![probe("f/p", &["write"], &rows)], &[]).columns["bevor"];
-    // write: 3 of 4 observations by 3 applications, open: nothing by 1.
-    assert_eq!(summary.weighted_permille, 562);
+    let summary = &compat(vec![probe("f/p", &["write"], &rows)]).columns["bevor"];
+    // write: two errnos agree of three items in scope, for 3 applications; open: nothing for 1.
+    assert_eq!(summary.weighted_permille, 499);
     let next: Vec<&str> = summary.next.iter().map(|n| n.call.as_str()).collect();
-    assert_eq!(next, ["open", "write"]);
+    assert_eq!(next, ["write", "open"]);
 }
 
 #[test]
@@ -151,4 +152,27 @@ fn an_event_that_looks_like_an_errno_is_none() {
     assert!(!Item::parse("epoll_ctl/flag:EPOLLIN").errno);
     assert_eq!(Item::parse("read/errno:EWOULDBLOCK"), Item::parse("read/errno:EAGAIN"));
     assert_eq!(Item::parse("epoll_ctl/op:EPOLLIN"), Item::parse("epoll_ctl/flag:EPOLLIN"));
+}
+
+#[test]
+fn a_probed_item_has_the_verdict_of_each_column() {
+    use super::ItemVerdict::{Agrees, Differs};
+    let rows = [("open", "EEXIST", State::Agree, None), ("open", "none", State::KnownDiff, Some(("ret", "0")))];
+    let compat = compat(vec![probe("open/x", &[], &rows)]);
+    let open = compat.calls.iter().find(|c| c.name == "open").unwrap();
+    assert_eq!(open.verdicts["open/errno:EEXIST"]["bevor"], Agrees);
+    assert_eq!(open.verdicts["open"]["bevor"], Differs);
+    assert_eq!(open.columns["bevor"].items_agree, 1);
+}
+
+#[test]
+fn what_only_the_sweep_heard_is_missing() {
+    let mut sweep = probe(super::SWEEP, &[], &[("", "none", State::Missing, None)]);
+    for (name, sandbox) in [("close", "false"), ("open", "true")] {
+        let difference = Difference { field: format!("state.{name}"), native: "true".into(), sandbox: sandbox.into() };
+        sweep.observations[0].columns.get_mut("bevor").unwrap().differences.push(difference);
+    }
+    let compat = compat(vec![sweep]);
+    let state = |name: &str| compat.calls.iter().find(|c| c.name == name).unwrap().columns["bevor"].state;
+    assert_eq!((state("close"), state("open")), (CallState::Missing, CallState::Untested));
 }

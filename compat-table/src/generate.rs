@@ -1,4 +1,5 @@
-//! Generates `catalogue/syscalls.yaml` from the kernel's `asm/unistd_64.h` and the manual pages of section 2.
+//! Generates `catalogue/syscalls.yaml` from `catalogue/facts.yaml`: the numbers of the kernel's `asm/unistd_64.h` and the names that
+//! the manual pages of section 2 document. The facts are committed, so that no package of a machine changes the catalogue.
 //!
 //! The manual only names what there is to probe; what is right, native Linux says.
 
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use crate::catalogue::canonical_errno;
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Calls whose documented constants are operations rather than flags.
 const MULTIPLEXERS: [&str; 21] = [
@@ -105,8 +106,23 @@ struct Newer {
     errnos: BTreeSet<String>,
 }
 
+/// `catalogue/facts.yaml`: names only, none of the manual's wording.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Version of the manual.
+    pub manual: String,
+    /// Calls by number.
+    pub calls: BTreeMap<u32, String>,
+    /// The page of each call that has one.
+    pub titles: BTreeMap<String, String>,
+    /// What the pages document.
+    pub pages: BTreeMap<String, Page>,
+}
+
 /// What one manual page documents.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Page {
     /// Constants under a tagged paragraph outside of ERRORS.
     pub constants: BTreeSet<String>,
@@ -120,32 +136,62 @@ pub struct Page {
     pub version: String,
 }
 
-/// The file's text, from `header`, the manual's `man2` folder, and the supplement `newer` (YAML).
+/// Extracts the facts from `header`, the manual's `man2` folder, and for the calls of the supplement `newer`.
 ///
 /// # Errors
 /// If a source can't be read or holds no call.
-pub fn generate(header: &Path, man2: &Path, newer: &Path) -> Result<String> {
+pub fn extract(header: &Path, man2: &Path, newer: &Path) -> Result<Facts> {
     let text = std::fs::read_to_string(header).with_context(|| format!("can't read {}", header.display()))?;
-    let mut calls = numbers(&text);
-    if calls.is_empty() {
+    let mut facts = Facts { calls: numbers(&text), ..Facts::default() };
+    if facts.calls.is_empty() {
         bail!("{} defines no __NR_ number", header.display());
     }
-    let supplement = std::fs::read_to_string(newer).with_context(|| format!("can't read {}", newer.display()))?;
-    let supplement: Vec<Newer> = serde_yaml::from_str(&supplement).context("newer.yaml")?;
+    let names: BTreeSet<String> = facts.calls.values().cloned().chain(supplement(newer)?.into_iter().map(|n| n.name)).collect();
+    for name in names {
+        if let Some((title, page)) = find_page(man2, &name)? {
+            facts.manual.clone_from(&page.version);
+            facts.pages.insert(title.clone(), page);
+            facts.titles.insert(name, title);
+        }
+    }
+    Ok(facts)
+}
+
+/// `facts` as the file holds them.
+///
+/// # Errors
+/// If they can't be written as YAML.
+pub fn render(facts: &Facts) -> Result<String> {
+    let text = serde_yaml::to_string(facts)?;
+    Ok(format!("# Written by `bevor-harness catalogue --refresh` from the packages of a machine; don't edit.\n{text}"))
+}
+
+fn supplement(newer: &Path) -> Result<Vec<Newer>> {
+    let text = std::fs::read_to_string(newer).with_context(|| format!("can't read {}", newer.display()))?;
+    serde_yaml::from_str(&text).context("newer.yaml")
+}
+
+/// The catalogue's text, from the committed facts and the supplement (both YAML).
+///
+/// # Errors
+/// If one can't be read or parsed.
+pub fn generate(facts: &Path, newer: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(facts).with_context(|| format!("can't read {}", facts.display()))?;
+    let facts: Facts = serde_yaml::from_str(&text).context("facts.yaml")?;
+    let supplement = supplement(newer)?;
+    let mut calls = facts.calls;
     for n in &supplement {
         calls.entry(n.nr).or_insert_with(|| n.name.clone());
     }
     let mut rows = String::new();
-    let mut version = String::new();
     for (nr, name) in &calls {
         let kind = if MULTIPLEXERS.contains(&name.as_str()) { "ops" } else { "flags" };
         let (mut constants, mut errnos) = (BTreeSet::new(), BTreeSet::new());
         let _ = write!(rows, "  - {{ nr: {nr}, name: {name}");
-        if let Some((title, page)) = find_page(man2, name)? {
-            version.clone_from(&page.version);
+        if let Some((title, page)) = facts.titles.get(name).and_then(|t| Some((t, facts.pages.get(t)?))) {
             let _ = write!(rows, ", page: {title}");
-            constants.extend(constants_of(&page, name));
-            errnos.extend(page.errnos);
+            constants.extend(constants_of(page, name));
+            errnos.extend(page.errnos.iter().cloned());
         }
         for n in supplement.iter().filter(|n| n.nr == *nr) {
             constants.extend(n.flags.iter().cloned());
@@ -157,7 +203,8 @@ pub fn generate(header: &Path, man2: &Path, newer: &Path) -> Result<String> {
     }
     Ok(format!(
         "# Generated by `bevor-harness catalogue`; don't edit. What is out of scope stands in scope.yaml.\n\
-         sources:\n  - asm/unistd_64.h and newer.yaml\n  - {version}\ncalls:\n{rows}"
+         sources:\n  - asm/unistd_64.h and newer.yaml\n  - {}\ncalls:\n{rows}",
+        facts.manual
     ))
 }
 

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::catalogue::Excluded;
-use crate::derive::{CallCell, CallRow, CallState, ColumnSummary, Compat, FULL_PERCENT};
-use crate::mutation::Score;
+use crate::derive::{CallCell, CallRow, CallState, ColumnSummary, Compat, FULL_ITEMS, FULL_OBSERVATIONS, FULL_PERCENT};
 
 /// Renders `TABLE.md`.
 #[must_use]
@@ -33,10 +32,6 @@ fn share(part: usize, whole: usize) -> String {
     }
 }
 
-fn score(score: Option<Score>) -> String {
-    score.map_or_else(|| "not measured".into(), |s| format!("{}/{} ({})", s.caught, s.applicable, share(s.caught, s.applicable)))
-}
-
 fn summary(compat: &Compat, out: &mut String) {
     let items = &compat.items;
     let in_scope = items.probed + items.to_do;
@@ -51,15 +46,15 @@ fn summary(compat: &Compat, out: &mut String) {
         items.unreachable,
         items.out_of_scope
     );
-    out.push_str("| column | agree/probed items | agree/planned observations | weighted by applications | faults caught | proven |\n|---|---|---|---|---|---|\n");
+    out.push_str("| column | agree/probed items | agree/planned observations | weighted by applications | proven |\n|---|---|---|---|---|\n");
     for (name, c) in &compat.columns {
         if let Some(why) = &c.not_measured {
-            let _ = writeln!(out, "| {name} | not measured: {why} | | | | |");
+            let _ = writeln!(out, "| {name} | not measured: {why} | | | |");
             continue;
         }
         let _ = writeln!(
             out,
-            "| {name} | {}/{} ({}) | {}/{} ({}) | {}.{} % | {} | {} |",
+            "| {name} | {}/{} ({}) | {}/{} ({}) | {}.{} % | {} |",
             c.items_agree,
             items.probed,
             share(c.items_agree, items.probed),
@@ -68,7 +63,6 @@ fn summary(compat: &Compat, out: &mut String) {
             share(c.observations_agree, c.observations),
             c.weighted_permille / 10,
             c.weighted_permille % 10,
-            score(c.mutation),
             if c.proven { "yes" } else { "no" },
         );
     }
@@ -109,7 +103,7 @@ fn calls(compat: &Compat, out: &mut String) {
     let columns: Vec<&String> = compat.columns.iter().filter(|(_, c)| c.not_measured.is_none()).map(|(n, _)| n).collect();
     out.push_str("## Calls\n\n| nr | call | probed items | required by |");
     for name in &columns {
-        let _ = write!(out, " {name} | agree | faults caught |");
+        let _ = write!(out, " {name} | items agree | observations agree |");
     }
     out.push_str("\n|--:|---|--:|--:|");
     out.push_str(&"---|--:|--:|".repeat(columns.len()));
@@ -130,11 +124,10 @@ fn calls(compat: &Compat, out: &mut String) {
 }
 
 fn call_cell(cell: &CallCell) -> String {
-    let faults = cell.mutation.map(|s| format!("{}/{}", s.caught, s.applicable)).unwrap_or_default();
-    if cell.state == CallState::Untested {
-        return format!(" untested | | {faults} |");
+    if cell.observations == 0 {
+        return format!(" {} | | |", cell.state.name());
     }
-    format!(" {} | {}/{} | {faults} |", cell.state.name(), cell.agree, cell.observations)
+    format!(" {} | {} | {}/{} |", cell.state.name(), cell.items_agree, cell.agree, cell.observations)
 }
 
 fn differing(compat: &Compat, columns: &[&String], out: &mut String) {
@@ -191,11 +184,11 @@ fn legend(compat: &Compat, out: &mut String) {
         "## How to read it\n\n\
          - **Item**: a call, or one documented flag, operation or errno of it. The denominator is the catalogue ({}); the oracle is native Linux.\n\
          - **crash**: a probe of the call crashed, hung or took the sandbox down. **missing**: every answer is ENOSYS. **stub**: no\n  \
-           call that succeeds natively has its effect. **full**: all observations agree and at least {FULL_PERCENT} % of the items in scope are\n  \
-           probed. **partial**: anything between. **by-design**: differs only where recorded as meant. **untested**: no probe observes it.\n\
+           call that succeeds natively has its effect. **full**: all of at least {FULL_OBSERVATIONS} observations agree, and at least\n  \
+           {FULL_ITEMS} items and {FULL_PERCENT} % of those in scope are probed. **partial**: anything between. **by-design**: differs only where recorded as meant. **untested**: no probe observes it.\n\
          - **Weighted by applications**: of all pairs \"application requires call\" over {} applications (Loupe, Lefeuvre et al., ASPLOS 2024;\n  \
-           data CC BY 4.0), the share answered; full counts whole, partial by its agreeing observations, all else nothing.\n\
-         - **Faults caught**: of the faults injected at the kernel's dispatch that can change something, the share that made a probe differ.\n",
+           data CC BY 4.0), each counts by the share of the call's items in scope that are probed and agree. What nobody has\n  \
+           probed counts nothing, so the figure is a lower bound.\n",
         compat.catalogue_sources.join(", "),
         compat.applications,
     );

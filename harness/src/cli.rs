@@ -39,7 +39,7 @@ enum Cmd {
     Bless(Bless),
     /// Render the compatibility table from a run's results.
     Table(Table),
-    /// Generate the catalogue of system calls from the kernel headers and the manual.
+    /// Generate the catalogue of system calls from the committed facts of kernel headers and manual.
     Catalogue(Catalogue),
     /// Inject faults into the sandbox's kernel and report which the probes catch.
     Mutate(Mutate),
@@ -197,6 +197,9 @@ pub struct Lint {
     /// Folder of the expectations [default: harness/expectations].
     #[arg(long, value_name = "DIR")]
     pub expectations: Option<PathBuf>,
+    /// Results in which native Linux must have answered every errno that a probe claims [default: none].
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
 }
 
 /// `bless`.
@@ -248,9 +251,9 @@ pub struct Table {
     /// Folder with catalogue and data, where TABLE.md and compat.json go [default: compat-table].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Result of `mutate` (repeatable) [default: mutation.json in the folder, if it is there].
-    #[arg(long, value_name = "FILE")]
-    pub mutation: Vec<PathBuf>,
+    /// Also fail with 1 if a measured column agrees in less than so many percent of its observations.
+    #[arg(long, value_name = "PERCENT")]
+    pub min_agree: Option<usize>,
     /// Write nothing; exit with 2 if what is there is stale.
     #[arg(long)]
     pub check: bool,
@@ -259,6 +262,9 @@ pub struct Table {
 /// `catalogue`.
 #[derive(Debug, Args)]
 pub struct Catalogue {
+    /// First take the facts anew from this machine's header and manual; without it, only committed files are read.
+    #[arg(long, conflicts_with = "check")]
+    pub refresh: bool,
     /// The kernel's header of numbers.
     #[arg(long, value_name = "FILE", default_value = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h")]
     pub header: PathBuf,

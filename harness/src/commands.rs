@@ -14,7 +14,7 @@ use crate::expect::{self, Expectations, Kind};
 use crate::manifest::{self, Lang, Probe};
 use crate::progress::Progress;
 use crate::provenance::{self, Provenance};
-use crate::{bless as blessing, jail, mutate as mutation, place, report, runner, selfcheck as checks};
+use crate::{bless as blessing, jail, lint, mutate as mutation, place, report, runner, selfcheck as checks};
 
 /// The suite that the command line asks for.
 ///
@@ -193,14 +193,15 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
     let known: std::collections::BTreeSet<_> =
         catalogue.calls.iter().flat_map(bevor_compat_table::catalogue::Call::items).map(|(_, item)| item).collect();
     let probes: Vec<&Probe> = suite.families.iter().flat_map(|f| &f.probes).collect();
-    let mut strange = 0;
-    for probe in &probes {
-        for text in &probe.covers {
-            if !known.contains(&bevor_compat_table::catalogue::Item::parse(text)) {
-                strange += 1;
-                eprintln!("note: {}: the catalogue has no `{text}`; it counts nowhere", probe.id);
-            }
-        }
+    if !args.choice.fixture {
+        faults.extend(lint::unknown(&probes, &known));
+        let path = expectations_dir(args.expectations.as_ref())?.join("unprobed.yaml");
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
+        let reviewed = serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
+        faults.extend(lint::unprobed(&probes, &discover::answered()?, &reviewed));
+    }
+    if let Some(path) = &args.results {
+        faults.extend(lint::unanswered(&report::read(path)?));
     }
     let dir = expectations_dir(args.expectations.as_ref())?;
     for column in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
@@ -211,6 +212,9 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
                 continue;
             };
             for e in expect::read(&dir, &column_name, family)?.expectations {
+                if let Some(fault) = lint::unnamed(&path, &e) {
+                    faults.push(fault);
+                }
                 if !probes.iter().any(|p| p.id == e.probe) {
                     faults.push(format!("{}: expectation for {}, which doesn't exist", path.display(), e.probe));
                 }
@@ -220,7 +224,7 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
     for fault in &faults {
         println!("{fault}");
     }
-    eprintln!("{} probes, {} faults, {strange} covers outside of the catalogue", probes.len(), faults.len());
+    eprintln!("{} probes, {} faults", probes.len(), faults.len());
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REGRESSION) })
 }
 

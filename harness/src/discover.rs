@@ -191,6 +191,28 @@ pub fn bevor(extra: &[String]) -> Result<Column> {
     Ok(Column { name: BEVOR.into(), command })
 }
 
+/// Names of the calls that the `bevor` beside this program answers at all.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if it can't be run or says something else.
+pub fn answered() -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        name: String,
+        answered: bool,
+    }
+    let program = bin_dir()?.join("bevor");
+    let bad = |e: &dyn std::fmt::Display| Error::infra(format!("{} syscalls: {e}", program.display()));
+    let out = Command::new(&program).arg("syscalls").output().map_err(|e| bad(&e))?;
+    let lines =
+        String::from_utf8_lossy(&out.stdout).lines().map(serde_json::from_str).collect::<std::result::Result<Vec<Line>, _>>();
+    let lines = lines.map_err(|e| bad(&e))?;
+    if lines.is_empty() {
+        return Err(bad(&"it lists no call"));
+    }
+    Ok(lines.into_iter().filter(|l| l.answered).map(|l| l.name).collect())
+}
+
 /// `NAME=CMD…`, or `bevor` alone for the default command. `{nonce}` in CMD is replaced by the boot nonce,
 /// which the column then has to show in its kernel log.
 ///

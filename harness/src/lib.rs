@@ -12,6 +12,7 @@ pub mod expect;
 pub mod fixture;
 pub mod jail;
 pub mod liar;
+pub mod lint;
 pub mod manifest;
 pub mod merge;
 pub mod mutate;

@@ -11,6 +11,10 @@ use serde::Serialize;
 pub struct Provenance {
     /// Commit of the repository, with `-dirty` if files differ from it.
     pub commit: Option<String>,
+    /// Version of Bevor.
+    pub version: &'static str,
+    /// Day of the run (UTC).
+    pub date: String,
     /// When, in seconds since 1970.
     pub time: u64,
     /// Host kernel release and version.
@@ -39,6 +43,8 @@ impl Provenance {
             .and_then(|t| t.lines().find_map(|l| Some(l.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned())));
         Self {
             commit: commit(),
+            version: env!("CARGO_PKG_VERSION"),
+            date: today(),
             time: now(),
             kernel,
             cpu,

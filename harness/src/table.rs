@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use bevor_compat_table::mutation::Mutation;
 use bevor_compat_table::weights::Weights;
-use bevor_compat_table::{catalogue as cat, derive, generate, markdown, results};
+use bevor_compat_table::{catalogue as cat, derive, generate, markdown, results as measured};
 
 use crate::cli;
-use crate::error::{EXIT_STALE, Error, Result};
+use crate::error::{EXIT_REGRESSION, EXIT_STALE, Error, Result};
 use crate::{commands, discover, report};
 
 /// Lines of a stale file's diff that are shown.
@@ -32,29 +32,39 @@ fn input(e: anyhow::Error) -> Error {
 /// `table`.
 ///
 /// # Errors
-/// [`Error::Input`] for faulty catalogue, results, weights or mutation files.
+/// [`Error::Input`] for faulty catalogue, results, or weights.
 pub fn table(args: &cli::Table) -> Result<ExitCode> {
     let dir = dir(args.dir.as_ref())?;
-    let results = report::read(&commands::results_path(args.results.as_ref())?)?;
+    let path = commands::results_path(args.results.as_ref())?;
+    let results = report::read(&path)?;
     let (catalogue, scopes) = cat::load(&dir.join("catalogue")).map_err(input)?;
     let weights = Weights::load(&dir.join("data/syscall-weights.json")).map_err(input)?;
-    let mut paths = args.mutation.clone();
-    let default = dir.join("mutation.json");
-    if paths.is_empty() && default.is_file() {
-        paths.push(default);
-    }
-    let mutations = paths.iter().map(|p| mutation(p)).collect::<Result<Vec<_>>>()?;
-    let compat = derive::derive(&catalogue, &scopes, &results, &weights, &mutations);
+    let compat = derive::derive(&catalogue, &scopes, &results, &weights);
     let json = derive::json(&compat).map_err(|e| Error::infra(format!("compat.json: {e}")))?;
-    settle(
+    if !args.check {
+        // Where, when and of what the table was measured stands beside it, so that --check compares states alone.
+        let side = crate::provenance::side_file(&path);
+        match std::fs::read_to_string(&side) {
+            Ok(text) => report::write(&dir.join("compat.provenance.json"), &text)?,
+            Err(e) => eprintln!("note: no {}: {e}; the table's provenance stays as it was", side.display()),
+        }
+    }
+    let enough = |c: &&derive::ColumnSummary| args.min_agree.is_none_or(|min| c.observations_agree * 100 >= min * c.observations);
+    let mut low = false;
+    for (name, c) in compat.columns.iter().filter(|(_, c)| c.not_measured.is_none() && !enough(c)) {
+        low = true;
+        println!("{name}: only {} of {} observations agree", c.observations_agree, c.observations);
+    }
+    let settled = settle(
         &[
             (dir.join("TABLE.md"), markdown::render(&compat)),
             (dir.join("compat.json"), json),
-            (dir.join("schema/results.schema.json"), results::schema_text()),
+            (dir.join("schema/results.schema.json"), measured::schema_text()),
             (dir.join("schema/compat.schema.json"), derive::schema_text()),
         ],
         args.check,
-    )
+    )?;
+    Ok(if low { ExitCode::from(EXIT_REGRESSION) } else { settled })
 }
 
 /// Reads a result of `mutate`.
@@ -69,10 +79,15 @@ pub fn mutation(path: &Path) -> Result<Mutation> {
 /// `catalogue`.
 ///
 /// # Errors
-/// [`Error::Input`] if header, manual or supplement can't be read.
+/// [`Error::Input`] if the facts or the supplement, or to refresh them header or manual, can't be read.
 pub fn catalogue(args: &cli::Catalogue) -> Result<ExitCode> {
     let dir = dir(args.dir.as_ref())?.join("catalogue");
-    let text = generate::generate(&args.header, &args.manual, &dir.join("newer.yaml")).map_err(input)?;
+    let (facts, newer) = (dir.join("facts.yaml"), dir.join("newer.yaml"));
+    if args.refresh {
+        let found = generate::extract(&args.header, &args.manual, &newer).map_err(input)?;
+        report::write(&facts, &generate::render(&found).map_err(input)?)?;
+    }
+    let text = generate::generate(&facts, &newer).map_err(input)?;
     settle(&[(dir.join("syscalls.yaml"), text)], args.check)
 }
 
