@@ -42,6 +42,10 @@ pub struct Control {
     pub files: Vec<Arc<File>>,
     /// SCM_CREDENTIALS; the sender's own if not given.
     pub creds: Option<UnixCredentials>,
+    /// The sender's real user id.
+    pub user: u32,
+    /// How many files it may have in flight before it sends more.
+    pub max_in_flight: u64,
 }
 
 /// What recvmsg(2) got besides data.
@@ -123,6 +127,10 @@ pub trait Socket: Send + Sync {
     /// SIOCOUTQ / TIOCOUTQ.
     fn output_len(&self) -> usize {
         0
+    }
+    /// The longest message; more is EMSGSIZE.
+    fn max_message(&self) -> usize {
+        usize::MAX
     }
     /// SO_RCVTIMEO (false) or SO_SNDTIMEO in nanoseconds; 0 is none.
     fn timeout(&self, send: bool) -> u64 {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use bevor_abi::Errno;
 
 use super::{UnixKind, UnixSocket};
+use crate::memory::Kind;
 use crate::socket::SocketCaller;
 use crate::vfs::{FileKind, Inode, Vfs, WalkFlags, may};
 use crate::wait::PollEvents;
@@ -154,7 +155,8 @@ impl UnixSocket {
             }
         }
         let listener = self.find(who, addr)?;
-        let server = Self::new(&self.vfs, self.kind);
+        let server = Self::new(&self.vfs, self.kind)?;
+        let charge = self.vfs.memory().object(Kind::PendingConnection)?;
         let me = self.this.upgrade().ok_or(Errno::EINVAL)?;
         {
             let mut state = server.state.lock();
@@ -179,7 +181,7 @@ impl UnixSocket {
             mine.peer_creds = peer_creds;
             mine.peer_addr = state.bound.as_ref().map(Bound::address).unwrap_or_default();
             drop(mine);
-            state.pending.push_back(server);
+            state.pending.push_back((server, charge));
         }
         listener.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         self.queue.wake(PollEvents::OUT);

@@ -1,6 +1,7 @@
 //! AF_UNIX sockets (unix(7)): stream, datagram and sequenced packets, with ancillary data.
 
 mod address;
+mod in_flight;
 mod options;
 mod transfer;
 
@@ -15,11 +16,12 @@ use parking_lot::Mutex;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
-use crate::memory::Charge;
+use crate::memory::{Charge, Kind, ObjectCharge};
 use crate::socket::{Control, Received, Socket, SocketCaller, UnixCredentials};
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 use address::Bound;
+use in_flight::InFlight;
 
 /// AF_UNIX.
 pub const AF_UNIX: u32 = 1;
@@ -65,7 +67,7 @@ struct Packet {
     data: Vec<u8>,
     charge: Charge,
     start: usize,
-    files: Vec<Arc<File>>,
+    files: InFlight,
     creds: UnixCredentials,
     from: Vec<u8>,
 }
@@ -85,7 +87,7 @@ struct State {
     peer_addr: Vec<u8>,
     peer_creds: UnixCredentials,
     backlog: Option<usize>,
-    pending: VecDeque<Arc<UnixSocket>>,
+    pending: VecDeque<(Arc<UnixSocket>, ObjectCharge)>,
     pass_creds: bool,
     send_buffer: usize,
     receive_buffer: usize,
@@ -100,11 +102,13 @@ pub struct UnixSocket {
     vfs: Arc<Vfs>,
     state: Mutex<State>,
     queue: WaitQueue,
+    _charge: ObjectCharge,
 }
 
 impl UnixSocket {
-    fn new(vfs: &Arc<Vfs>, kind: UnixKind) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+    fn new(vfs: &Arc<Vfs>, kind: UnixKind) -> Result<Arc<Self>, Errno> {
+        let charge = vfs.memory().object(Kind::Socket)?;
+        Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             kind,
             vfs: Arc::clone(vfs),
@@ -129,7 +133,8 @@ impl UnixSocket {
                 send_timeout: 0,
             }),
             queue: WaitQueue::new(),
-        })
+            _charge: charge,
+        }))
     }
 
     fn file(self: Arc<Self>, flags: u32, owner: (u32, u32)) -> Arc<File> {
@@ -138,15 +143,19 @@ impl UnixSocket {
     }
 
     /// socket(2).
-    #[must_use]
-    pub fn create(vfs: &Arc<Vfs>, kind: UnixKind, flags: u32, owner: (u32, u32)) -> Arc<File> {
-        Self::new(vfs, kind).file(flags, owner)
+    ///
+    /// # Errors
+    /// ENOBUFS if there are too many.
+    pub fn create(vfs: &Arc<Vfs>, kind: UnixKind, flags: u32, owner: (u32, u32)) -> Result<Arc<File>, Errno> {
+        Ok(Self::new(vfs, kind)?.file(flags, owner))
     }
 
     /// socketpair(2).
-    #[must_use]
-    pub fn create_pair(vfs: &Arc<Vfs>, kind: UnixKind, flags: u32, creds: UnixCredentials) -> [Arc<File>; 2] {
-        let (a, b) = (Self::new(vfs, kind), Self::new(vfs, kind));
+    ///
+    /// # Errors
+    /// As [`UnixSocket::create`].
+    pub fn create_pair(vfs: &Arc<Vfs>, kind: UnixKind, flags: u32, creds: UnixCredentials) -> Result<[Arc<File>; 2], Errno> {
+        let (a, b) = (Self::new(vfs, kind)?, Self::new(vfs, kind)?);
         for (me, peer) in [(&a, &b), (&b, &a)] {
             let mut state = me.state.lock();
             state.peer = Some(Arc::downgrade(peer));
@@ -154,7 +163,7 @@ impl UnixSocket {
             state.peer_creds = creds;
         }
         let owner = (creds.uid, creds.gid);
-        [a.file(flags, owner), b.file(flags, owner)]
+        Ok([a.file(flags, owner), b.file(flags, owner)])
     }
 
     fn peer(&self) -> Option<Arc<UnixSocket>> {
@@ -191,7 +200,7 @@ impl UnixSocket {
             drop(state);
             peer.queue.wake(PollEvents::all());
         }
-        for socket in pending {
+        for (socket, _charge) in pending {
             socket.reset_unaccepted();
         }
         drop(bound);
@@ -315,13 +324,14 @@ impl Socket for UnixSocket {
         if !self.is_connection() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let socket = {
+        let (socket, charge) = {
             let mut state = self.state.lock();
             if state.backlog.is_none() || state.shut_read {
                 return Err(Errno::EINVAL);
             }
             state.pending.pop_front().ok_or(Errno::EAGAIN)?
         };
+        drop(charge);
         self.queue.wake(PollEvents::OUT);
         Ok(socket.file(flags, (who.caller.creds.fsuid, who.caller.creds.fsgid)))
     }
@@ -395,6 +405,9 @@ impl Socket for UnixSocket {
     }
     fn output_len(&self) -> usize {
         self.peer().map_or(0, |p| p.state.lock().bytes)
+    }
+    fn max_message(&self) -> usize {
+        if self.kind == UnixKind::Stream { usize::MAX } else { self.state.lock().send_buffer.saturating_sub(32) }
     }
     fn timeout(&self, send: bool) -> u64 {
         let state = self.state.lock();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use bevor_abi::Errno;
 
 use super::address::{Bound, unnamed};
+use super::in_flight::InFlight;
 use super::{MAX_DGRAM_QLEN, Packet, State, UnixKind, UnixSocket};
 use crate::io::{DataSink, DataSource};
 use crate::memory::Charge;
@@ -90,6 +91,7 @@ impl UnixSocket {
         let n = source.get(&mut data)?;
         data.truncate(n);
         let charge = self.charge(n)?;
+        let files = InFlight::new(self.vfs.memory(), control)?;
         {
             let mut state = peer.state.lock();
             if state.shut_read {
@@ -104,7 +106,6 @@ impl UnixSocket {
                     last.charge.merge(charge);
                 }
                 _ => {
-                    let files = control.files.clone();
                     state.queue.push_back(Packet { data, charge, start: 0, files, creds, from: Vec::new() });
                 }
             }
@@ -161,10 +162,11 @@ impl UnixSocket {
         let n = source.get(&mut data)?;
         data.truncate(n);
         let charge = self.charge(n)?;
+        let files = InFlight::new(self.vfs.memory(), control)?;
         {
             let mut state = peer.state.lock();
             state.bytes += n;
-            state.queue.push_back(Packet { data, charge, start: 0, files: control.files.clone(), creds, from });
+            state.queue.push_back(Packet { data, charge, start: 0, files, creds, from });
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         Ok(n)
@@ -225,10 +227,10 @@ impl UnixSocket {
             out.len += n;
             let had_files = !packet.files.is_empty();
             if peek {
-                out.files.extend(packet.files.iter().cloned());
+                out.files.extend_from_slice(packet.files.peek());
                 index += 1;
             } else {
-                out.files.append(&mut packet.files);
+                out.files.append(&mut packet.files.take());
                 packet.start += n;
                 let used_up = packet.start == packet.data.len();
                 state.bytes -= n;
@@ -260,7 +262,7 @@ impl UnixSocket {
             full_len: want,
             from: packet.from.clone(),
             creds: pass.then_some(packet.creds),
-            files: packet.files.clone(),
+            files: packet.files.peek().to_vec(),
             ..Received::default()
         };
         out.len = if want == 0 || sink.remaining() == 0 { 0 } else { sink.put(&packet.data)? };
@@ -286,7 +288,7 @@ mod tests {
     use crate::testing::test_vfs;
 
     fn pair(kind: UnixKind) -> [Arc<File>; 2] {
-        UnixSocket::create_pair(&test_vfs(), kind, 0, UnixCredentials::default())
+        UnixSocket::create_pair(&test_vfs(), kind, 0, UnixCredentials::default()).unwrap()
     }
 
     fn socket(file: &File) -> &UnixSocket {
@@ -307,7 +309,7 @@ mod tests {
     fn a_stream_glues_messages_but_not_behind_passed_files() {
         let [a, b] = pair(UnixKind::Stream);
         send(&a, b"one", &Control::default()).unwrap();
-        let files = Control { files: vec![Arc::clone(&a)], creds: None };
+        let files = Control { files: vec![Arc::clone(&a)], max_in_flight: u64::MAX, ..Control::default() };
         send(&a, b"two", &files).unwrap();
         send(&a, b"three", &Control::default()).unwrap();
         let (data, r) = receive(&b, 100).unwrap();
@@ -344,5 +346,32 @@ mod tests {
         drop(b);
         assert_eq!(receive(&a, 10).map(|r| r.0), Err(Errno::ECONNRESET));
         assert_eq!(receive(&a, 10).map(|r| r.0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_long_chain_of_sockets_in_flight_is_dropped_without_recursion() {
+        let vfs = test_vfs();
+        let mut last: Option<Arc<File>> = None;
+        for _ in 0..20_000 {
+            let [a, b] = UnixSocket::create_pair(&vfs, UnixKind::Stream, 0, UnixCredentials::default()).unwrap();
+            if let Some(last) = last.take() {
+                let control = Control { files: vec![last], max_in_flight: u64::MAX, ..Control::default() };
+                send(&a, b"x", &control).unwrap();
+            }
+            last = Some(b);
+        }
+        drop(last);
+        assert_eq!((vfs.memory().objects_used(Kind::Socket), vfs.memory().objects_used(Kind::FileInFlight)), (0, 0));
+    }
+
+    #[test]
+    fn a_user_has_as_many_files_in_flight_as_it_may_open() {
+        let vfs = test_vfs();
+        let [a, b] = UnixSocket::create_pair(&vfs, UnixKind::Stream, 0, UnixCredentials::default()).unwrap();
+        let control = Control { files: vec![Arc::clone(&a)], user: 7, max_in_flight: 2, ..Control::default() };
+        let sent: Vec<_> = (0..4).map(|_| send(&a, b"x", &control)).collect();
+        assert_eq!(sent, [Ok(1), Ok(1), Ok(1), Err(Errno::ETOOMANYREFS)]);
+        receive(&b, 1).unwrap();
+        assert_eq!(send(&a, b"x", &control), Ok(1));
     }
 }

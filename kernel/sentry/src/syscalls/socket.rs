@@ -7,11 +7,13 @@ use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Capability;
 use bevor_core::error::{SyscallError, SyscallResult};
+use bevor_core::io::DataSource;
 use bevor_core::num::{to_u64, to_usize};
 use bevor_core::socket::{Control, Received, Socket, SocketCaller, UnixCredentials, msg};
 use bevor_core::unix::{UnixKind, UnixSocket};
 use bevor_core::vfs::File;
 use bevor_core::wait::PollEvents;
+use bevor_hostcall::SharedSlice;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::hooks::{self, Env};
@@ -55,7 +57,7 @@ fn unix_kind(domain: u32, kind: u32, protocol: u32) -> Result<(UnixKind, u32), E
 pub fn socket(ctx: &mut SyscallContext<'_>, domain: u32, kind: u32, protocol: u32) -> SyscallResult {
     let (kind, flags) = unix_kind(domain, kind, protocol)?;
     let env = Env::new(ctx);
-    let file = UnixSocket::create(&env.fs.ns.vfs, kind, flags, env.owner());
+    let file = UnixSocket::create(&env.fs.ns.vfs, kind, flags, env.owner())?;
     install(ctx, file, flags & o::CLOEXEC != 0)
 }
 
@@ -63,7 +65,7 @@ pub fn socket(ctx: &mut SyscallContext<'_>, domain: u32, kind: u32, protocol: u3
 pub fn socketpair(ctx: &mut SyscallContext<'_>, domain: u32, kind: u32, protocol: u32, out: UserAddr) -> SyscallResult {
     let (kind, flags) = unix_kind(domain, kind, protocol)?;
     let env = Env::new(ctx);
-    let files = UnixSocket::create_pair(&env.fs.ns.vfs, kind, flags, env.ucred());
+    let files = UnixSocket::create_pair(&env.fs.ns.vfs, kind, flags, env.ucred())?;
     install_pair(ctx, files, flags & o::CLOEXEC != 0, out)
 }
 
@@ -219,6 +221,48 @@ pub fn getsockopt(
     Ok(0)
 }
 
+/// How much of a stream is copied in at once.
+const STEP: usize = 256 << 10;
+
+/// A message that is too long for its socket, which says so by its length alone.
+struct TooLong(usize);
+
+impl DataSource for TooLong {
+    fn remaining(&self) -> usize {
+        self.0
+    }
+    fn get(&mut self, _dst: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::EMSGSIZE)
+    }
+    fn get_shared(&mut self, _dst: &SharedSlice, _offset: usize, _len: usize) -> Result<usize, Errno> {
+        Err(Errno::EMSGSIZE)
+    }
+}
+
+/// What is sent next: a message as a whole, a stream in steps.
+enum Outgoing {
+    Data(UserSource),
+    TooLong(TooLong),
+}
+
+impl Outgoing {
+    fn get(&mut self) -> &mut dyn DataSource {
+        match self {
+            Self::Data(source) => source,
+            Self::TooLong(source) => source,
+        }
+    }
+}
+
+fn gather(ctx: &SyscallContext<'_>, iov: &IoVecs, done: usize, longest: usize) -> Result<Outgoing, Errno> {
+    let left = total(iov) - done;
+    if left > longest {
+        return Ok(Outgoing::TooLong(TooLong(left)));
+    }
+    let len = if longest == usize::MAX { left.min(STEP) } else { left };
+    UserSource::gather(&**ctx.thread, iov, done, len).map(Outgoing::Data)
+}
+
 fn do_send(
     ctx: &mut SyscallContext<'_>,
     file: &Arc<File>,
@@ -228,15 +272,16 @@ fn do_send(
     flags: u32,
 ) -> SyscallResult {
     let stream = with_socket(file, |s| s.kind().1 == 1)?;
+    let longest = with_socket(file, |s| s.max_message())?;
     let want = total(iov);
     let env = Env::new(ctx);
     let mut done = if stream { ctx.progress.done.min(want) } else { 0 };
     let nothing = Control::default();
     loop {
-        let mut source = UserSource::gather(&**ctx.thread, iov, done, want - done)?;
+        let mut source = gather(ctx, iov, done, longest)?;
         // Files travel with the first byte only.
         let with = if done == 0 { control } else { &nothing };
-        match with_socket(file, |s| s.send(&caller(&env), to, &mut source, with, flags))? {
+        match with_socket(file, |s| s.send(&caller(&env), to, source.get(), with, flags))? {
             Ok(n) => {
                 done += n;
                 if !stream || n == 0 || done >= want {
@@ -353,7 +398,9 @@ const CMSG_HEADER: usize = 16;
 
 /// Reads ancillary data that is to be sent.
 fn parse_control(ctx: &SyscallContext<'_>, header: &MsgHdr, env: &Env) -> Result<Control, Errno> {
-    let mut control = Control::default();
+    let privileged = env.creds.capable(Capability::SysResource) || env.creds.capable(Capability::SysAdmin);
+    let max_in_flight = if privileged { u64::MAX } else { hooks::nofile_limit(ctx) };
+    let mut control = Control { user: env.creds.uid, max_in_flight, ..Control::default() };
     let len = to_usize(header.control_len);
     if header.control == 0 || len == 0 {
         return Ok(control);
