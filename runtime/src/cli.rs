@@ -33,6 +33,10 @@ enum Command {
     /// List the system calls, one JSON object a line
     #[command(hide = true)]
     Syscalls,
+    /// List the mutants, one JSON object a line
+    #[cfg(feature = "mutants")]
+    #[command(hide = true)]
+    Mutants,
     /// Run a check inside a confined sentry instead of a kernel
     #[cfg(feature = "test-faults")]
     #[command(name = "selftest-confinement", hide = true)]
@@ -92,6 +96,10 @@ pub(crate) struct DoArgs {
     #[cfg(debug_assertions)]
     #[arg(long, value_name = "DEFENCE", value_delimiter = ',', hide = true)]
     pub(crate) weaken: Vec<bevor_platform::Defence>,
+    /// Switch a mutant on: a bug in the kernel (`bevor mutants` lists them)
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "ID")]
+    pub(crate) mutant: Option<String>,
     /// Wake blocked calls at random
     #[arg(long, value_name = "SEED")]
     pub(crate) torture: Option<u64>,
@@ -116,10 +124,16 @@ pub(crate) fn run() -> Result<u8, Failure> {
     };
     match cli.command {
         Command::Do(args) => {
+            #[cfg(feature = "mutants")]
+            if let Some(id) = args.mutant.as_ref().filter(|id| !bevor_abi::mutants::choose(id)) {
+                return Err(Failure::new(format_args!("--mutant {id}: no such mutant; see 'bevor mutants'")));
+            }
             let spec = Spec::new(*args)?;
             sandbox::run(&spec, crate::boot::Bevor::new())
         }
         Command::Syscalls => list_syscalls().map_err(|e| Failure::new(format_args!("cannot write the list: {e}"))).map(|()| 0),
+        #[cfg(feature = "mutants")]
+        Command::Mutants => list_mutants().map_err(|e| Failure::new(format_args!("cannot write the list: {e}"))).map(|()| 0),
         #[cfg(feature = "test-faults")]
         Command::Selftest { action, directory } => {
             sandbox::run(&Spec::for_selftest(directory)?, crate::selftest::Selftest(action))
@@ -133,6 +147,21 @@ fn list_syscalls() -> std::io::Result<()> {
     for entry in bevor_sentry::table::TABLE {
         let (nr, name, answered, note) = (entry.nr, entry.name, entry.answered(), entry.note);
         writeln!(out, r#"{{"nr":{nr},"name":"{name}","answered":{answered},"note":"{note}"}}"#)?;
+    }
+    Ok(())
+}
+
+/// The mutants. Ids and texts are plain text without quotes.
+#[cfg(feature = "mutants")]
+fn list_mutants() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for m in bevor_abi::mutants::all() {
+        let calls: Vec<String> = m.calls.split_whitespace().map(|c| format!("\"{c}\"")).collect();
+        let kind = match m.kind {
+            bevor_abi::mutants::Kind::Rule => "rule",
+            bevor_abi::mutants::Kind::Bug => "bug",
+        };
+        writeln!(out, r#"{{"id":"{}","calls":[{}],"kind":"{kind}","text":"{}"}}"#, m.id, calls.join(","), m.text)?;
     }
     Ok(())
 }

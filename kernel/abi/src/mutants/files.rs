@@ -1,0 +1,5 @@
+//! Mutants of files: descriptors, names, attributes, transfers, file systems.
+
+list! {
+    //MUTANTS
+}

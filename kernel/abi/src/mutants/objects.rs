@@ -1,0 +1,5 @@
+//! Mutants of what is waited for and shared: poll, epoll, pipes, sockets, event descriptors, memory.
+
+list! {
+    //MUTANTS
+}

@@ -1,0 +1,5 @@
+//! Mutants of processes: signals, life and death, identity, limits, time.
+
+list! {
+    //MUTANTS
+}
