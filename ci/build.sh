@@ -11,3 +11,11 @@ case $(target/release/bevor do --weaken filter -- /bin/true 2>&1) in
     exit 1
     ;;
 esac
+# Nor are bugs that tests switch on.
+case $(target/release/bevor do --mutant none -- /bin/true 2>&1) in
+*"unexpected argument '--mutant'"*) ;;
+*)
+    echo "build: the shipped bevor holds mutants" >&2
+    exit 1
+    ;;
+esac

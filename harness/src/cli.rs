@@ -43,6 +43,8 @@ enum Cmd {
     Catalogue(Catalogue),
     /// Inject faults into the sandbox's kernel and report which the probes catch.
     Mutate(Mutate),
+    /// Switch the bugs of a test build of the kernel on, one at a time, and report which the probes catch.
+    Mutants(Mutants),
     /// Check the harness itself: native against native, and against a lying runtime.
     Selfcheck(Selfcheck),
     /// Measure speed natively and in sandboxes (arguments: `bench --help`).
@@ -303,6 +305,32 @@ pub struct Mutate {
     pub min: Option<usize>,
 }
 
+/// `mutants`.
+#[derive(Debug, Args)]
+pub struct Mutants {
+    /// Which probes are asked.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The build that holds the mutants [default: target/mutants/bevor].
+    #[arg(long, value_name = "FILE")]
+    pub bevor: Option<PathBuf>,
+    /// Only mutants whose id holds this (repeatable).
+    #[arg(long, value_name = "TEXT")]
+    pub mutant: Vec<String>,
+    /// Only mutants that show in this call (repeatable).
+    #[arg(long, value_name = "NAME")]
+    pub call: Vec<String>,
+    /// Mutants at a time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// Write what became of each here.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit with 1 if a smaller share, in percent, is caught.
+    #[arg(long, value_name = "PERCENT")]
+    pub min: Option<usize>,
+}
+
 /// `selfcheck`.
 #[derive(Debug, Args)]
 pub struct Selfcheck {
@@ -377,6 +405,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
         Cmd::Table(args) => crate::table::table(&args),
         Cmd::Catalogue(args) => crate::table::catalogue(&args),
         Cmd::Mutate(args) => commands::mutate(&args),
+        Cmd::Mutants(args) => commands::mutants(&args),
         Cmd::Selfcheck(args) => commands::selfcheck(&args),
         Cmd::Bench { args } => Ok(bevor_bench::main(args.into_iter())),
         Cmd::Liar(liar) if liar.stopped => crate::liar::stopped(&liar.command),

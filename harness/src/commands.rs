@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use bevor_compat_table::results::{Part, Results};
 
-use crate::cli::{Bless, BlessState, Choice, Lint, List, Mutate, Run, Selfcheck};
+use crate::cli::{Bless, BlessState, Choice, Lint, List, Mutants, Mutate, Run, Selfcheck};
 use crate::container::{Column, LogPolicy};
 use crate::discover::{self, Suite};
 use crate::error::{EXIT_REGRESSION, Error, Result};
 use crate::expect::{self, Expectations, Kind};
 use crate::manifest::{self, Lang, Probe};
+use crate::mutants::{self as switched, Fate, Mutant};
 use crate::progress::Progress;
 use crate::provenance::{self, Provenance};
 use crate::{bless as blessing, jail, lint, mutate as mutation, place, report, runner, selfcheck as checks};
@@ -325,6 +326,64 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         report::percent(score.caught, score.applicable)
     );
     let enough = args.min.is_none_or(|min| score.caught * 100 >= min * score.applicable);
+    Ok(ExitCode::from(if enough { 0 } else { EXIT_REGRESSION }))
+}
+
+/// `mutants`.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if there is no build with mutants or it doesn't start without one.
+pub fn mutants(args: &Mutants) -> Result<ExitCode> {
+    let suite = suite(&args.choice)?;
+    let probes = args.choice.selection().choose(&suite.families)?;
+    suite.require_built()?;
+    let program = match &args.bevor {
+        Some(path) => path.clone(),
+        None => discover::repository()?.join("target/mutants/bevor"),
+    };
+    let chosen = switched::choose(switched::list(&program)?, &args.mutant, &args.call)?;
+    // Local calls are answered outside of the handlers that hold the mutants.
+    let mut column = discover::bevor(&["--local-calls=off".into()])?;
+    column.command[0] = program.display().to_string();
+    jail::set_limits()?;
+    let plan = runner::Plan {
+        probes,
+        native: suite.native()?,
+        columns: vec![column],
+        agent: suite.agent.clone(),
+        policy: LogPolicy::default(),
+        jobs: args.jobs,
+        seed: 0,
+        repeat: 1,
+        expectations: Expectations::default(),
+        today: provenance::today(),
+        fail_fast: false,
+    };
+    let progress = Progress::new();
+    let baseline = runner::execute(&plan, &progress).sound()?.results;
+    let setup = switched::Setup {
+        column: &plan.columns[0],
+        agent: &suite.agent,
+        probes: &plan.probes,
+        baseline: &baseline,
+        jobs: args.jobs,
+    };
+    let tried = switched::run(&setup, chosen, &progress);
+    for one in &tried {
+        let Mutant { id, calls, text, .. } = &one.mutant;
+        match &one.fate {
+            Fate::Caught { by } => println!("caught   {id} by {by}"),
+            Fate::Crashed => println!("caught   {id}: the sandbox doesn't start"),
+            Fate::Survived => println!("SURVIVED {id} ({}): {text}", calls.join(", ")),
+        }
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&tried).map_err(|e| Error::infra(format!("mutants: {e}")))?;
+        report::write(path, &(text + "\n"))?;
+    }
+    let caught = tried.iter().filter(|t| t.fate != Fate::Survived).count();
+    println!("{caught} of {} mutants caught ({})", tried.len(), report::percent(caught, tried.len()));
+    let enough = args.min.is_none_or(|min| caught * 100 >= min * tried.len());
     Ok(ExitCode::from(if enough { 0 } else { EXIT_REGRESSION }))
 }
 

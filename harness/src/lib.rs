@@ -15,6 +15,7 @@ pub mod liar;
 pub mod lint;
 pub mod manifest;
 pub mod merge;
+pub mod mutants;
 pub mod mutate;
 pub mod place;
 pub mod progress;

@@ -259,7 +259,7 @@ fn fault(setup: &Setup<'_>, call: &str, kind: &str, places: &Places<'_>) -> Resu
 }
 
 /// The first observation of `run` that is not as it was in column `name` of the baseline, or that the run ended otherwise.
-fn changed(base: &ProbeResult, name: &str, run: &stream::Run) -> Option<String> {
+pub(crate) fn changed(base: &ProbeResult, name: &str, run: &stream::Run) -> Option<String> {
     let found = compare::compare(&reference(base), run);
     for o in &base.observations {
         let before: &[Difference] = o.columns.get(name).map_or(&[], |v| &v.differences);
