@@ -331,12 +331,12 @@ impl ItemCounts {
     }
 }
 
-/// Observations by call. One that was never made counts for every call its probe covers.
+/// Observations by call. One that was never made counts for every call its probe covers; the sweep's speak of presence only.
 fn observations_by_call(results: &Results) -> BTreeMap<&str, Vec<Seen<'_>>> {
     let mut out: BTreeMap<&str, Vec<Seen<'_>>> = BTreeMap::new();
     for probe in &results.probes {
         let covered: BTreeSet<&str> = probe.covers.iter().map(|c| c.split('/').next().unwrap_or(c)).collect();
-        for observation in &probe.observations {
+        for observation in probe.observations.iter().filter(|o| probe.id != SWEEP || !o.call.is_empty()) {
             let calls = if observation.call.is_empty() { covered.clone() } else { BTreeSet::from([observation.call.as_str()]) };
             for call in calls {
                 out.entry(call).or_default().push(Seen { probe, observation });

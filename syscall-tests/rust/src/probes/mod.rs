@@ -9,6 +9,7 @@ mod poll;
 mod privileges;
 mod process;
 mod signal;
+mod sweep;
 mod system;
 mod time;
 
@@ -44,6 +45,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Probe> {
         privileges::PROBES,
         process::PROBES,
         signal::PROBES,
+        sweep::PROBES,
         system::PROBES,
         time::PROBES,
     ]

@@ -30,6 +30,11 @@ pub(super) const PROBES: &[Probe] = &[
     probe("misc/affinity", &["get", "set", "empty", "small", "getcpu", "yield"], affinity),
     probe("misc/priority", &["nice", "get", "bad_which", "scheduler", "batch", "max", "fifo_max"], priority),
     probe("misc/membarrier", &["query", "register", "barrier", "bad"], membarrier),
+    probe(
+        "misc/syslog",
+        &["open", "size", "all", "end", "none", "no_buffer", "negative", "efault", "level", "unknown", "denied"],
+        syslog,
+    ),
     probe("misc/sync", &["fsync", "fdatasync", "fsync_pipe", "ebadf"], sync),
 ];
 
@@ -425,4 +430,36 @@ fn sync() {
     obs("fdatasync", sys!(fdatasync, f)).state("data", bytes(get(c"f")));
     obs("fsync_pipe", sys!(fsync, pipe(0)[0]));
     obs("ebadf", sys!(fsync, 4000));
+}
+
+fn syslog() {
+    const READ_ALL: i32 = 3;
+    const CONSOLE_LEVEL: i32 = 8;
+    const SIZE_BUFFER: i32 = 10;
+    obs("open", sys!(syslog, 1, 0, 0)).state("close", int(sys!(syslog, 0, 0, 0).raw));
+    let size = sys!(syslog, SIZE_BUFFER, 0, 0);
+    obs("size", size).ret(yes(size.raw > 0));
+    let mut log = [0_u8; 8192];
+    let r = sys!(syslog, READ_ALL, &mut log, log.len());
+    let read = log.get(..r.count()).unwrap_or_default();
+    obs("all", r)
+        .ret(yes(r.raw > 0))
+        .state("level", yes(read.first() == Some(&b'<')))
+        .state("line", yes(read.last() == Some(&b'\n')));
+    // Of less than there is, it gives the end; whole lines.
+    let mut small = [0_u8; 200];
+    let r = sys!(syslog, READ_ALL, &mut small, small.len());
+    let end = small.get(..r.count()).unwrap_or_default();
+    obs("end", r).ret(yes((1..=200).contains(&r.raw))).state("level", yes(end.first() == Some(&b'<')));
+    obs("none", sys!(syslog, READ_ALL, &mut log, 0));
+    obs("no_buffer", sys!(syslog, READ_ALL, 0, 100));
+    obs("negative", sys!(syslog, READ_ALL, &mut log, -1));
+    obs("efault", sys!(syslog, READ_ALL, 8, 8192));
+    obs("level", sys!(syslog, CONSOLE_LEVEL, 0, 9)).state("zero", int(sys!(syslog, CONSOLE_LEVEL, 0, 0).raw));
+    obs("unknown", sys!(syslog, 99, &mut log, 100));
+    let denied = in_child(|| {
+        sys!(setresuid, 1000, 1000, 1000).must();
+        i32::try_from(sys!(syslog, CONSOLE_LEVEL, 0, 0).errno()).unwrap_or(-1)
+    });
+    obs("denied", answer("syslog", -i64::from(denied)));
 }
