@@ -159,6 +159,7 @@ pub fn load(mut file: Arc<dyn ExecFile>, mut request: LoadRequest<'_>) -> Result
         file = (request.open)(&line.interpreter)?;
         script_path = line.interpreter;
     }
+    let name = bevor_abi::mutant!("exec/script-name", name, base_name(&script_path).to_vec());
     let attributes = file.attributes();
     let plan = elf::plan(&*file, &request)?;
     let ids = (request.ids)(attributes);

@@ -33,7 +33,7 @@ pub struct Built {
 pub fn check_limits(argv: &[Vec<u8>], envp: &[Vec<u8>], stack_limit: u64) -> Result<(), Errno> {
     let mut total = 0;
     for string in argv.iter().chain(envp) {
-        if string.len() >= MAX_ARG_STRLEN {
+        if bevor_abi::mutant!("exec/longest-string", string.len() >= MAX_ARG_STRLEN, string.len() > MAX_ARG_STRLEN) {
             return Err(Errno::E2BIG);
         }
         total += to_u64(string.len()) + 9;
@@ -124,25 +124,25 @@ fn auxv(request: &LoadRequest<'_>, plan: &Plan, ids: AuxIds, [execfn, platform, 
         out.push((33, request.layout.vdso)); // AT_SYSINFO_EHDR
     }
     out.extend([
-        (51, host.minsigstksz),               // AT_MINSIGSTKSZ
-        (16, host.hwcap),                     // AT_HWCAP
-        (6, 4096),                            // AT_PAGESZ
-        (17, 100),                            // AT_CLKTCK
-        (3, plan.phdr),                       // AT_PHDR
-        (4, phdr_size()),                     // AT_PHENT
-        (5, plan.phnum),                      // AT_PHNUM
-        (7, plan.base),                       // AT_BASE
-        (8, 0),                               // AT_FLAGS
-        (9, plan.program_entry),              // AT_ENTRY
-        (11, u64::from(ids.uid)),             // AT_UID
-        (12, u64::from(ids.euid)),            // AT_EUID
-        (13, u64::from(ids.gid)),             // AT_GID
-        (14, u64::from(ids.egid)),            // AT_EGID
-        (23, u64::from(ids.secure)),          // AT_SECURE
-        (25, random),                         // AT_RANDOM
-        (26, host.hwcap2 & !HWCAP2_FSGSBASE), // AT_HWCAP2
-        (31, execfn),                         // AT_EXECFN
-        (15, platform),                       // AT_PLATFORM
+        (51, host.minsigstksz),                                                    // AT_MINSIGSTKSZ
+        (16, host.hwcap),                                                          // AT_HWCAP
+        (6, 4096),                                                                 // AT_PAGESZ
+        (17, 100),                                                                 // AT_CLKTCK
+        (3, plan.phdr),                                                            // AT_PHDR
+        (4, phdr_size()),                                                          // AT_PHENT
+        (5, plan.phnum),                                                           // AT_PHNUM
+        (7, plan.base),                                                            // AT_BASE
+        (8, 0),                                                                    // AT_FLAGS
+        (9, plan.program_entry),                                                   // AT_ENTRY
+        (11, u64::from(ids.uid)),                                                  // AT_UID
+        (12, u64::from(ids.euid)),                                                 // AT_EUID
+        (13, u64::from(ids.gid)),                                                  // AT_GID
+        (14, u64::from(ids.egid)),                                                 // AT_EGID
+        (23, u64::from(bevor_abi::mutant!("exec/not-secure", ids.secure, false))), // AT_SECURE
+        (25, random),                                                              // AT_RANDOM
+        (26, host.hwcap2 & !HWCAP2_FSGSBASE),                                      // AT_HWCAP2
+        (31, execfn),                                                              // AT_EXECFN
+        (15, platform),                                                            // AT_PLATFORM
     ]);
     if host.rseq_size != 0 {
         out.push((27, host.rseq_size)); // AT_RSEQ_FEATURE_SIZE

@@ -21,7 +21,7 @@ pub enum DefaultAction {
 #[must_use]
 pub fn default_action(signo: i32) -> DefaultAction {
     let b = bit(signo);
-    if b & signal::IGNORE_SET != 0 {
+    if b & signal::IGNORE_SET != 0 && !(bevor_abi::mutated!("action/urg-kills") && signo == 23) {
         DefaultAction::Ignore
     } else if b & signal::STOP_SET != 0 {
         DefaultAction::Stop
@@ -104,7 +104,17 @@ impl SignalHandlers {
         if action.handler != SIG_DFL && action.handler != SIG_IGN && action.flags & SA_RESETHAND != 0 {
             slot.handler = SIG_DFL;
         }
-        let own = if action.flags & SA_NODEFER != 0 { 0 } else { bit(signo) };
+        let mut action = action;
+        let own = if action.flags & SA_NODEFER != 0
+            || bevor_abi::mutated!("deliver/resethand-nodefer") && action.flags & SA_RESETHAND != 0
+        {
+            0
+        } else {
+            bit(signo)
+        };
+        if bevor_abi::mutated!("deliver/nodefer-mask") && own == 0 {
+            action.mask = 0;
+        }
         (action, (action.mask | own) & !signal::UNBLOCKABLE)
     }
 }

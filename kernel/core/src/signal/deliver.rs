@@ -118,13 +118,15 @@ impl Task {
 
     fn begin_stop(&self, signo: i32) {
         // Terminal stops do not touch a process group that nobody could resume.
-        if signo != SIGSTOP && self.kernel.tree.lock().is_orphaned_group_of(self.pid()) {
+        if signo != bevor_abi::mutant!("stop/orphaned", SIGSTOP, signo)
+            && self.kernel.tree.lock().is_orphaned_group_of(self.pid())
+        {
             return;
         }
         let mut group = self.group.signals.lock();
         if group.exit.is_none() && group.stop.is_none() {
-            group.stop = Some(Stop { signo, reported: false });
-            group.threads.iter().for_each(|t| t.kick());
+            group.stop = Some(Stop { signo: bevor_abi::mutant!("stop/signal", signo, SIGSTOP), reported: false });
+            group.threads.iter().filter(|_| !bevor_abi::mutated!("stop/thread-runs")).for_each(|t| t.kick());
         }
     }
 

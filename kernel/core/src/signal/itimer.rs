@@ -129,7 +129,9 @@ impl IntervalTimer {
         let mut state = self.state.lock();
         if matches!(self.target, TimerTarget::None) {
             // Nothing runs at its expiries.
-            state.advance(now);
+            if !bevor_abi::mutated!("timer/none-stands") {
+                state.advance(now);
+            }
         }
         let left = state.expires.map_or(0, |at| at.saturating_sub(now).max(1));
         (left, state.interval)
@@ -275,7 +277,9 @@ impl Task {
         let timer = self.group.itimers.lock().posix.get(&info.timer_id()).cloned();
         match timer {
             None => info,
-            Some(timer) => info.with_overrun(i32::try_from(timer.taken(&self.group)).unwrap_or(i32::MAX)),
+            Some(timer) => info.with_overrun(
+                i32::try_from(bevor_abi::mutant!("timer/no-overrun", timer.taken(&self.group), 0)).unwrap_or(i32::MAX),
+            ),
         }
     }
 }
@@ -295,8 +299,8 @@ impl Itimers {
     pub fn slot(&mut self, kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, which: i32) -> Option<Arc<IntervalTimer>> {
         let (clock, signo) = match which {
             0 => (TimerClock::Monotonic, SIGALRM),
-            1 => (TimerClock::User, SIGVTALRM),
-            2 => (TimerClock::Process, SIGPROF),
+            1 => (bevor_abi::mutant!("itimer/real-cpu", TimerClock::User, TimerClock::Monotonic), SIGVTALRM),
+            2 => (TimerClock::Process, bevor_abi::mutant!("itimer/signals", SIGPROF, SIGVTALRM)),
             _ => return None,
         };
         let slot = self.slots.get_mut(usize::try_from(which).ok()?)?;

@@ -76,12 +76,13 @@ impl ThreadGroup {
         if group.exit.is_some() {
             return Ok(Sent::Nothing);
         }
-        let resumed = cancel_opposites(group, signo);
+        let deaf = bevor_abi::mutated!("send/blocked-cont") && signo == SIGCONT && main.sigmask() & bit(signo) != 0;
+        let resumed = !deaf && cancel_opposites(group, signo);
         let none = if resumed { Sent::Resumed } else { Sent::Nothing };
         let mask = target.map_or_else(|| main.sigmask(), Task::sigmask);
         let handlers = self.handlers();
         let shielded = group.unkillable && handlers.get(signo).handler == SIG_DFL;
-        if mask & bit(signo) == 0 && (handlers.ignores(signo) || shielded) {
+        if (mask & bit(signo) == 0 || bevor_abi::mutated!("send/blocked-ignored")) && (handlers.ignores(signo) || shielded) {
             return Ok(none);
         }
         self.enqueue(group, info, target, timer)?;
@@ -126,7 +127,9 @@ impl ThreadGroup {
             Ok(place) => {
                 queue.push(info, place);
             }
-            Err(errno) if signo >= SIGRTMIN && info.code() != SI_USER => return Err(errno),
+            Err(errno) if signo >= SIGRTMIN && (info.code() != SI_USER || bevor_abi::mutated!("queue/limit-kill")) => {
+                return Err(errno);
+            }
             Err(_) => queue.mark(signo),
         }
         Ok(())
@@ -140,7 +143,13 @@ impl ThreadGroup {
         if info.signo() < SIGRTMIN && info.code() >= 0 {
             return Ok(memory.object_for(Kind::QueuedSignal, uid, u64::MAX).map_or(Place::Free, Place::Own));
         }
-        memory.object_for(Kind::QueuedSignal, uid, self.rlimit(RLIMIT_SIGPENDING).cur).map(Place::Own)
+        memory
+            .object_for(
+                Kind::QueuedSignal,
+                uid,
+                bevor_abi::mutant!("queue/limit-ignored", self.rlimit(RLIMIT_SIGPENDING).cur, u64::MAX),
+            )
+            .map(Place::Own)
     }
 
     /// Whether the process is exiting or has ended.
@@ -155,13 +164,13 @@ impl ThreadGroup {
 fn cancel_opposites(group: &mut GroupSignals, signo: i32) -> bool {
     let opposite = if signo == SIGCONT {
         signal::STOP_SET
-    } else if bit(signo) & signal::STOP_SET != 0 {
+    } else if bit(signo) & signal::STOP_SET != 0 && !bevor_abi::mutated!("send/stop-keeps-cont") {
         bit(SIGCONT)
     } else {
         return false;
     };
     group.shared.remove(opposite);
-    for thread in &group.threads {
+    for thread in group.threads.iter().filter(|_| !bevor_abi::mutated!("send/cont-of-threads")) {
         thread.pending.lock().remove(opposite);
     }
     if signo != SIGCONT {
@@ -237,7 +246,8 @@ impl Task {
     pub fn take_signal(&self, set: u64) -> Option<SigInfo> {
         let info = {
             let mut group = self.group.signals.lock();
-            let own = self.pending.lock().take(set);
+            let first = if bevor_abi::mutated!("sigtimedwait/process-first") { group.shared.take(set) } else { None };
+            let own = first.or_else(|| self.pending.lock().take(set));
             own.or_else(|| group.shared.take(set))
         };
         if info.is_some() {
@@ -295,7 +305,7 @@ impl Task {
         {
             let mut group = self.group.signals.lock();
             group.shared.remove(bit(signo));
-            for thread in &group.threads {
+            for thread in group.threads.iter().filter(|_| !bevor_abi::mutated!("sigaction/thread-keeps")) {
                 thread.pending.lock().remove(bit(signo));
             }
         }

@@ -53,7 +53,7 @@ impl PendingSignals {
     /// Whether another signal of this number would be dropped.
     #[must_use]
     pub fn drops(&self, signo: i32) -> bool {
-        signo < SIGRTMIN && self.bits & bit(signo) != 0
+        bevor_abi::mutant!("queue/first-realtime", signo < SIGRTMIN, signo <= SIGRTMIN) && self.bits & bit(signo) != 0
     }
 
     /// Marks a signal pending without its details (the queue's limit is reached).
@@ -76,7 +76,11 @@ impl PendingSignals {
         if ready == 0 {
             return None;
         }
-        let first = if ready & signal::SYNCHRONOUS_SET != 0 { ready & signal::SYNCHRONOUS_SET } else { ready };
+        let first = if ready & signal::SYNCHRONOUS_SET != 0 && !bevor_abi::mutated!("queue/exceptions-first") {
+            ready & signal::SYNCHRONOUS_SET
+        } else {
+            ready
+        };
         let signo = i32::try_from(first.trailing_zeros()).map_or(0, |n| n + 1);
         let Some(at) = self.queue.iter().position(|(info, _)| info.signo() == signo) else {
             self.bits &= !bit(signo);

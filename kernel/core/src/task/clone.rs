@@ -113,7 +113,11 @@ impl Task {
             return Ok(());
         }
         let count = tree.tasks().iter().filter(|t| t.creds().uid == creds.uid).count();
-        if crate::num::to_u64(count) >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+        if bevor_abi::mutant!("fork/nproc-boundary", crate::num::to_u64(count) >= limit, crate::num::to_u64(count) > limit) {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(())
+        }
     }
 
     fn fork_group(&self, pid: i32, flags: u64) -> Arc<ThreadGroup> {
@@ -124,13 +128,16 @@ impl Task {
             let copy = own.copy();
             if flags & abi::CLONE_CLEAR_SIGHAND != 0 {
                 copy.reset_caught();
+                for signo in (1..=NSIG).filter(|_| bevor_abi::mutated!("action/clear-sighand")) {
+                    copy.set(signo, KernelSigaction::default());
+                }
             }
             Arc::new(copy)
         };
         let group = ThreadGroup::new(pid, handlers, *self.group.rlimits.lock());
         *group.image.lock() = Arc::clone(&self.group.image.lock());
         *group.image_creds.lock() = self.group.image_creds.lock().clone();
-        group.dumpable.store(self.group.dumpable.load(SeqCst), SeqCst);
+        group.dumpable.store(bevor_abi::mutant!("fork/dumpable", self.group.dumpable.load(SeqCst), 1), SeqCst);
         group.borrows_memory.store(flags & abi::CLONE_VM != 0, SeqCst);
         group
     }
@@ -139,11 +146,18 @@ impl Task {
         if request.flags & abi::CLONE_CHILD_CLEARTID != 0 {
             child.clear_tid.store(request.child_tid, SeqCst);
         }
-        child.personality.store(self.personality.load(SeqCst), SeqCst);
-        child.timer_slack.store(self.timer_slack.load(SeqCst), SeqCst);
+        child.personality.store(bevor_abi::mutant!("fork/personality", self.personality.load(SeqCst), 0), SeqCst);
+        child.timer_slack.store(bevor_abi::mutant!("fork/timer-slack", self.timer_slack.load(SeqCst), 50_000), SeqCst);
         let sched = *self.sched.lock();
-        *child.sched.lock() =
-            if sched.reset_on_fork { SchedAttributes { nice: sched.nice.max(0), ..SchedAttributes::default() } } else { sched };
+        *child.sched.lock() = if sched.reset_on_fork {
+            SchedAttributes {
+                nice: bevor_abi::mutant!("fork/reset-nice", sched.nice.max(0), 0),
+                reset_on_fork: bevor_abi::mutated!("fork/reset-flag"),
+                ..SchedAttributes::default()
+            }
+        } else {
+            sched
+        };
     }
 
     fn child_process(&self, tree: &TaskTree, group: Arc<ThreadGroup>, request: &CloneRequest, uid: u32) -> Process {
@@ -151,7 +165,9 @@ impl Task {
         let (pgid, sid) = me.map_or((0, 0), |p| (p.pgid, p.sid));
         let sibling = request.flags & abi::CLONE_PARENT != 0;
         let (parent, creator, exit_signal) = match me {
-            Some(p) if sibling => (p.parent, p.creator, p.exit_signal),
+            Some(p) if sibling => {
+                (p.parent, p.creator, bevor_abi::mutant!("clone/parent-signal", p.exit_signal, request.exit_signal))
+            }
             _ => (self.pid(), self.tid(), request.exit_signal),
         };
         Process {
@@ -166,7 +182,7 @@ impl Task {
             zombie: None,
             stopped: None,
             continued: false,
-            subreaper: false,
+            subreaper: bevor_abi::mutated!("prctl/subreaper-inherited") && me.is_some_and(|p| p.subreaper),
             execed: false,
             uid,
         }

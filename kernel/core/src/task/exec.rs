@@ -74,7 +74,7 @@ impl Task {
         self.reset_for_exec(&loaded, creds, dumpable);
         self.clear_tid.store(0, SeqCst);
         let EndWords { clear_tid, robust_list } = thread.end_words();
-        let reply = Reply::Exit { clear_tid, robust_list };
+        let reply = Reply::Exit { clear_tid: bevor_abi::mutant!("exec/clear-tid", clear_tid, 0), robust_list };
         self.release_memory();
         self.started.store(false, SeqCst);
         let owner = OwnerRef(Arc::new(TaskOwner(Arc::clone(self))));
@@ -135,13 +135,17 @@ impl Task {
     fn reset_for_exec(&self, loaded: &Loaded, creds: Credentials, dumpable: bool) {
         {
             let mut handlers = self.group.handlers.lock();
-            let own = Arc::new(handlers.copy());
+            let own = bevor_abi::mutant!("exec/shared-handlers", Arc::new(handlers.copy()), Arc::clone(&handlers));
             own.reset_caught();
             *handlers = own;
         }
         {
             let mut files = self.files.lock();
-            let own = if Arc::strong_count(&files) > 1 { files.fork_for_exec() } else { Arc::clone(&files) };
+            let own = if Arc::strong_count(&files) > 1 && !bevor_abi::mutated!("exec/shared-files") {
+                files.fork_for_exec()
+            } else {
+                Arc::clone(&files)
+            };
             own.close_on_exec();
             *files = own;
         }
@@ -154,9 +158,15 @@ impl Task {
         *self.creds.lock() = creds;
         *self.name.lock() = task_name(&loaded.name);
         *self.group.image.lock() = Arc::new(loaded.info.clone());
-        self.group.dumpable.store(u8::from(dumpable), SeqCst);
-        self.group.itimers.lock().clear(false);
+        let was = bevor_abi::mutant!("exec/dumpable-stays", 1, self.group.dumpable.load(SeqCst));
+        self.group.dumpable.store(u8::from(dumpable).min(was), SeqCst);
+        if !bevor_abi::mutated!("exec/timers-kept") {
+            self.group.itimers.lock().clear(bevor_abi::mutated!("exec/alarm-lost"));
+        }
         *self.saved_mask.lock() = None;
+        if bevor_abi::mutated!("exec/pending-own") {
+            self.pending.lock().remove(u64::MAX);
+        }
         self.last_frame.store(0, SeqCst);
     }
 

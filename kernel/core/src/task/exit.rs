@@ -153,7 +153,11 @@ impl Task {
         {
             let tree = self.kernel.tree.lock();
             let children = tree.process(self.pid()).map_or(&[][..], |p| &p.children);
-            for child in children.iter().filter_map(|c| tree.process(*c)).filter(|c| c.creator == self.tid()) {
+            for child in children
+                .iter()
+                .filter_map(|c| tree.process(*c))
+                .filter(|c| c.creator == self.tid() && !(bevor_abi::mutated!("exit/pdeath-process") && self.tid() != self.pid()))
+            {
                 targets.push(Arc::clone(&child.group));
             }
         }
@@ -192,8 +196,12 @@ impl Task {
         let image = std::mem::take(&mut *self.group.image.lock());
         drop(image);
         for group in orphans {
-            let _ = group.send_signal(SigInfo::kernel(SIGHUP));
-            let _ = group.send_signal(SigInfo::kernel(SIGCONT));
+            if !bevor_abi::mutated!("exit/orphan-hup") {
+                let _ = group.send_signal(SigInfo::kernel(SIGHUP));
+            }
+            if !bevor_abi::mutated!("exit/orphan-cont") {
+                let _ = group.send_signal(SigInfo::kernel(SIGCONT));
+            }
         }
         self.adopt(heir);
         if is_main {
@@ -269,7 +277,7 @@ pub(crate) fn notify_parent_of_exit(kernel: &Arc<Kernel>, pid: i32) {
         }
         (parent, info.filter(|_| exit_signal != 0), reap)
     };
-    let ignored = reap && parent.handlers().get(SIGCHLD).handler == SIG_IGN;
+    let ignored = reap && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
     if let Some(info) = info
         && !ignored
     {
@@ -288,7 +296,7 @@ fn exit_facts(tree: &TaskTree, pid: i32) -> Option<ExitFacts> {
         (Some(signo), _) => (signal::CLD_KILLED, signo),
         (None, code) => (signal::CLD_EXITED, code.unwrap_or(0)),
     };
-    let (utime, stime) = zombie.own.ticks();
+    let (utime, stime) = bevor_abi::mutant!("chld/no-times", zombie.own.ticks(), (0, 0));
     let info = SigInfo::child(code, pid, process.uid, status, utime, stime).with_signo(process.exit_signal);
     Some((Arc::clone(&parent.group), process.exit_signal, Some(info)))
 }

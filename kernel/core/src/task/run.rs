@@ -477,7 +477,7 @@ impl Task {
         progress: Progress,
     ) {
         let progress = match kind {
-            Restart::Block | Restart::IfNoHandler => progress,
+            Restart::Block | Restart::IfNoHandler => bevor_abi::mutant!("nanosleep/starts-over", progress, Progress::default()),
             Restart::IfSaRestart | Restart::Always => Progress::default(),
         };
         self.call(thread, Call::new(request, progress), Wakeup::Run);

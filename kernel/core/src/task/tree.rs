@@ -227,6 +227,9 @@ impl TaskTree {
                 heir = at;
                 break;
             }
+            if bevor_abi::mutated!("exit/near-subreaper") {
+                break;
+            }
             at = process.parent;
         }
         let children = self.procs.get_mut(&pid).map(|p| std::mem::take(&mut p.children)).unwrap_or_default();
@@ -236,7 +239,7 @@ impl TaskTree {
                 process.parent = heir;
                 process.creator = creator;
                 // A child made with another exit signal becomes an ordinary one.
-                process.exit_signal = SIGCHLD;
+                process.exit_signal = bevor_abi::mutant!("exit/orphan-signal", SIGCHLD, process.exit_signal);
             }
         }
         if let Some(process) = self.procs.get_mut(&heir) {

@@ -48,16 +48,22 @@ fn matches(process: &Process, target: WaitTarget, options: i32, tid: i32) -> boo
         WaitTarget::Group(want) => process.pgid == want,
     };
     let cloned = process.exit_signal != SIGCHLD;
-    wanted && (options & WALL != 0 || cloned == (options & WCLONE != 0)) && (options & WNOTHREAD == 0 || process.creator == tid)
+    wanted
+        && (options & WALL != 0
+            || bevor_abi::mutated!("wait/clone-all") && options & WCLONE != 0
+            || cloned == (options & WCLONE != 0))
+        && (options & WNOTHREAD == 0 || bevor_abi::mutated!("wait/nothread") || process.creator == tid)
 }
 
 fn report(process: &Process, options: i32) -> Option<WaitReport> {
     let (code, value, status, time) = if let Some(zombie) = process.zombie.filter(|_| options & WEXITED != 0) {
         let (code, value) = match zombie.status.signal() {
             Some(signo) => (signal::CLD_KILLED, signo),
-            None => (signal::CLD_EXITED, zombie.status.code().unwrap_or(0)),
+            None => {
+                (signal::CLD_EXITED, bevor_abi::mutant!("waitid/raw-status", zombie.status.code().unwrap_or(0), zombie.status.0))
+            }
         };
-        (code, value, zombie.status, zombie.own.plus(zombie.children))
+        (code, value, zombie.status, bevor_abi::mutant!("wait/grandchildren", zombie.own.plus(zombie.children), zombie.own))
     } else if let Some(signo) = process.stopped.filter(|_| options & WSTOPPED != 0) {
         (signal::CLD_STOPPED, signo, WaitStatus::stopped(signo), CpuTime::default())
     } else if process.continued && options & WCONTINUED != 0 {
@@ -111,7 +117,11 @@ impl Task {
             return if any { Ok(None) } else { Err(Errno::ECHILD) };
         };
         let alive = tree.process(report.pid).filter(|p| p.zombie.is_none()).map(|p| Arc::clone(&p.group));
-        let gone = if options & WNOWAIT == 0 { consume(&mut tree, report.pid, report.code) } else { None };
+        let gone = if options & WNOWAIT == 0 || bevor_abi::mutated!("wait/nowait-stop") && report.code == signal::CLD_STOPPED {
+            consume(&mut tree, report.pid, report.code)
+        } else {
+            None
+        };
         drop(tree);
         if let Some(group) = alive {
             let children = group.times.lock().children;
@@ -131,14 +141,18 @@ fn report_change(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, code: i32, valu
     let (parent, uid) = {
         let mut tree = kernel.tree.lock();
         let Some(process) = tree.process_mut(group.pid) else { return };
-        process.stopped = (code == signal::CLD_STOPPED).then_some(value);
-        process.continued = code == signal::CLD_CONTINUED;
+        process.stopped =
+            (code == signal::CLD_STOPPED).then_some(value).or(bevor_abi::mutant!("wait/stop-stale", None, process.stopped));
+        process.continued = code == signal::CLD_CONTINUED || bevor_abi::mutated!("wait/cont-stale") && process.continued;
         let (parent, uid) = (process.parent, process.uid);
         let Some(parent) = tree.process(parent) else { return };
         (Arc::clone(&parent.group), uid)
     };
     let action = parent.handlers().get(SIGCHLD);
-    if action.flags & SA_NOCLDSTOP == 0 {
+    if bevor_abi::mutated!("chld/nocldstop-wait") && action.flags & SA_NOCLDSTOP != 0 {
+        let _ = consume(&mut kernel.tree.lock(), group.pid, signal::CLD_STOPPED);
+    }
+    if action.flags & SA_NOCLDSTOP == 0 || bevor_abi::mutated!("chld/nocldstop") {
         let (utime, stime) = time.ticks();
         let _ = parent.send_signal(SigInfo::child(code, group.pid, uid, value, utime, stime));
     }

@@ -176,31 +176,37 @@ fn copy_in_strings(ctx: &SyscallContext<'_>, mut at: UserAddr) -> Result<Vec<Vec
 #[must_use]
 pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials, bool) {
     let mut new = old.clone();
-    let honour = !file.nosuid && !old.no_new_privs;
+    let honour = !file.nosuid && (!old.no_new_privs || bevor_abi::mutated!("exec/nnp-suid"));
     if honour && file.mode & S_ISUID != 0 {
         new.euid = file.uid;
     }
-    if honour && file.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
+    if honour
+        && file.mode & (S_ISGID | bevor_abi::mutant!("exec/sgid-alone", S_IXGRP, 0))
+            == S_ISGID | bevor_abi::mutant!("exec/sgid-alone", S_IXGRP, 0)
+    {
         new.egid = file.gid;
     }
-    (new.suid, new.fsuid) = (new.euid, new.euid);
+    (new.suid, new.fsuid) = (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), new.euid);
     (new.sgid, new.fsgid) = (new.egid, new.egid);
     let changed = new.euid != old.euid || new.egid != old.egid;
     if changed {
         new.ambient = CapSet::default();
     }
-    let as_root = old.securebits & SECBIT_NOROOT == 0 && (new.uid == 0 || new.euid == 0);
+    let as_root = (old.securebits & SECBIT_NOROOT == 0 || bevor_abi::mutated!("exec/noroot")) && (new.uid == 0 || new.euid == 0);
     if as_root {
-        new.permitted = CapSet(old.inheritable.0 | old.bounding.0);
+        new.permitted = CapSet(
+            bevor_abi::mutant!("exec/root-inherits", old.inheritable.0, 0)
+                | bevor_abi::mutant!("exec/bounding", old.bounding.0, CapSet::ALL.0),
+        );
         if old.no_new_privs && old.euid != 0 {
             new.permitted.0 &= old.permitted.0;
         }
         new.effective = if new.euid == 0 { new.permitted } else { new.ambient };
     } else {
-        new.permitted = new.ambient;
-        new.effective = new.ambient;
+        new.permitted = bevor_abi::mutant!("exec/ambient-lost", new.ambient, CapSet::default());
+        new.effective = new.permitted;
     }
-    new.securebits &= !SECBIT_KEEP_CAPS;
+    new.securebits &= bevor_abi::mutant!("exec/keepcaps", !SECBIT_KEEP_CAPS, u32::MAX);
     let gained = old.uid != 0 && new.effective.0 & !new.ambient.0 != 0;
     let secure = new.euid != new.uid || new.egid != new.gid || gained;
     (new, secure)

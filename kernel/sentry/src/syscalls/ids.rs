@@ -30,7 +30,7 @@ pub fn check_ptrace_access(task: &Task, target: &Task) -> Result<(), Errno> {
 
 /// What a change of user ids does to capabilities (capabilities(7), "Effect of user ID changes").
 fn fix_capabilities(old: &Credentials, new: &mut Credentials) {
-    if old.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
+    if old.securebits & SECBIT_NO_SETUID_FIXUP != 0 && !bevor_abi::mutated!("caps/no-fixup") {
         return;
     }
     let had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
@@ -40,12 +40,12 @@ fn fix_capabilities(old: &Credentials, new: &mut Credentials) {
             new.permitted = CapSet::default();
             new.effective = CapSet::default();
         }
-        new.ambient = CapSet::default();
+        new.ambient = bevor_abi::mutant!("caps/ambient-kept", CapSet::default(), new.ambient);
     }
-    if old.euid == 0 && new.euid != 0 {
+    if old.euid == 0 && new.euid != 0 && !bevor_abi::mutated!("caps/effective-kept") {
         new.effective = CapSet::default();
     }
-    if old.euid != 0 && new.euid == 0 {
+    if old.euid != 0 && new.euid == 0 && !bevor_abi::mutated!("caps/effective-back") {
         new.effective = new.permitted;
     }
 }
@@ -56,12 +56,14 @@ const FS_CAPS: CapSet = CapSet(0x1f | 1 << 9 | 1 << 27 | 1 << 32);
 fn store(ctx: &SyscallContext<'_>, creds: Credentials) {
     let uid = creds.uid;
     if ctx.task.creds().ends_dumpable(&creds) {
-        ctx.task.group.dumpable.store(0, SeqCst);
-        ctx.task.pdeath_signal.store(0, SeqCst);
+        ctx.task.group.dumpable.store(bevor_abi::mutant!("setuid/stays-dumpable", 0, 1), SeqCst);
+        if !bevor_abi::mutated!("setuid/keeps-pdeath") {
+            ctx.task.pdeath_signal.store(0, SeqCst);
+        }
     }
     ctx.task.set_creds(creds);
     if let Some(process) = ctx.task.kernel.tree.lock().process_mut(ctx.task.pid()) {
-        process.uid = uid;
+        process.uid = bevor_abi::mutant!("chld/uid-stale", uid, process.uid);
     }
 }
 
@@ -126,7 +128,11 @@ pub fn setreuid(ctx: &mut SyscallContext<'_>, ruid: u32, euid: u32) -> SyscallRe
     let (old, mut new) = change(ctx);
     let privileged = old.capable(Capability::Setuid);
     if ruid != KEEP {
-        if !privileged && ruid != old.uid && ruid != old.euid {
+        if !privileged
+            && ruid != old.uid
+            && ruid != old.euid
+            && !(bevor_abi::mutated!("setreuid/real-from-saved") && ruid == old.suid)
+        {
             return Err(Errno::EPERM.into());
         }
         new.uid = ruid;
@@ -137,7 +143,7 @@ pub fn setreuid(ctx: &mut SyscallContext<'_>, ruid: u32, euid: u32) -> SyscallRe
         }
         new.euid = euid;
     }
-    if ruid != KEEP || euid != KEEP && euid != old.uid {
+    if ruid != KEEP || euid != KEEP && (euid != old.uid || bevor_abi::mutated!("setreuid/saved-same")) {
         new.suid = new.euid;
     }
     new.fsuid = new.euid;
@@ -163,7 +169,7 @@ pub fn setregid(ctx: &mut SyscallContext<'_>, rgid: u32, egid: u32) -> SyscallRe
         new.egid = egid;
     }
     if rgid != KEEP || egid != KEEP && egid != old.gid {
-        new.sgid = new.egid;
+        new.sgid = bevor_abi::mutant!("setregid/saved-stale", new.egid, old.sgid);
     }
     new.fsgid = new.egid;
     store(ctx, new);
@@ -179,7 +185,7 @@ pub fn setresuid(ctx: &mut SyscallContext<'_>, ruid: u32, euid: u32, suid: u32) 
     }
     let pick = |id: u32, was: u32| if id == KEEP { was } else { id };
     (new.uid, new.euid, new.suid) = (pick(ruid, old.uid), pick(euid, old.euid), pick(suid, old.suid));
-    new.fsuid = new.euid;
+    new.fsuid = bevor_abi::mutant!("setresuid/fsuid-stale", new.euid, old.fsuid);
     fix_capabilities(&old, &mut new);
     store(ctx, new);
     Ok(0)
@@ -190,6 +196,10 @@ pub fn setresgid(ctx: &mut SyscallContext<'_>, rgid: u32, egid: u32, sgid: u32) 
     let (old, mut new) = change(ctx);
     let allowed = |id: u32| id == KEEP || [old.gid, old.egid, old.sgid].contains(&id);
     if !(old.capable(Capability::Setgid) || allowed(rgid) && allowed(egid) && allowed(sgid)) {
+        if bevor_abi::mutated!("setresgid/partly") && rgid != KEEP && allowed(rgid) {
+            new.gid = rgid;
+            store(ctx, new);
+        }
         return Err(Errno::EPERM.into());
     }
     let pick = |id: u32, was: u32| if id == KEEP { was } else { id };
@@ -221,12 +231,14 @@ pub fn getresgid(ctx: &mut SyscallContext<'_>, r: UserAddr, e: UserAddr, s: User
 /// setfsuid(2): returns the old id, changed or not.
 pub fn setfsuid(ctx: &mut SyscallContext<'_>, id: u32) -> SyscallResult {
     let (old, mut new) = change(ctx);
-    let allowed = [old.uid, old.euid, old.suid, old.fsuid].contains(&id) || old.capable(Capability::Setuid);
+    let allowed = bevor_abi::mutated!("setfsuid/anybody")
+        || [old.uid, old.euid, old.suid, old.fsuid].contains(&id)
+        || old.capable(Capability::Setuid);
     if allowed && id != KEEP && id != old.fsuid {
         new.fsuid = id;
         if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
             if old.fsuid == 0 {
-                new.effective.0 &= !FS_CAPS.0;
+                new.effective.0 &= bevor_abi::mutant!("setfsuid/capabilities", !FS_CAPS.0, u64::MAX);
             } else if id == 0 {
                 new.effective.0 |= new.permitted.0 & FS_CAPS.0;
             }
@@ -244,7 +256,7 @@ pub fn setfsgid(ctx: &mut SyscallContext<'_>, id: u32) -> SyscallResult {
         new.fsgid = id;
         store(ctx, new);
     }
-    Ok(u64::from(old.fsgid))
+    Ok(u64::from(bevor_abi::mutant!("setfsgid/result", old.fsgid, if allowed && id != KEEP { id } else { old.fsgid })))
 }
 
 /// getgroups(2).
@@ -268,14 +280,19 @@ pub fn setgroups(ctx: &mut SyscallContext<'_>, size: i32, list: UserAddr) -> Sys
     if !old.capable(Capability::Setgid) {
         return Err(Errno::EPERM.into());
     }
-    let size = usize::try_from(size).ok().filter(|n| *n <= 65536).ok_or(Errno::EINVAL)?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|n| bevor_abi::mutant!("setgroups/too-many", *n <= 65536, *n <= 65537))
+        .ok_or(Errno::EINVAL)?;
     let mut raw = vec![0; size * 4];
     ctx.copy_in(list, &mut raw)?;
     let mut groups: Vec<u32> = raw.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
     if groups.contains(&KEEP) {
         return Err(Errno::EINVAL.into());
     }
-    groups.sort_unstable();
+    if !bevor_abi::mutated!("setgroups/unsorted") {
+        groups.sort_unstable();
+    }
     new.groups = groups.into();
     store(ctx, new);
     Ok(0)
@@ -292,7 +309,9 @@ fn cap_words(ctx: &SyscallContext<'_>, header: UserAddr, data: UserAddr) -> Resu
         CAP_V1 => Ok(Some(1)),
         CAP_V2 | CAP_V3 => Ok(Some(2)),
         _ => {
-            ctx.copy_out_value(header, &CAP_V3)?;
+            if !bevor_abi::mutated!("capget/version") {
+                ctx.copy_out_value(header, &CAP_V3)?;
+            }
             if data.is_null() { Ok(None) } else { Err(Errno::EINVAL) }
         }
     }
@@ -310,7 +329,10 @@ pub fn capget(ctx: &mut SyscallContext<'_>, header: UserAddr, data: UserAddr) ->
     if pid < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let creds = if pid == 0 || pid == ctx.task.tid() {
+    let creds = if pid == 0
+        || pid == ctx.task.tid()
+        || bevor_abi::mutated!("capget/other-process") && ctx.task.kernel.tree.lock().task(pid).is_some()
+    {
         ctx.task.creds()
     } else {
         ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)?.creds()
@@ -340,14 +362,14 @@ pub fn capset(ctx: &mut SyscallContext<'_>, header: UserAddr, data: UserAddr) ->
     let within = |a: CapSet, b: u64| a.0 & !b == 0;
     let inherit_limit = old.inheritable.0 | old.permitted.0;
     if !old.capable(Capability::Setpcap) && !within(inheritable, inherit_limit)
-        || !within(inheritable, old.inheritable.0 | old.bounding.0)
+        || !bevor_abi::mutated!("capset/inheritable-beyond") && !within(inheritable, old.inheritable.0 | old.bounding.0)
         || !within(permitted, old.permitted.0)
-        || !within(effective, permitted.0)
+        || !within(effective, bevor_abi::mutant!("capset/effective-beyond", permitted.0, old.permitted.0))
     {
         return Err(Errno::EPERM.into());
     }
     (new.effective, new.permitted, new.inheritable) = (effective, permitted, inheritable);
-    new.ambient.0 &= permitted.0 & inheritable.0;
+    new.ambient.0 &= permitted.0 & bevor_abi::mutant!("capset/ambient-stale", inheritable.0, u64::MAX);
     store(ctx, new);
     Ok(0)
 }

@@ -34,6 +34,9 @@ pub fn prctl(ctx: &mut SyscallContext<'_>, option: i32, a: u64, b: u64, c: u64, 
         15 => {
             let name = copy_in_name(ctx, UserAddr(a))?;
             *ctx.task.name.lock() = task_name(&name);
+            for task in ctx.task.group.threads().iter().filter(|_| bevor_abi::mutated!("prctl/name-of-process")) {
+                *task.name.lock() = task_name(&name);
+            }
             Ok(0)
         }
         16 => {
@@ -42,7 +45,7 @@ pub fn prctl(ctx: &mut SyscallContext<'_>, option: i32, a: u64, b: u64, c: u64, 
             Ok(0)
         }
         23 => {
-            if a > LAST_CAP {
+            if bevor_abi::mutant!("prctl/last-capability", a > LAST_CAP, a >= LAST_CAP) {
                 return Err(Errno::EINVAL.into());
             }
             Ok(ctx.task.creds().bounding.0 >> a & 1)
@@ -51,7 +54,7 @@ pub fn prctl(ctx: &mut SyscallContext<'_>, option: i32, a: u64, b: u64, c: u64, 
         27 => Ok(u64::from(ctx.task.creds().securebits)),
         28 => set_securebits(ctx, a),
         29 => {
-            let slack = if a == 0 { 50_000 } else { a };
+            let slack = if a == 0 && !bevor_abi::mutated!("prctl/slack-zero") { 50_000 } else { a };
             ctx.task.timer_slack.store(slack, SeqCst);
             Ok(0)
         }
@@ -107,7 +110,7 @@ fn set_keepcaps(ctx: &SyscallContext<'_>, on: u64) -> SyscallResult {
     if on > 1 {
         return Err(Errno::EINVAL.into());
     }
-    if ctx.task.creds().securebits & SECBIT_KEEP_CAPS_LOCKED != 0 {
+    if ctx.task.creds().securebits & SECBIT_KEEP_CAPS_LOCKED != 0 && !bevor_abi::mutated!("prctl/keepcaps-locked") {
         return Err(Errno::EPERM.into());
     }
     update(ctx, |creds| {
@@ -120,7 +123,7 @@ fn set_keepcaps(ctx: &SyscallContext<'_>, on: u64) -> SyscallResult {
 }
 
 fn drop_bounding(ctx: &SyscallContext<'_>, cap: u64) -> SyscallResult {
-    if !ctx.task.creds().capable(Capability::Setpcap) {
+    if !ctx.task.creds().capable(Capability::Setpcap) && !bevor_abi::mutated!("prctl/capbset-anybody") {
         return Err(Errno::EPERM.into());
     }
     if cap > LAST_CAP {
@@ -138,7 +141,10 @@ fn set_securebits(ctx: &SyscallContext<'_>, bits: u64) -> SyscallResult {
     };
     let locked = (old & 0xaa) >> 1;
     let unlocks = old & 0xaa & !new != 0;
-    if (old ^ new) & locked != 0 || unlocks || !ctx.task.creds().capable(Capability::Setpcap) {
+    if (old ^ new) & locked != 0 && !bevor_abi::mutated!("prctl/securebits-locks")
+        || unlocks
+        || !ctx.task.creds().capable(Capability::Setpcap)
+    {
         return Err(Errno::EPERM.into());
     }
     update(ctx, |creds| creds.securebits = new);
@@ -146,7 +152,7 @@ fn set_securebits(ctx: &SyscallContext<'_>, bits: u64) -> SyscallResult {
 }
 
 fn set_no_new_privs(ctx: &SyscallContext<'_>, args: [u64; 4]) -> SyscallResult {
-    if args != [1, 0, 0, 0] {
+    if bevor_abi::mutant!("prctl/nnp-arguments", args != [1, 0, 0, 0], args[0] != 1) {
         return Err(Errno::EINVAL.into());
     }
     update(ctx, |creds| creds.no_new_privs = true);
@@ -174,8 +180,8 @@ fn ambient(ctx: &SyscallContext<'_>, [kind, cap, c, d]: [u64; 4]) -> SyscallResu
     match kind {
         IS_SET => return Ok(creds.ambient.0 >> cap & 1),
         RAISE => {
-            let held = creds.permitted.0 & creds.inheritable.0 & bit != 0;
-            if !held || creds.securebits & SECBIT_NO_CAP_AMBIENT_RAISE != 0 {
+            let held = creds.permitted.0 & bevor_abi::mutant!("prctl/ambient-raise", creds.inheritable.0, u64::MAX) & bit != 0;
+            if !held || creds.securebits & SECBIT_NO_CAP_AMBIENT_RAISE != 0 && !bevor_abi::mutated!("prctl/ambient-forbidden") {
                 return Err(Errno::EPERM.into());
             }
             update(ctx, |creds| creds.ambient.0 |= bit);

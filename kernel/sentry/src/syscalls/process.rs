@@ -71,7 +71,7 @@ fn copy_in_clone_args(ctx: &SyscallContext<'_>, addr: UserAddr, size: usize) -> 
     if size > KNOWN {
         let mut rest = vec![0; size - KNOWN];
         ctx.copy_in(addr.add(88)?, &mut rest)?;
-        if rest.iter().any(|b| *b != 0) {
+        if rest.iter().any(|b| *b != 0) && !bevor_abi::mutated!("clone3/trailing") {
             return Err(Errno::E2BIG);
         }
     }
@@ -87,8 +87,8 @@ pub fn clone3(ctx: &mut SyscallContext<'_>, addr: UserAddr, size: usize) -> Sysc
     let stack_top = args.stack.checked_add(args.stack_size);
     let (Some(exit_signal), Some(stack)) = (signal, stack_top) else { return Err(Errno::EINVAL.into()) };
     if args.flags & unknown != 0
-        || parent_or_thread && exit_signal != 0
-        || (args.stack == 0) != (args.stack_size == 0)
+        || parent_or_thread && exit_signal != 0 && !bevor_abi::mutated!("clone3/thread-signal")
+        || (args.stack == 0) != (args.stack_size == 0) && !bevor_abi::mutated!("clone3/stack-halves")
         || stack > bevor_abi::user::USER_TOP
         || args.set_tid_size > 32
         || (args.set_tid == 0) != (args.set_tid_size == 0)
@@ -141,7 +141,11 @@ fn wait(ctx: &mut SyscallContext<'_>, target: WaitTarget, options: i32) -> Resul
         return Ok(None);
     }
     let task = Arc::clone(ctx.task);
-    Err(ctx.block_on(&[(&task.group.child_wait, PollEvents::IN)], None, Restart::IfSaRestart))
+    Err(ctx.block_on(
+        &[(&task.group.child_wait, PollEvents::IN)],
+        None,
+        bevor_abi::mutant!("wait/restart", Restart::IfSaRestart, Restart::IfNoHandler),
+    ))
 }
 
 fn own_group(task: &Task) -> i32 {
@@ -155,7 +159,7 @@ pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: 
         return Err(Errno::EINVAL.into());
     }
     let target = match pid {
-        i32::MIN => return Err(Errno::ESRCH.into()),
+        i32::MIN => return Err(bevor_abi::mutant!("wait4/least-pid", Errno::ESRCH, Errno::ECHILD).into()),
         -1 => WaitTarget::Any,
         0 => WaitTarget::Group(own_group(ctx.task)),
         p if p > 0 => WaitTarget::Pid(p),
@@ -182,6 +186,7 @@ pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr,
     let target = match which {
         abi::P_ALL => WaitTarget::Any,
         abi::P_PID if id > 0 => WaitTarget::Pid(id),
+        abi::P_PGID if id == 0 && bevor_abi::mutated!("waitid/own-group") => WaitTarget::Any,
         abi::P_PGID if id >= 0 => WaitTarget::Group(if id == 0 { own_group(ctx.task) } else { id }),
         abi::P_PIDFD if id >= 0 => {
             let (group, nonblocking) = super::pidfd::group_of(ctx, Fd(id))?;
@@ -195,7 +200,7 @@ pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr,
         return Err(Errno::EAGAIN.into());
     }
     if let Some(report) = &report
-        && !usage.is_null()
+        && !(usage.is_null() || bevor_abi::mutated!("waitid/no-usage"))
     {
         ctx.copy_out_value(usage, &rusage(report.time))?;
     }
@@ -232,7 +237,11 @@ pub fn setpgid(ctx: &mut SyscallContext<'_>, pid: i32, pgid: i32) -> SyscallResu
 /// The process that `pid` (0: the caller's) names, as a thread id too.
 fn relation(ctx: &SyscallContext<'_>, pid: i32, pick: fn(&bevor_core::task::tree::Process) -> i32) -> SyscallResult {
     let tree = ctx.task.kernel.tree.lock();
-    let pid = if pid == 0 { ctx.task.pid() } else { tree.task(pid).map_or(pid, |t| t.pid()) };
+    let pid = if pid == 0 {
+        ctx.task.pid()
+    } else {
+        tree.task(pid).filter(|_| !bevor_abi::mutated!("getpgid/thread")).map_or(pid, |t| t.pid())
+    };
     number(tree.process(pid).map(pick).ok_or(Errno::ESRCH)?)
 }
 
@@ -267,7 +276,7 @@ const ROBUST_HEAD: usize = 24;
 
 /// set_robust_list(2).
 pub fn set_robust_list(ctx: &mut SyscallContext<'_>, head: UserAddr, len: usize) -> SyscallResult {
-    if len != ROBUST_HEAD {
+    if len != ROBUST_HEAD && !bevor_abi::mutated!("robust/length") {
         return Err(Errno::EINVAL.into());
     }
     ctx.thread.set_end_words(EndWords { robust_list: head.0, ..ctx.thread.end_words() });
@@ -276,7 +285,11 @@ pub fn set_robust_list(ctx: &mut SyscallContext<'_>, head: UserAddr, len: usize)
 
 /// get_robust_list(2).
 pub fn get_robust_list(ctx: &mut SyscallContext<'_>, pid: i32, head: UserAddr, len: UserAddr) -> SyscallResult {
-    let task = if pid == 0 { Arc::clone(ctx.task) } else { ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)? };
+    let task = if pid == 0 || bevor_abi::mutated!("robust/other") {
+        Arc::clone(ctx.task)
+    } else {
+        ctx.task.kernel.tree.lock().task(pid).ok_or(Errno::ESRCH)?
+    };
     super::ids::check_ptrace_access(ctx.task, &task)?;
     ctx.copy_out_value(len, &24u64)?;
     let list = task.thread().map_or(0, |t| t.end_words().robust_list);
@@ -287,7 +300,7 @@ pub fn get_robust_list(ctx: &mut SyscallContext<'_>, pid: i32, head: UserAddr, l
 /// personality(2).
 pub fn personality(ctx: &mut SyscallContext<'_>, persona: u32) -> SyscallResult {
     let old = ctx.task.personality.load(SeqCst);
-    if persona != u32::MAX {
+    if persona != u32::MAX || bevor_abi::mutated!("personality/query") {
         ctx.task.personality.store(persona, SeqCst);
     }
     Ok(u64::from(old))

@@ -24,11 +24,14 @@ fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new
     if new.cur > new.max {
         return Err(Errno::EINVAL);
     }
-    if resource == RLIMIT_NOFILE && new.max > NR_OPEN {
+    if resource == RLIMIT_NOFILE && new.max > NR_OPEN && !bevor_abi::mutated!("prlimit/nofile-ceiling") {
         return Err(Errno::EPERM);
     }
     let mut limits = group.rlimits.lock();
-    if new.max > limits[resource].max && !ctx.task.creds().capable(Capability::SysResource) {
+    if new.max > limits[resource].max
+        && !bevor_abi::mutated!("prlimit/raise-hard")
+        && !ctx.task.creds().capable(Capability::SysResource)
+    {
         return Err(Errno::EPERM);
     }
     limits[resource] = new;
@@ -71,7 +74,13 @@ pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: Use
     let target = find(ctx, pid)?;
     if target.pid() != ctx.task.pid() {
         let (own, other) = (ctx.task.creds(), target.creds());
-        let same = [other.uid, other.euid, other.suid].iter().all(|u| *u == own.uid)
+        let same = [
+            other.uid,
+            bevor_abi::mutant!("prlimit/foreign", other.euid, other.uid),
+            bevor_abi::mutant!("prlimit/foreign", other.suid, other.uid),
+        ]
+        .iter()
+        .all(|u| *u == own.uid)
             && [other.gid, other.egid, other.sgid].iter().all(|g| *g == own.gid);
         if !same && !own.capable(Capability::SysResource) {
             return Err(Errno::EPERM.into());
@@ -125,7 +134,11 @@ fn priority_targets(ctx: &SyscallContext<'_>, which: i32, who: i32) -> Result<Ve
             let pgid = if who == 0 { tree.process(ctx.task.pid()).map_or(0, |p| p.pgid) } else { who };
             let members = tree.group_members(pgid);
             drop(tree);
-            Ok(members.iter().flat_map(|g| g.threads()).collect())
+            Ok(members
+                .iter()
+                .flat_map(|g| g.threads())
+                .filter(|t| !bevor_abi::mutated!("priority/group") || who == 0 && t.pid() == ctx.task.pid() || t.pid() == who)
+                .collect())
         }
         2 => {
             let uid = if who == 0 { ctx.task.creds().uid } else { who.cast_unsigned() };
@@ -138,14 +151,18 @@ fn priority_targets(ctx: &SyscallContext<'_>, which: i32, who: i32) -> Result<Ve
 /// getpriority(2): 20 minus the nice value.
 pub fn getpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32) -> SyscallResult {
     let targets = priority_targets(ctx, which, who)?;
-    let nice = targets.iter().map(|t| t.sched.lock().nice).min().ok_or(Errno::ESRCH)?;
+    let nice = targets
+        .iter()
+        .map(|t| t.sched.lock().nice)
+        .reduce(|a, b| bevor_abi::mutant!("priority/highest", a.min(b), a.max(b)))
+        .ok_or(Errno::ESRCH)?;
     Ok(u64::try_from(20 - nice).unwrap_or(0))
 }
 
 /// setpriority(2).
 pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32) -> SyscallResult {
     let targets = priority_targets(ctx, which, who)?;
-    let nice = nice.clamp(-20, 19);
+    let nice = nice.clamp(-20, bevor_abi::mutant!("priority/clamp", 19, 20));
     let creds = ctx.task.creds();
     let mut outcome = Err(Errno::ESRCH);
     for task in targets {
@@ -153,8 +170,11 @@ pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32
         let floor = 20 - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
         let one = if creds.euid != other.uid && creds.euid != other.euid && !creds.capable(Capability::SysNice) {
             Err(Errno::EPERM)
-        } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
-            Err(Errno::EACCES)
+        } else if nice < task.sched.lock().nice
+            && (nice < floor || bevor_abi::mutated!("priority/limit"))
+            && !creds.capable(Capability::SysNice)
+        {
+            Err(bevor_abi::mutant!("priority/denied", Errno::EACCES, Errno::EPERM))
         } else {
             task.sched.lock().nice = nice;
             Ok(())
@@ -186,10 +206,13 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
     let task = find(ctx, tid)?;
     let old = *task.sched.lock();
     let reset_on_fork = policy.map_or(old.reset_on_fork, |p| p & SCHED_RESET_ON_FORK != 0);
-    let policy = policy.map_or(old.policy, |p| p & !SCHED_RESET_ON_FORK);
+    let policy =
+        policy.map_or(bevor_abi::mutant!("sched/setparam-policy", old.policy, SCHED_OTHER), |p| p & !SCHED_RESET_ON_FORK);
     let valid = match policy {
         SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => priority == 0,
-        SCHED_FIFO | SCHED_RR => (1..=99).contains(&priority),
+        SCHED_FIFO | SCHED_RR => {
+            bevor_abi::mutant!("sched/fifo-zero", (1..=99).contains(&priority), (0..=99).contains(&priority))
+        }
         _ => false,
     };
     if !valid {
@@ -201,7 +224,10 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
         let limit = i32::try_from(task.group.rlimit(RLIMIT_RTPRIO).cur.min(99)).unwrap_or(0);
         let raises = matches!(policy, SCHED_FIFO | SCHED_RR) && (limit == 0 || priority > limit && priority > old.priority);
         let foreign = creds.euid != other.euid && creds.euid != other.uid;
-        if raises || foreign || old.reset_on_fork && !reset_on_fork {
+        if raises && !bevor_abi::mutated!("sched/rtprio")
+            || foreign
+            || old.reset_on_fork && !reset_on_fork && !bevor_abi::mutated!("sched/clear-reset")
+        {
             return Err(Errno::EPERM.into());
         }
     }
@@ -225,7 +251,7 @@ pub fn sched_setparam(ctx: &mut SyscallContext<'_>, tid: i32, param: UserAddr) -
 /// sched_getscheduler(2).
 pub fn sched_getscheduler(ctx: &mut SyscallContext<'_>, tid: i32) -> SyscallResult {
     let sched = *find_sched(ctx, tid)?.sched.lock();
-    let flag = if sched.reset_on_fork { SCHED_RESET_ON_FORK } else { 0 };
+    let flag = if sched.reset_on_fork && !bevor_abi::mutated!("sched/reset-hidden") { SCHED_RESET_ON_FORK } else { 0 };
     Ok(u64::try_from(sched.policy | flag).unwrap_or(0))
 }
 

@@ -21,7 +21,7 @@ fn valid(signo: i32) -> Result<(), Errno> {
 /// Whether `sender` may send `signo` to a process with `target` credentials (kill(2)).
 fn may_kill(sender: &Credentials, target: &Credentials) -> bool {
     sender.capable(Capability::Kill)
-        || sender.euid == target.suid
+        || sender.euid == bevor_abi::mutant!("kill/target-effective", target.suid, target.euid)
         || sender.euid == target.uid
         || sender.uid == target.suid
         || sender.uid == target.uid
@@ -35,7 +35,7 @@ fn check_permission(sender: &Task, target: &ThreadGroup, signo: i32) -> Result<(
     if may_kill(&sender.creds(), &task.creds()) {
         return Ok(());
     }
-    if signo == SIGCONT {
+    if signo == SIGCONT && !bevor_abi::mutated!("kill/sigcont-session") {
         let tree = sender.kernel.tree.lock();
         let sid = |pid| tree.process(pid).map(|p| p.sid);
         if sid(sender.pid()) == sid(target.pid) {
@@ -46,7 +46,9 @@ fn check_permission(sender: &Task, target: &ThreadGroup, signo: i32) -> Result<(
 }
 
 fn send_to(sender: &Task, target: &Arc<ThreadGroup>, info: SigInfo) -> Result<(), Errno> {
-    check_permission(sender, target, info.signo())?;
+    if !(info.signo() == 0 && bevor_abi::mutated!("kill/zero-unchecked")) {
+        check_permission(sender, target, info.signo())?;
+    }
     if info.signo() == 0 { Ok(()) } else { target.send_signal(info) }
 }
 
@@ -55,7 +57,7 @@ fn send_to_all(sender: &Task, targets: &[Arc<ThreadGroup>], info: SigInfo) -> Sy
     let mut outcome = Err(Errno::ESRCH);
     for target in targets {
         let sent = send_to(sender, target, info);
-        if outcome.is_err() {
+        if bevor_abi::mutant!("kill/group-all", outcome.is_err(), outcome != Err(Errno::EPERM)) {
             outcome = sent;
         }
     }
@@ -80,7 +82,8 @@ pub fn send_to_group(ctx: &SyscallContext<'_>, group: &Arc<ThreadGroup>, info: S
 /// kill(2).
 pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult {
     let task = Arc::clone(ctx.task);
-    let info = SigInfo::user(signo, SI_USER, task.pid(), task.creds().uid);
+    let uid = bevor_abi::mutant!("kill/uid-effective", task.creds().uid, task.creds().euid);
+    let info = SigInfo::user(signo, SI_USER, task.pid(), uid);
     let tree = task.kernel.tree.lock();
     let targets = match pid {
         p if p > 0 => {
@@ -126,7 +129,7 @@ fn send_to_thread(ctx: &SyscallContext<'_>, target: Option<&Arc<Task>>, info: Si
 
 /// tgkill(2).
 pub fn tgkill(ctx: &mut SyscallContext<'_>, tgid: i32, tid: i32, signo: i32) -> SyscallResult {
-    if tgid <= 0 || tid <= 0 {
+    if bevor_abi::mutant!("tgkill/zero-group", tgid <= 0, tgid < 0) || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
     let target = find_thread(ctx, Some(tgid), tid)?;
@@ -140,16 +143,26 @@ pub fn tkill(ctx: &mut SyscallContext<'_>, tid: i32, signo: i32) -> SyscallResul
         return Err(Errno::EINVAL.into());
     }
     let target = find_thread(ctx, None, tid)?;
-    let info = SigInfo::user(signo, SI_TKILL, ctx.task.pid(), ctx.task.creds().uid);
+    let info =
+        SigInfo::user(signo, bevor_abi::mutant!("tkill/user-code", SI_TKILL, SI_USER), ctx.task.pid(), ctx.task.creds().uid);
     send_to_thread(ctx, target.as_ref(), info)
 }
 
 fn copy_in_info(ctx: &SyscallContext<'_>, addr: UserAddr, signo: i32, own: bool) -> Result<SigInfo, Errno> {
     let mut raw = [0; 128];
     ctx.copy_in(addr, &mut raw)?;
-    let info = SigInfo(raw).with_signo(signo);
+    let info = SigInfo(raw);
+    let info = bevor_abi::mutant!(
+        "sigqueue/number-of-info",
+        info.with_signo(signo),
+        if (1..=NSIG).contains(&info.signo()) { info } else { info.with_signo(signo) }
+    );
     // Only the kernel and kill(2) send codes of 0 and above; SI_TKILL is tkill(2)'s.
-    if (info.code() >= 0 || info.code() == SI_TKILL) && !own { Err(Errno::EPERM) } else { Ok(info) }
+    if (info.code() >= 0 || info.code() == SI_TKILL) && (!own || bevor_abi::mutated!("sigqueue/own-codes")) {
+        Err(Errno::EPERM)
+    } else {
+        Ok(info)
+    }
 }
 
 /// rt_sigqueueinfo(2).
@@ -199,9 +212,11 @@ pub fn rt_sigaction(ctx: &mut SyscallContext<'_>, signo: i32, new: UserAddr, old
     let handlers = ctx.task.group.handlers();
     let previous = match action {
         Some(mut action) => {
-            action.flags &= KNOWN_FLAGS;
+            action.flags &= bevor_abi::mutant!("sigaction/unknown-flags", KNOWN_FLAGS, u64::MAX);
             let previous = handlers.set(signo, action);
-            if handlers.ignores(signo) {
+            if handlers.ignores(signo)
+                && !(bevor_abi::mutated!("sigaction/default-keeps") && handlers.get(signo).handler != abi::SIG_IGN)
+            {
                 ctx.task.discard_signal(signo);
             }
             previous
@@ -242,7 +257,9 @@ pub fn rt_sigpending(ctx: &mut SyscallContext<'_>, set: UserAddr, size: usize) -
     if size > 8 {
         return Err(Errno::EINVAL.into());
     }
-    let pending = (ctx.task.pending_set() & ctx.task.sigmask()).to_le_bytes();
+    let pending = (bevor_abi::mutant!("sigpending/process-only", ctx.task.pending_set(), ctx.task.shared_pending_set())
+        & ctx.task.sigmask())
+    .to_le_bytes();
     ctx.copy_out(set, &pending[..size])?;
     Ok(0)
 }

@@ -27,7 +27,10 @@ fn copy_in_name(ctx: &SyscallContext<'_>, name: UserAddr, len: i32) -> Result<Ve
     if !ctx.task.creds().capable(Capability::SysAdmin) {
         return Err(Errno::EPERM);
     }
-    let len = usize::try_from(len).ok().filter(|n| *n < FIELD).ok_or(Errno::EINVAL)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|n| bevor_abi::mutant!("uname/boundary", *n < FIELD, *n <= FIELD))
+        .ok_or(Errno::EINVAL)?;
     let mut bytes = vec![0; len];
     ctx.copy_in(name, &mut bytes)?;
     Ok(bytes)
@@ -67,7 +70,9 @@ const GRND_INSECURE: u32 = 4;
 /// getrandom(2): from the host's generator.
 pub fn getrandom(ctx: &mut SyscallContext<'_>, buf: UserAddr, len: usize, flags: u32) -> SyscallResult {
     let exclusive = flags & (GRND_RANDOM | GRND_INSECURE) == GRND_RANDOM | GRND_INSECURE;
-    if flags & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0 || exclusive {
+    if flags & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0
+        || exclusive && !bevor_abi::mutated!("getrandom/flags-together")
+    {
         return Err(Errno::EINVAL.into());
     }
     let len = len.min(0x7fff_f000);

@@ -31,7 +31,10 @@ const TIMER_ABSTIME: i32 = 1;
 /// EINVAL for a negative time or a fraction that is none.
 pub fn timespec_nanos([sec, nsec]: [i64; 2]) -> Result<u64, Errno> {
     let sec = u64::try_from(sec).map_err(|_| Errno::EINVAL)?;
-    let nsec = u64::try_from(nsec).ok().filter(|n| *n < NANOS).ok_or(Errno::EINVAL)?;
+    let nsec = u64::try_from(nsec)
+        .ok()
+        .filter(|n| bevor_abi::mutant!("timer/nsec-boundary", *n < NANOS, *n <= NANOS))
+        .ok_or(Errno::EINVAL)?;
     Ok(sec.saturating_mul(NANOS).saturating_add(nsec))
 }
 
@@ -65,11 +68,12 @@ fn dynamic_clock(ctx: &SyscallContext<'_>, id: i32) -> Result<u64, Errno> {
     let tree = ctx.task.kernel.tree.lock();
     if thread {
         let task = if pid == 0 { Some(Arc::clone(ctx.task)) } else { tree.task(pid) };
-        let task = task.filter(|t| t.pid() == ctx.task.pid()).ok_or(Errno::EINVAL)?;
+        let task =
+            task.filter(|t| bevor_abi::mutated!("clock/foreign-thread") || t.pid() == ctx.task.pid()).ok_or(Errno::EINVAL)?;
         drop(tree);
         return Ok(total(task.cpu_time()));
     }
-    let pid = if pid == 0 { ctx.task.pid() } else { pid };
+    let pid = if pid == 0 || bevor_abi::mutated!("clock/process-own") { ctx.task.pid() } else { pid };
     let group = tree.process(pid).map(|p| Arc::clone(&p.group)).ok_or(Errno::EINVAL)?;
     drop(tree);
     Ok(total(group.cpu_time()))
@@ -131,7 +135,7 @@ pub fn time(ctx: &mut SyscallContext<'_>, at: UserAddr) -> SyscallResult {
 pub fn times(ctx: &mut SyscallContext<'_>, buf: UserAddr) -> SyscallResult {
     if !buf.is_null() {
         let own = ctx.task.group.cpu_time().ticks();
-        let children = ctx.task.group.times.lock().children.ticks();
+        let children = bevor_abi::mutant!("times/children", ctx.task.group.times.lock().children.ticks(), (0, 0));
         ctx.copy_out_value(buf, &[own.0, own.1, children.0, children.1])?;
     }
     Ok(ctx.timers.now().0 / 10_000_000)
@@ -177,6 +181,13 @@ pub fn clock_nanosleep(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, reques
     if absolute {
         return sleep_until(ctx, deadline, UserAddr(0), Restart::IfNoHandler);
     }
+    let rem = if bevor_abi::mutated!("nanosleep/rest-stale") && ctx.wakeup == Wakeup::Interrupted && !rem.is_null() {
+        let whole = copy_in_timespec(ctx, request)?;
+        copy_out_timespec(ctx, rem, whole)?;
+        UserAddr(0)
+    } else {
+        rem
+    };
     sleep_until(ctx, deadline, rem, Restart::Block)
 }
 
@@ -208,10 +219,17 @@ pub fn getitimer(ctx: &mut SyscallContext<'_>, which: i32, value: UserAddr) -> S
 
 /// setitimer(2).
 pub fn setitimer(ctx: &mut SyscallContext<'_>, which: i32, new: UserAddr, old: UserAddr) -> SyscallResult {
-    let value: [[i64; 2]; 2] = if new.is_null() { [[0; 2]; 2] } else { ctx.copy_in_value(new)? };
+    let value: [[i64; 2]; 2] =
+        if new.is_null() && !bevor_abi::mutated!("itimer/null-faults") { [[0; 2]; 2] } else { ctx.copy_in_value(new)? };
     let nanos = |[sec, usec]: [i64; 2]| {
-        let usec = Some(usec).filter(|u| (0..1_000_000).contains(u)).ok_or(Errno::EINVAL)?;
-        timespec_nanos([sec, usec * 1000])
+        let usec = Some(usec)
+            .filter(|u| (0..bevor_abi::mutant!("itimer/microseconds", 1_000_000, 1_000_001)).contains(u))
+            .ok_or(Errno::EINVAL)?;
+        timespec_nanos(bevor_abi::mutant!(
+            "itimer/microseconds",
+            [sec, usec * 1000],
+            [sec + usec / 1_000_000, usec % 1_000_000 * 1000]
+        ))
     };
     let (interval, after) = (nanos(value[0])?, nanos(value[1])?);
     let before = itimer(ctx, which)?.set(after, interval);
@@ -228,7 +246,7 @@ fn posix_timer(ctx: &SyscallContext<'_>, id: i32) -> Result<Arc<IntervalTimer>, 
 /// Parses a `struct sigevent` (null: SIGALRM to the process with the timer's id as value).
 fn timer_target(ctx: &SyscallContext<'_>, event: UserAddr, id: i32) -> Result<TimerTarget, Errno> {
     if event.is_null() {
-        let value = u64::try_from(id).unwrap_or(0);
+        let value = bevor_abi::mutant!("timer/null-event", u64::try_from(id).unwrap_or(0), 0);
         return Ok(TimerTarget::Process(SigInfo::timer(SIGALRM, id, 0, value)));
     }
     let value: u64 = ctx.copy_in_value(event)?;
@@ -236,7 +254,7 @@ fn timer_target(ctx: &SyscallContext<'_>, event: UserAddr, id: i32) -> Result<Ti
     if notify == SIGEV_NONE {
         return Ok(TimerTarget::None);
     }
-    if !(1..=NSIG).contains(&signo) {
+    if !(bevor_abi::mutant!("timer/event-signal", 1, 0)..=NSIG).contains(&signo) {
         return Err(Errno::EINVAL);
     }
     let info = SigInfo::timer(signo, id, 0, value);
@@ -244,8 +262,13 @@ fn timer_target(ctx: &SyscallContext<'_>, event: UserAddr, id: i32) -> Result<Ti
         SIGEV_SIGNAL => Ok(TimerTarget::Process(info)),
         SIGEV_THREAD_ID => {
             let task = ctx.task.kernel.tree.lock().task(tid);
-            let task = task.filter(|t| t.pid() == ctx.task.pid()).ok_or(Errno::EINVAL)?;
-            Ok(TimerTarget::Thread(info, Arc::downgrade(&task)))
+            let task =
+                task.filter(|t| bevor_abi::mutated!("timer/foreign-thread") || t.pid() == ctx.task.pid()).ok_or(Errno::EINVAL)?;
+            Ok(bevor_abi::mutant!(
+                "timer/thread-event",
+                TimerTarget::Thread(info, Arc::downgrade(&task)),
+                TimerTarget::Process(info)
+            ))
         }
         _ => Err(Errno::EINVAL),
     }
