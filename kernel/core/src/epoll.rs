@@ -49,10 +49,12 @@ struct Entry {
 impl Entry {
     fn mask(&self) -> PollEvents {
         let wanted = self.wanted.load(Ordering::Acquire);
-        if wanted & !(EDGE | ONESHOT | EXCLUSIVE | WAKEUP) == 0 {
+        if wanted & !(EDGE | ONESHOT | EXCLUSIVE | WAKEUP) == 0 && !bevor_abi::mutated!("epoll/oneshot-hangup") {
             return PollEvents::empty();
         }
-        PollEvents::from_bits_truncate(wanted) | PollEvents::ERR | PollEvents::HUP
+        PollEvents::from_bits_truncate(wanted)
+            | PollEvents::ERR
+            | bevor_abi::mutant!("epoll/hangup-unasked", PollEvents::HUP, PollEvents::empty())
     }
 
     fn push(&self) {
@@ -311,12 +313,12 @@ impl Epoll {
     /// ENOENT; EINVAL if EPOLLEXCLUSIVE is or was set.
     pub fn modify(&self, fd: i32, file: &Arc<File>, wanted: u32, data: u64) -> Result<(), Errno> {
         let entry = self.find(fd, file)?;
-        if (wanted | entry.wanted.load(Ordering::Acquire)) & EXCLUSIVE != 0 {
+        if (wanted | bevor_abi::mutant!("epoll/exclusive-mod", entry.wanted.load(Ordering::Acquire), 0)) & EXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
         entry.data.store(data, Ordering::Release);
         entry.wanted.store(wanted, Ordering::Release);
-        if file.poll().intersects(entry.mask()) {
+        if file.poll().intersects(entry.mask()) && !bevor_abi::mutated!("epoll/mod-unseen") {
             entry.push();
         }
         Ok(())
@@ -363,7 +365,12 @@ impl Epoll {
             if wanted & ONESHOT != 0 {
                 entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP, Ordering::AcqRel);
             } else if wanted & EDGE == 0 && !entry.listed.swap(true, Ordering::AcqRel) {
-                self.ready.list.lock().push_back(Weak::clone(&entry.this));
+                let mut list = self.ready.list.lock();
+                bevor_abi::mutant!(
+                    "epoll/level-first",
+                    list.push_back(Weak::clone(&entry.this)),
+                    list.push_front(Weak::clone(&entry.this))
+                );
             }
         }
         count
@@ -379,9 +386,10 @@ impl Epoll {
 impl FileOps for Epoll {
     fn poll(&self, _file: &File) -> PollEvents {
         let listed: Vec<_> = self.ready.list.lock().iter().filter_map(Weak::upgrade).collect();
-        let ready = listed
-            .iter()
-            .any(|e| !e.removed.load(Ordering::Acquire) && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask())));
+        let ready = listed.iter().any(|e| {
+            !e.removed.load(Ordering::Acquire)
+                && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask()) || bevor_abi::mutated!("epoll/nested-stale"))
+        });
         if ready { PollEvents::IN | PollEvents::RDNORM } else { PollEvents::empty() }
     }
     fn queue(&self) -> Option<&WaitQueue> {

@@ -41,7 +41,9 @@ impl FileOps for EventFd {
             *count -= value;
             value
         };
-        self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+        if !bevor_abi::mutated!("eventfd/read-no-wake") {
+            self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+        }
         sink.put(&value.to_le_bytes())
     }
     fn write_at(&self, _file: &File, _offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
@@ -56,7 +58,10 @@ impl FileOps for EventFd {
         }
         {
             let mut count = self.count.lock();
-            *count = count.checked_add(value).filter(|n| *n < u64::MAX).ok_or(Errno::EAGAIN)?;
+            *count = count
+                .checked_add(value)
+                .filter(|n| bevor_abi::mutant!("eventfd/overflow-boundary", *n < u64::MAX, *n < u64::MAX - 1))
+                .ok_or(Errno::EAGAIN)?;
         }
         self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         Ok(8)
@@ -67,7 +72,7 @@ impl FileOps for EventFd {
         if count > 0 {
             events |= PollEvents::IN;
         }
-        if count < u64::MAX - 1 {
+        if bevor_abi::mutant!("eventfd/full-writable", count < u64::MAX - 1, count < u64::MAX) {
             events |= PollEvents::OUT;
         }
         events

@@ -158,7 +158,13 @@ impl Pipe {
     /// Bytes in the pipe (FIONREAD).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.state.lock().slots.iter().map(|s| s.end - s.start).sum()
+        self.state
+            .lock()
+            .slots
+            .iter()
+            .take(bevor_abi::mutant!("pipes/fionread-first", usize::MAX, 1))
+            .map(|s| s.end - s.start)
+            .sum()
     }
 
     /// Whether it holds nothing.
@@ -181,7 +187,8 @@ impl Pipe {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
         }
-        let rounded = size.max(PAGE).next_power_of_two();
+        let rounded =
+            bevor_abi::mutant!("pipes/size-unrounded", size.max(PAGE).next_power_of_two(), size.max(PAGE).next_multiple_of(PAGE));
         if size == 0 {
             return Err(Errno::EINVAL);
         }
@@ -190,10 +197,10 @@ impl Pipe {
         if slots > state.max && rounded > PIPE_MAX_SIZE && !privileged {
             return Err(Errno::EPERM);
         }
-        if state.slots.len() > slots {
+        if bevor_abi::mutant!("pipes/size-busy", state.slots.len() > slots, state.slots.len() >= slots) {
             return Err(Errno::EBUSY);
         }
-        let grew = slots > state.max;
+        let grew = slots > state.max && !bevor_abi::mutated!("pipes/size-no-wake");
         state.max = slots;
         drop(state);
         if grew {
@@ -226,7 +233,7 @@ impl Pipe {
                 {
                     state.put_back(slot.page);
                 }
-                if packet || n == 0 || sink.remaining() == 0 {
+                if packet && !bevor_abi::mutated!("pipes/packet-merge") || n == 0 || sink.remaining() == 0 {
                     break;
                 }
             }
@@ -258,6 +265,7 @@ impl Pipe {
     fn write(&self, source: &mut dyn DataSource, packet: bool) -> Result<usize, Errno> {
         let total = source.remaining();
         let mut done = 0;
+        let quiet = bevor_abi::mutated!("pipes/edge-from-empty") && !self.is_empty();
         {
             let mut state = self.state.lock();
             if state.readers == 0 {
@@ -270,10 +278,12 @@ impl Pipe {
             let odd = total % PAGE;
             if odd != 0
                 && !packet
+                && !bevor_abi::mutated!("pipes/no-merge")
                 && let Some(last) = state.slots.back_mut()
                 && !last.packet
-                && last.end + odd <= PAGE
+                && (last.end + odd <= PAGE || bevor_abi::mutated!("pipes/split") && last.end < PAGE)
             {
+                let odd = odd.min(PAGE - last.end);
                 let end = last.end;
                 let n = source.get(&mut last.page[end..end + odd])?;
                 last.end += n;
@@ -302,7 +312,9 @@ impl Pipe {
         if done == 0 {
             return Err(Errno::EAGAIN);
         }
-        self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        if !quiet {
+            self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        }
         Ok(done)
     }
 }
@@ -350,7 +362,7 @@ impl FileOps for PipeEnd {
             if !state.slots.is_empty() {
                 events |= PollEvents::IN | PollEvents::RDNORM;
             }
-            if state.writers == 0 && state.writer_opens > 0 {
+            if state.writers == 0 && (state.writer_opens > 0 || bevor_abi::mutated!("pipes/fresh-hangup")) {
                 events |= PollEvents::HUP;
             }
         }
@@ -384,7 +396,9 @@ impl FileOps for PipeEnd {
                 state.clear();
             }
         }
-        self.pipe.queue.wake(PollEvents::all());
+        if !bevor_abi::mutated!("pipes/close-no-wake") {
+            self.pipe.queue.wake(PollEvents::all());
+        }
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -35,7 +35,9 @@ impl SignalFd {
     /// Replaces the set of signals.
     pub fn set_mask(&self, mask: u64) {
         self.mask.store(mask, Ordering::Release);
-        self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        if !bevor_abi::mutated!("signalfd/mask-no-wake") {
+            self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+        }
     }
 
     fn mask(&self) -> u64 {
@@ -58,7 +60,7 @@ fn render(info: &SigInfo) -> [u8; INFO] {
     let (signo, code) = (info.signo(), info.code());
     if code > 0 && code != SI_KERNEL && signo == SIGCHLD {
         copy(12, 16, 8);
-        copy(40, 24, 4);
+        copy(40, 24, bevor_abi::mutant!("signalfd/child-status", 4, 0));
         copy(56, 32, 16);
     } else if code > 0 && code != SI_KERNEL && matches!(signo, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV) {
         copy(72, 16, 8);
@@ -71,8 +73,10 @@ fn render(info: &SigInfo) -> [u8; INFO] {
         copy(12, 16, 8);
     } else {
         copy(12, 16, 8);
-        copy(48, 24, 8);
-        copy(44, 24, 4);
+        if !bevor_abi::mutated!("signalfd/value-lost") {
+            copy(48, 24, 8);
+            copy(44, 24, 4);
+        }
     }
     out
 }
@@ -84,7 +88,7 @@ impl FileOps for SignalFd {
         }
         let task = self.task.upgrade().ok_or(Errno::EAGAIN)?;
         let mut done = 0;
-        while sink.remaining() >= INFO {
+        while sink.remaining() >= INFO && (done == 0 || !bevor_abi::mutated!("signalfd/one-record")) {
             let Some(info) = task.take_signal(self.mask()) else { break };
             done += sink.put(&render(&info))?;
         }

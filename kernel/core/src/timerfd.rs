@@ -59,7 +59,7 @@ impl TimerFd {
         if let Some(id) = state.timer.take() {
             self.timers.cancel(id);
         }
-        state.interval = interval;
+        state.interval = bevor_abi::mutant!("timerfd/disarm-interval", interval, if value == 0 { 0 } else { interval });
         state.deadline = (value != 0).then(|| {
             if !absolute {
                 Instant(now.0.saturating_add(value))
@@ -86,7 +86,7 @@ impl TimerFd {
             Some(at) if at > now => at.0 - now.0,
             Some(_) if state.interval == 0 => 0,
             // Expired and not read yet: until the next multiple.
-            Some(at) => state.interval - (now.0 - at.0) % state.interval,
+            Some(at) => bevor_abi::mutant!("timerfd/expired-left", state.interval - (now.0 - at.0) % state.interval, 0),
         };
         (left, state.interval)
     }
@@ -112,7 +112,9 @@ impl TimerFd {
         }
         let count = (now.0 - at.0) / state.interval + 1;
         state.deadline = Some(Instant(at.0.saturating_add(count.saturating_mul(state.interval))));
-        self.arm(&mut state);
+        if !bevor_abi::mutated!("timerfd/no-rearm") {
+            self.arm(&mut state);
+        }
         count
     }
 }

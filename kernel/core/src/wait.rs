@@ -97,7 +97,7 @@ impl WaitQueue {
             let hit = entries.list.iter().map(|entry| (entry.mask & events, entry));
             hit.filter(|(hit, _)| !hit.is_empty()).map(|(hit, entry)| (hit, Arc::clone(&entry.waiter))).collect()
         };
-        for (events, waiter) in &hit {
+        for (events, waiter) in hit.iter().take(bevor_abi::mutant!("wait/first-only", hit.len(), 1)) {
             waiter.notify(*events);
         }
     }

@@ -223,7 +223,7 @@ impl TaskData {
     }
 
     fn state(&self) -> &'static str {
-        if self.is_dead() {
+        if self.is_dead() && !bevor_abi::mutated!("proc/zombie-state") {
             "Z (zombie)"
         } else if self.0.is_running() {
             "R (running)"
@@ -236,7 +236,7 @@ impl TaskData {
         let task = &self.0;
         let creds = task.creds();
         let ppid = task.kernel.tree.lock().parent_of(task.pid());
-        let threads = task.group.threads().len();
+        let threads = bevor_abi::mutant!("proc/threads", task.group.threads().len(), 1);
         let size = task.files.lock().size();
         let umask = task.fs.lock().umask();
         let groups: Vec<String> = creds.groups.iter().map(u32::to_string).collect();
@@ -250,7 +250,12 @@ impl TaskData {
         );
         let _ = writeln!(out, "Uid:\t{}\t{}\t{}\t{}", creds.uid, creds.euid, creds.suid, creds.fsuid);
         let _ = writeln!(out, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
-        let _ = writeln!(out, "FDSize:\t{}\nGroups:\t{} ", size.max(64).next_power_of_two(), groups.join(" "));
+        let _ = writeln!(
+            out,
+            "FDSize:\t{}\nGroups:\t{} ",
+            bevor_abi::mutant!("proc/fdsize", size.max(64).next_power_of_two(), size),
+            groups.join(" ")
+        );
         let _ = writeln!(out, "Threads:\t{threads}\nSigQ:\t0/63418");
         // Not in the array: its locks would be held until all of it is there.
         let own = task.pending.lock().set();

@@ -55,12 +55,17 @@ enum Name<'a> {
 
 fn parse(addr: &[u8]) -> Result<Name<'_>, Errno> {
     let (family, name) = addr.split_first_chunk::<2>().ok_or(Errno::EINVAL)?;
-    if u16::from_le_bytes(*family) != 1 || name.len() > PATH_LEN {
+    if u16::from_le_bytes(*family) != 1 || bevor_abi::mutant!("unix/path-boundary", name.len() > PATH_LEN, name.len() >= PATH_LEN)
+    {
         return Err(Errno::EINVAL);
     }
     Ok(match name.first() {
         None => Name::Unnamed,
-        Some(0) => Name::Abstract(name),
+        Some(0) => Name::Abstract(bevor_abi::mutant!(
+            "unix/abstract-nul",
+            name,
+            name[1..].iter().position(|b| *b == 0).map_or(name, |n| &name[..=n])
+        )),
         Some(_) => Name::Path(name.split(|b| *b == 0).next().unwrap_or(name)),
     })
 }
@@ -84,7 +89,7 @@ impl UnixSocket {
             Name::Path(path) => {
                 let made = who
                     .fs
-                    .make_node(None, path, who.caller, FileKind::Socket, 0o777, 0)
+                    .make_node(None, path, who.caller, FileKind::Socket, bevor_abi::mutant!("unix/node-mode", 0o777, 0o666), 0)
                     .map_err(|e| if e == Errno::EEXIST { Errno::EADDRINUSE } else { e })?;
                 let me: Arc<dyn Any + Send + Sync> = Arc::new(Weak::clone(&self.this));
                 made.dentry.inode().socket.set(me).map_err(|_| Errno::EADDRINUSE)?;
@@ -107,7 +112,12 @@ impl UnixSocket {
 
     fn autobind(&self) -> Result<Vec<u8>, Errno> {
         for _ in 0..0x10_0000 {
-            let name = format!("\0{:05x}", self.vfs.next_ino() & 0xf_ffff).into_bytes();
+            let name = bevor_abi::mutant!(
+                "unix/autobind-width",
+                format!("\0{:05x}", self.vfs.next_ino() & 0xf_ffff),
+                format!("\0{:06x}", self.vfs.next_ino())
+            )
+            .into_bytes();
             match self.claim(name) {
                 Err(Errno::EADDRINUSE) => {}
                 other => return other,
@@ -127,7 +137,7 @@ impl UnixSocket {
             Name::Path(path) => {
                 let place = who.fs.resolve(None, path, who.caller, WalkFlags::FOLLOW)?;
                 let inode = place.dentry.inode();
-                inode.permission(&who.caller, may::WRITE)?;
+                inode.permission(&who.caller, bevor_abi::mutant!("unix/connect-permission", may::WRITE, 0))?;
                 if inode.kind() != FileKind::Socket {
                     return Err(Errno::ECONNREFUSED);
                 }
@@ -136,7 +146,7 @@ impl UnixSocket {
         };
         let found = found.ok_or(Errno::ECONNREFUSED)?;
         if found.kind != self.kind {
-            return Err(Errno::EPROTOTYPE);
+            return Err(bevor_abi::mutant!("unix/wrong-type", Errno::EPROTOTYPE, Errno::ECONNREFUSED));
         }
         Ok(found)
     }
@@ -169,10 +179,10 @@ impl UnixSocket {
         {
             let mut state = listener.state.lock();
             let backlog = state.backlog.filter(|_| !state.shut_read).ok_or(Errno::ECONNREFUSED)?;
-            if state.pending.len() > backlog {
+            if bevor_abi::mutant!("unix/backlog-boundary", state.pending.len() > backlog, state.pending.len() >= backlog) {
                 return Err(Errno::EAGAIN);
             }
-            peer_creds = state.peer_creds;
+            peer_creds = bevor_abi::mutant!("unix/peer-of-listener", state.peer_creds, who.creds);
             server.state.lock().bound =
                 state.bound.as_ref().map(|b| Bound { name: b.name.clone(), owner: false, vfs: Arc::clone(&self.vfs) });
             let mut mine = self.state.lock();
@@ -190,6 +200,9 @@ impl UnixSocket {
 
     fn connect_datagram(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<(), Errno> {
         if addr.len() >= 2 && addr[..2] == [0, 0] {
+            if bevor_abi::mutated!("unix/disconnect-ignored") {
+                return Ok(());
+            }
             // AF_UNSPEC dissolves the association.
             let mut state = self.state.lock();
             state.peer = None;

@@ -193,7 +193,7 @@ impl UnixSocket {
             let mut state = peer.state.lock();
             if self.is_connection() {
                 state.peer_closed = true;
-                state.reset |= !packets.is_empty();
+                state.reset |= !packets.is_empty() && !bevor_abi::mutated!("unix/close-no-reset");
             } else if state.peer.as_ref().is_some_and(|w| w.ptr_eq(&self.this)) {
                 state.peer_closed = true;
             }
@@ -231,7 +231,7 @@ impl UnixSocket {
             if !state.queue.is_empty() || ended {
                 events |= PollEvents::IN | PollEvents::RDNORM;
             }
-            if ended {
+            if ended && !bevor_abi::mutated!("unix/half-closed") {
                 events |= PollEvents::RDHUP;
             }
             if self.is_connection() && (!state.connected || state.peer_closed) {
@@ -371,7 +371,9 @@ impl Socket for UnixSocket {
             drop(state);
             peer.queue.wake(PollEvents::all());
         }
-        self.queue.wake(PollEvents::all());
+        if !bevor_abi::mutated!("unix/shutdown-no-wake") {
+            self.queue.wake(PollEvents::all());
+        }
         Ok(())
     }
     fn name(&self) -> Result<Vec<u8>, Errno> {
@@ -404,13 +406,13 @@ impl Socket for UnixSocket {
         Ok(state.queue.front().map_or(0, |p| p.data.len()))
     }
     fn output_len(&self) -> usize {
-        self.peer().map_or(0, |p| p.state.lock().bytes)
+        bevor_abi::mutant!("unix/outq-own", self.peer().map_or(0, |p| p.state.lock().bytes), self.state.lock().bytes)
     }
     fn max_message(&self) -> usize {
         if self.kind == UnixKind::Stream { usize::MAX } else { self.state.lock().send_buffer.saturating_sub(32) }
     }
     fn timeout(&self, send: bool) -> u64 {
         let state = self.state.lock();
-        if send { state.send_timeout } else { state.receive_timeout }
+        if bevor_abi::mutant!("unix/timeouts-swapped", send, !send) { state.send_timeout } else { state.receive_timeout }
     }
 }

@@ -29,7 +29,9 @@ impl UnixSocket {
         if level != 1 {
             return Err(Errno::EOPNOTSUPP);
         }
-        let buffer = |v: i32| usize::try_from(v).unwrap_or(0).min(212_992).saturating_mul(2);
+        let buffer = |v: i32| {
+            usize::try_from(v).unwrap_or(0).min(212_992).saturating_mul(bevor_abi::mutant!("unix/buffer-undoubled", 2, 1))
+        };
         match option {
             // SO_SNDBUF, SO_RCVBUF: doubled, with a floor.
             7 => self.state.lock().send_buffer = buffer(int(value)?).max(4608),
@@ -57,7 +59,11 @@ impl UnixSocket {
             2 | 9 => flag(false),
             3 => self.kind().1.to_le_bytes().to_vec(),
             4 => {
-                let code = if std::mem::take(&mut state.reset) { Errno::ECONNRESET.code() } else { 0 };
+                let code = if bevor_abi::mutant!("unix/error-kept", std::mem::take(&mut state.reset), state.reset) {
+                    Errno::ECONNRESET.code()
+                } else {
+                    0
+                };
                 code.to_le_bytes().to_vec()
             }
             7 => size(state.send_buffer),

@@ -141,6 +141,9 @@ impl UnixSocket {
             let state = self.state.lock();
             (state.send_buffer, state.bound.as_ref().map_or_else(unnamed, Bound::address))
         };
+        if total == 0 && bevor_abi::mutated!("unix/zero-datagram") {
+            return Ok(0);
+        }
         if total > limit.saturating_sub(32) {
             return Err(Errno::EMSGSIZE);
         }
@@ -150,11 +153,18 @@ impl UnixSocket {
                 return Err(Errno::EPIPE);
             }
             let mutual = state.peer.as_ref().is_some_and(|w| w.ptr_eq(&self.this));
-            if state.peer.is_some() && !mutual && self.kind == UnixKind::Datagram {
+            if state.peer.is_some() && !mutual && !bevor_abi::mutated!("unix/foreign-sender") && self.kind == UnixKind::Datagram {
                 // The receiver is connected to somebody else.
                 return Err(Errno::EPERM);
             }
-            if state.bytes + total > limit || (!mutual && state.queue.len() > MAX_DGRAM_QLEN) {
+            if state.bytes + total > limit
+                || (!mutual
+                    && bevor_abi::mutant!(
+                        "unix/queue-boundary",
+                        state.queue.len() > MAX_DGRAM_QLEN,
+                        state.queue.len() >= MAX_DGRAM_QLEN
+                    ))
+            {
                 return Err(Errno::EAGAIN);
             }
         }
@@ -182,7 +192,7 @@ impl UnixSocket {
         }?;
         if flags & msg::PEEK == 0 {
             // Room for the sender, who sleeps on its own queue.
-            if let Some(peer) = self.peer() {
+            if let Some(peer) = self.peer().filter(|_| !bevor_abi::mutated!("unix/drain-no-wake")) {
                 peer.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
             }
             self.queue.wake(PollEvents::OUT);
@@ -215,7 +225,7 @@ impl UnixSocket {
         let mut index = 0;
         let mut first_creds: Option<UnixCredentials> = None;
         while let Some(packet) = state.queue.get_mut(index) {
-            if pass && first_creds.is_some_and(|c| c != packet.creds) {
+            if pass && !bevor_abi::mutated!("unix/senders-glued") && first_creds.is_some_and(|c| c != packet.creds) {
                 break;
             }
             let n = match sink.put(&packet.data[packet.start..]) {
@@ -227,7 +237,7 @@ impl UnixSocket {
             out.len += n;
             let had_files = !packet.files.is_empty();
             if peek {
-                out.files.extend_from_slice(packet.files.peek());
+                out.files.extend_from_slice(bevor_abi::mutant!("unix/peek-files", packet.files.peek(), &[]));
                 index += 1;
             } else {
                 out.files.append(&mut packet.files.take());
@@ -238,7 +248,7 @@ impl UnixSocket {
                     state.queue.pop_front();
                 }
             }
-            if had_files || sink.remaining() == 0 || n == 0 {
+            if had_files && !bevor_abi::mutated!("unix/files-glued") || sink.remaining() == 0 || n == 0 {
                 break;
             }
         }

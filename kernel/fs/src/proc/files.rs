@@ -83,10 +83,10 @@ impl TextFile {
         let files = self.fs.task(tid)?.files().ok_or(Errno::ENOENT)?;
         let file = files.get_any(fd).map_err(|_| Errno::ENOENT)?;
         let mut flags = file.flags();
-        if files.cloexec(fd)? {
+        if files.cloexec(fd)? && !bevor_abi::mutated!("fdinfo/cloexec") {
             flags |= bevor_abi::fs::o::CLOEXEC;
         }
-        let position = *file.position();
+        let position = bevor_abi::mutant!("fdinfo/position", *file.position(), 0);
         let mount = file.path().mount.id;
         let ino = file.inode().ino();
         let more = file.ops().fdinfo(&file);
@@ -113,7 +113,7 @@ fn uuid() -> Result<Vec<u8>, Errno> {
 impl FileOps for TextFile {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
         let kept = match &*self.text.lock() {
-            Kept::Text(text, _) if offset > 0 => Some(Arc::clone(text)),
+            Kept::Text(text, _) if offset > 0 || bevor_abi::mutated!("proc/text-stale") => Some(Arc::clone(text)),
             Kept::End(end) if offset >= *end => return Ok(0),
             _ => None,
         };

@@ -58,7 +58,7 @@ pub fn epoll_ctl(ctx: &mut SyscallContext<'_>, epfd: Fd, op: u32, fd: Fd, event:
     const DEL: u32 = 2;
     const MOD: u32 = 3;
     let (mut wanted, mut data) = (0, 0);
-    if op != DEL {
+    if op != DEL || bevor_abi::mutated!("epoll/del-event") {
         let mut raw = [0; EVENT];
         ctx.copy_in(event, &mut raw)?;
         let (events, rest) = raw.split_at(4);
@@ -74,7 +74,8 @@ pub fn epoll_ctl(ctx: &mut SyscallContext<'_>, epfd: Fd, op: u32, fd: Fd, event:
     if wanted & epoll::EXCLUSIVE != 0 {
         // EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP and the input flags only.
         const ALLOWED: u32 = 0x1 | 0x4 | 0x8 | 0x10 | epoll::WAKEUP | epoll::EDGE | epoll::EXCLUSIVE;
-        if op == MOD || (op == ADD && wanted & !ALLOWED != 0) {
+        if op == MOD || (op == ADD && wanted & !(ALLOWED | bevor_abi::mutant!("epoll/exclusive-oneshot", 0, epoll::ONESHOT)) != 0)
+        {
             return Err(Errno::EINVAL.into());
         }
     }
@@ -124,7 +125,9 @@ pub fn epoll_pwait(
     mask: UserAddr,
     size: usize,
 ) -> SyscallResult {
-    use_mask(ctx, mask, size)?;
+    if !bevor_abi::mutated!("epoll/mask-ignored") {
+        use_mask(ctx, mask, size)?;
+    }
     do_epoll_wait(ctx, epfd, events, max, Wait::millis(timeout))
 }
 
@@ -180,6 +183,7 @@ pub fn timerfd_settime(ctx: &mut SyscallContext<'_>, fd: Fd, flags: u32, new: Us
     let file = ctx.file(fd)?;
     let timer = file.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     let before = timer.set(value, interval, flags & ABSTIME != 0);
+    let before = bevor_abi::mutant!("timerfd/old-is-new", before, timer.get());
     if !old.is_null() {
         ctx.copy_out_value(old, &itimerspec(before))?;
     }
@@ -204,14 +208,14 @@ pub fn memfd_create(ctx: &mut SyscallContext<'_>, name: UserAddr, flags: u32) ->
         return Err(Errno::EINVAL.into());
     }
     // 255 less "memfd:", with the NUL.
-    let name = ctx.copy_in_string(name, 250, Errno::EINVAL)?;
+    let name = ctx.copy_in_string(name, bevor_abi::mutant!("memfd_create/name-boundary", 250, 249), Errno::EINVAL)?;
     let env = Env::new(ctx);
     let noexec = flags & NOEXEC_SEAL != 0;
     let file = TmpFs::memfd(
         &env.fs.ns.vfs,
         &name,
-        if noexec { 0o666 } else { 0o777 },
-        noexec || flags & ALLOW_SEALING != 0,
+        if noexec { bevor_abi::mutant!("memfd_create/noexec-mode", 0o666, 0o777) } else { 0o777 },
+        noexec || flags & ALLOW_SEALING != 0 || bevor_abi::mutated!("memfd_create/unsealable"),
         o::RDWR | o::LARGEFILE,
         env.owner(),
     )?;

@@ -37,7 +37,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
     let shared = match flags & MAP_TYPE {
         MAP_SHARED => true,
         MAP_SHARED_VALIDATE => {
-            if flags & !(LEGACY | MAP_SYNC) != 0 || flags & MAP_SYNC != 0 {
+            if flags & !(LEGACY | MAP_SYNC) != 0 && !bevor_abi::mutated!("mmap/validate-ignored") || flags & MAP_SYNC != 0 {
                 return Err(Errno::EOPNOTSUPP.into());
             }
             true
@@ -45,7 +45,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         2 => false,
         _ => return Err(Errno::EINVAL.into()),
     };
-    if !file.is_readable() || shared && prot & PROT_WRITE != 0 && !file.is_writable() {
+    if !file.is_readable() && !bevor_abi::mutated!("mmap/write-only") || shared && prot & PROT_WRITE != 0 && !file.is_writable() {
         return Err(Errno::EACCES.into());
     }
     if prot & PROT_EXEC != 0 && file.path().mount.flags() & mount_flags::NOEXEC != 0 {
@@ -55,7 +55,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         return Err(Errno::EOVERFLOW.into());
     }
     // A shared mapping of a writable file can be made writable later: its descriptor must allow it, unless the file is sealed.
-    let mapping = match file.mapping(shared && file.is_writable()) {
+    let mapping = match file.mapping(shared && bevor_abi::mutant!("mmap/shared-upgrade", file.is_writable(), true)) {
         Err(Errno::EPERM) if prot & PROT_WRITE == 0 => file.mapping(false)?,
         result => result?,
     };

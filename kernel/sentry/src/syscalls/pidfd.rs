@@ -41,7 +41,7 @@ pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> Syscall
         }
     };
     let env = Env::new(ctx);
-    let file = PidFd::create(&env.fs.ns.vfs, &group, flags, env.owner());
+    let file = PidFd::create(&env.fs.ns.vfs, &group, bevor_abi::mutant!("pidfd/nonblock", flags, 0), env.owner());
     install(ctx, file, true)
 }
 
@@ -62,10 +62,10 @@ pub fn pidfd_send_signal(ctx: &mut SyscallContext<'_>, fd: Fd, signo: i32, info:
         let mut raw = [0; 128];
         ctx.copy_in(info, &mut raw)?;
         let info = SigInfo(raw);
-        if info.signo() != signo {
+        if info.signo() != signo && !bevor_abi::mutated!("pidfd/other-number") {
             return Err(Errno::EINVAL.into());
         }
-        if !own && (info.code() >= 0 || info.code() == SI_TKILL) {
+        if !own && !bevor_abi::mutated!("pidfd/forged") && (info.code() >= 0 || info.code() == SI_TKILL) {
             return Err(Errno::EPERM.into());
         }
         info
@@ -83,7 +83,7 @@ pub fn pidfd_getfd(ctx: &mut SyscallContext<'_>, pidfd: Fd, target: Fd, flags: u
     super::ids::check_ptrace_access(ctx.task, &task)?;
     let files = Arc::clone(&task.files.lock());
     let file = files.get_any(target)?;
-    install(ctx, file, true)
+    install(ctx, file, bevor_abi::mutant!("pidfd/copy-cloexec", true, false))
 }
 
 /// signalfd4(2).

@@ -64,6 +64,9 @@ impl Wait {
     pub fn deadline(self, ctx: &mut SyscallContext<'_>) -> Option<Instant> {
         if let Self::For(ns) = self {
             let timers = ctx.timers;
+            if bevor_abi::mutated!("poll/deadline-renewed") {
+                ctx.progress.deadline = None;
+            }
             return Some(*ctx.progress.deadline.get_or_insert_with(|| Instant(timers.now().0.saturating_add(ns))));
         }
         None
@@ -94,7 +97,8 @@ fn sleep(ctx: &mut SyscallContext<'_>, files: &[(Arc<File>, PollEvents)], wait: 
 }
 
 fn do_poll(ctx: &mut SyscallContext<'_>, fds: UserAddr, count: u32, wait: Wait) -> SyscallResult {
-    if u64::from(count) > hooks::nofile_limit(ctx) {
+    let limit = hooks::nofile_limit(ctx);
+    if bevor_abi::mutant!("poll/nofile-boundary", u64::from(count) > limit, u64::from(count) >= limit) {
         return Err(Errno::EINVAL.into());
     }
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
@@ -107,9 +111,11 @@ fn do_poll(ctx: &mut SyscallContext<'_>, fds: UserAddr, count: u32, wait: Wait) 
     let mut files: SmallVec<[(Arc<File>, PollEvents); 8]> = SmallVec::new();
     for raw in bytes.chunks_exact_mut(size_of::<PollFd>()) {
         let mut p = PollFd::read_from_bytes(raw).map_err(|_| Errno::EFAULT)?;
-        p.revents = 0;
+        p.revents = bevor_abi::mutant!("poll/revents-kept", 0, if p.fd < 0 { p.revents } else { 0 });
         if p.fd >= 0 {
-            let wanted = PollEvents::from_bits_truncate(u32::from(p.events)) | PollEvents::ERR | PollEvents::HUP;
+            let wanted = PollEvents::from_bits_truncate(u32::from(p.events))
+                | bevor_abi::mutant!("poll/error-unasked", PollEvents::ERR, PollEvents::empty())
+                | PollEvents::HUP;
             let events = match ctx.file(Fd(p.fd)) {
                 Ok(file) => {
                     let events = file.poll() & wanted;
@@ -119,7 +125,11 @@ fn do_poll(ctx: &mut SyscallContext<'_>, fds: UserAddr, count: u32, wait: Wait) 
                 Err(_) => PollEvents::NVAL,
             };
             p.revents = u16::try_from(events.bits()).unwrap_or(u16::MAX);
-            ready += u64::from(p.revents != 0);
+            ready += u64::from(bevor_abi::mutant!(
+                "poll/nval-uncounted",
+                p.revents != 0,
+                p.revents != 0 && events != PollEvents::NVAL
+            ));
         }
         raw.copy_from_slice(p.as_bytes());
     }
@@ -141,7 +151,9 @@ pub fn poll(ctx: &mut SyscallContext<'_>, fds: UserAddr, count: u32, timeout: i3
 /// poll(2) goes on with its deadline after a stop, and is EINTR after a handler.
 fn restart_block(e: SyscallError) -> SyscallError {
     match e {
-        SyscallError::Restart(_) => SyscallError::Restart(Restart::Block),
+        SyscallError::Restart(_) => {
+            SyscallError::Restart(bevor_abi::mutant!("poll/restarted", Restart::Block, Restart::IfSaRestart))
+        }
         e => e,
     }
 }
@@ -154,7 +166,7 @@ pub fn use_mask(ctx: &mut SyscallContext<'_>, mask: UserAddr, size: usize) -> Re
     if mask.is_null() {
         return Ok(());
     }
-    if size != 8 {
+    if bevor_abi::mutant!("poll/mask-size", size != 8, size > 8) {
         return Err(Errno::EINVAL);
     }
     let mask = ctx.copy_in_value(mask)?;
@@ -181,7 +193,7 @@ pub fn ppoll(
     let wait = kept_wait(ctx, |ctx| Wait::timespec(ctx, timeout))?;
     use_mask(ctx, mask, size)?;
     let result = do_poll(ctx, fds, count, wait);
-    if !matches!(result, Err(SyscallError::Block)) {
+    if !matches!(result, Err(SyscallError::Block)) && !bevor_abi::mutated!("ppoll/left-stale") {
         write_left(ctx, timeout, wait);
     }
     result
@@ -216,7 +228,7 @@ fn do_select(ctx: &mut SyscallContext<'_>, count: i32, sets: [UserAddr; 3], wait
     let mut out: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; len]);
     let mut ready = 0u64;
     let mut files: SmallVec<[(Arc<File>, PollEvents); 8]> = SmallVec::new();
-    for fd in 0..count {
+    for fd in 0..bevor_abi::mutant!("select/beyond-count", count, len * 8) {
         let (byte, bit) = (fd / 8, 1u8 << (fd % 8));
         let asked: [bool; 3] = std::array::from_fn(|i| wanted[i][byte] & bit != 0);
         if asked == [false; 3] {
@@ -228,9 +240,14 @@ fn do_select(ctx: &mut SyscallContext<'_>, count: i32, sets: [UserAddr; 3], wait
         for (i, set) in [IN_SET, OUT_SET, EX_SET].into_iter().enumerate() {
             if asked[i] {
                 mask |= set;
+                let set = bevor_abi::mutant!("select/hangup-unreadable", set, set.difference(PollEvents::HUP));
                 if events.intersects(set) {
                     out[i][byte] |= bit;
-                    ready += 1;
+                    ready += bevor_abi::mutant!(
+                        "select/counts-descriptors",
+                        1,
+                        u64::from(!out[..i].iter().any(|set| set[byte] & bit != 0))
+                    );
                 }
             }
         }
@@ -273,7 +290,11 @@ pub fn select(
         && !timeout.is_null()
         && let Some(ns) = left(ctx, wait)
     {
-        ctx.copy_out_value(timeout, &[ns / 1_000_000_000, ns / 1000 % 1_000_000]).ok();
+        ctx.copy_out_value(
+            timeout,
+            &[ns / 1_000_000_000, bevor_abi::mutant!("select/timeout-fraction", ns / 1000 % 1_000_000, ns % 1_000_000_000)],
+        )
+        .ok();
     }
     result
 }
@@ -291,7 +312,7 @@ pub fn pselect6(
     let wait = kept_wait(ctx, |ctx| Wait::timespec(ctx, timeout))?;
     if !mask.is_null() {
         let [addr, size]: [u64; 2] = ctx.copy_in_value(mask)?;
-        use_mask(ctx, UserAddr(addr), bevor_core::num::to_usize(size))?;
+        use_mask(ctx, UserAddr(addr), bevor_abi::mutant!("pselect6/mask-pointer", bevor_core::num::to_usize(size), 8))?;
     }
     let result = do_select(ctx, count, [read, write, except], wait);
     if !matches!(result, Err(SyscallError::Block)) {

@@ -89,7 +89,7 @@ fn store_address(ctx: &SyscallContext<'_>, addr: UserAddr, len_at: UserAddr, val
     if n > 0 {
         ctx.copy_out(addr, &value[..n])?;
     }
-    ctx.copy_out_value(len_at, &u32::try_from(value.len()).unwrap_or(0))
+    ctx.copy_out_value(len_at, &u32::try_from(bevor_abi::mutant!("unix/name-length", value.len(), n)).unwrap_or(0))
 }
 
 /// bind(2).
@@ -137,7 +137,9 @@ pub fn accept4(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len_at: Use
     }
     let file = ctx.file(fd)?;
     let env = Env::new(ctx);
-    let accepted = match with_socket(&file, |s| s.accept(&caller(&env), flags & o::NONBLOCK))? {
+    let accepted = match with_socket(&file, |s| {
+        s.accept(&caller(&env), (flags | bevor_abi::mutant!("unix/accept-nonblock", 0, file.flags())) & o::NONBLOCK)
+    })? {
         Err(Errno::EAGAIN) => {
             let timeout = with_socket(&file, |s| s.timeout(false))?;
             return Err(wait_for(ctx, &file, PollEvents::IN, false, timeout));
@@ -217,7 +219,7 @@ pub fn getsockopt(
     if n > 0 {
         ctx.copy_out(value, &bytes[..n])?;
     }
-    ctx.copy_out_value(len_at, &u32::try_from(n).unwrap_or(0))?;
+    ctx.copy_out_value(len_at, &u32::try_from(bevor_abi::mutant!("unix/option-length", n, room)).unwrap_or(0))?;
     Ok(0)
 }
 
@@ -323,7 +325,7 @@ fn do_receive(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &IoVecs, flag
             r.len += before;
             r.full_len += before;
             let more = stream && flags & (msg::WAITALL | msg::PEEK) == msg::WAITALL && got > 0 && r.len < want;
-            if more && r.files.is_empty() {
+            if more && r.files.is_empty() && !bevor_abi::mutated!("unix/waitall-short") {
                 ctx.progress.done = r.len;
                 return match wait_for(ctx, file, PollEvents::IN, flags & msg::DONTWAIT != 0, 0) {
                     SyscallError::Block => Err(SyscallError::Block),
@@ -442,7 +444,7 @@ fn check_creds(data: &[u8], env: &Env) -> Result<UnixCredentials, Errno> {
     let word = |i: usize| bytes[i..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
     let given = UnixCredentials { pid: word(0).cast_signed(), uid: word(4), gid: word(8) };
     let c = &env.creds;
-    let pid_ok = given.pid == env.ucred().pid || c.capable(Capability::SysAdmin);
+    let pid_ok = given.pid == env.ucred().pid || bevor_abi::mutated!("unix/forged-pid") || c.capable(Capability::SysAdmin);
     let uid_ok = [c.uid, c.euid, c.suid].contains(&given.uid) || c.capable(Capability::Setuid);
     let gid_ok = [c.gid, c.egid, c.sgid].contains(&given.gid) || c.capable(Capability::Setgid);
     if pid_ok && uid_ok && gid_ok { Ok(given) } else { Err(Errno::EPERM) }
@@ -496,6 +498,7 @@ fn build_control(ctx: &SyscallContext<'_>, r: &mut Received, room: usize, cloexe
     if !r.files.is_empty() {
         let fit = room.saturating_sub(out.len() + CMSG_HEADER) / 4;
         cut |= fit < r.files.len();
+        let fit = bevor_abi::mutant!("unix/rights-all-or-none", fit, if cut { 0 } else { fit });
         let limit = hooks::nofile_limit(ctx);
         let table = ctx.files();
         let mut fds = Vec::new();
@@ -588,7 +591,7 @@ fn many(
         match one(ctx, at, index) {
             Ok(n) => ctx.copy_out_value(at.add(56)?, &u32::try_from(n).unwrap_or(u32::MAX))?,
             Err(SyscallError::Block) => {
-                ctx.progress.value = index;
+                ctx.progress.value = bevor_abi::mutant!("unix/recvmmsg-progress", index, 0);
                 return Err(SyscallError::Block);
             }
             Err(_) if index > 0 => break,

@@ -58,7 +58,7 @@ pub fn sysinfo(ctx: &mut SyscallContext<'_>, out: UserAddr) -> SyscallResult {
         slot.copy_from_slice(&word.to_le_bytes());
     }
     bytes[80..82].copy_from_slice(&tasks.to_le_bytes());
-    bytes[104..108].copy_from_slice(&1u32.to_le_bytes());
+    bytes[104..108].copy_from_slice(&bevor_abi::mutant!("sysinfo/unit", 1u32, 0).to_le_bytes());
     ctx.copy_out(out, &bytes)?;
     Ok(0)
 }
@@ -88,7 +88,11 @@ pub fn getrandom(ctx: &mut SyscallContext<'_>, buf: UserAddr, len: usize, flags:
             let stored = ctx.thread.write_memory(at.0, part);
             if stored < part.len() {
                 let total = done + stored;
-                return if total == 0 { Err(Errno::EFAULT.into()) } else { Ok(to_u64(total)) };
+                return if total == 0 || bevor_abi::mutated!("getrandom/partial-fault") {
+                    Err(Errno::EFAULT.into())
+                } else {
+                    Ok(to_u64(total))
+                };
             }
         }
         done += part.len();
