@@ -419,12 +419,15 @@ fn read_host(fd: &HostFd, window: Option<&FileWindow>, offset: u64, sink: &mut d
 
 fn seek_host(fd: &HostFd, offset: u64, hole: bool) -> Result<u64, Errno> {
     let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-    file::lseek(fd, at, if hole { 4 } else { 3 })
+    file::lseek(fd, at, if hole && !bevor_abi::mutated!("gofer/seek-hole") { 4 } else { 3 })
 }
 
 /// A file open for reading: the inode's shared descriptor.
 impl FileOps for Node {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        if bevor_abi::mutated!("gofer/read-end") && offset > Node::size(self) {
+            return Err(Errno::EINVAL);
+        }
         let window = if sink.remaining() <= SMALL_READ { self.window() } else { None };
         read_host(self.reader()?, window, offset, sink)
     }
@@ -551,7 +554,7 @@ fn kind_of(d_type: u8) -> FileKind {
         4 => FileKind::Directory,
         6 => FileKind::BlockDevice,
         8 => FileKind::Regular,
-        10 => FileKind::Symlink,
+        10 => bevor_abi::mutant!("gofer/link-type", FileKind::Symlink, FileKind::Regular),
         12 => FileKind::Socket,
         _ => FileKind::Anonymous,
     }
