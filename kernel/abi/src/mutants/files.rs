@@ -135,7 +135,6 @@ list! {
     Bug "gofer/seek-hole" [lseek] "SEEK_HOLE of a host file finds data.";
     Bug "gofer/link-type" [getdents64] "Links of the host are listed as files.";
     Rule "gofer/read-end" [read pread64] "A read past the end of a host file is EINVAL.";
-    Rule "proc/fd-mode" [newfstatat lstat statx] "The links of /proc/PID/fd show all descriptors as writable.";
     Bug "proc/leading-zero" [open openat] "Descriptors and tasks are found under numbers with leading zeros.";
     Bug "proc/foreign-comm" [write] "Another process may set the name of a thread.";
     Rule "proc/seek-end" [lseek] "SEEK_END of a text file is its start.";
