@@ -473,6 +473,8 @@ impl FsContext {
             victim.set_unlinked();
         }
         dir.insert_negative_if_cached(&parent.name);
+        // Another may have removed what is cached in it.
+        victim.invalidate();
         Ok(())
     }
 
@@ -582,6 +584,7 @@ impl FsContext {
             old_dir.insert_negative_if_cached(&from.name);
             if let Some(t) = &target {
                 t.set_unlinked();
+                t.invalidate();
             }
         }
         source.relink(new_dir, &to.name);
