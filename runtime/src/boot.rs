@@ -54,7 +54,7 @@ pub(crate) struct Prepared {
 /// The kernel that `bevor do` runs.
 #[derive(Debug)]
 pub(crate) struct Bevor {
-    vdso_extent: Option<(u64, u64)>,
+    vdso_extent: Option<zygote::VdsoExtent>,
 }
 
 impl Bevor {
@@ -72,7 +72,7 @@ impl Kernel for Bevor {
         let uid = Some(stub_id).filter(|&id| id != 0);
         let rlimits = bevor_hostcall::host::rlimits();
         let native_yield = spec.local_calls && !spec.strace;
-        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent, native_yield, defences: spec.defences.clone() })
+        Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent.clone(), native_yield, defences: spec.defences.clone() })
             .map(|zygote| Prepared { zygote, rlimits })
             .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
     }

@@ -134,8 +134,8 @@ fn main() {
     std::fs::File::from(file.as_fd().try_clone_to_owned().unwrap()).write_all(&image).unwrap();
     let file = Some(FileMapping { fd: file, id: 1 });
     let ops = vec![ImageOp::Mmap(MmapOp { addr: 0x40_0000, len: 4096, prot: 5, flags: 0x12, file, offset: 0 })];
-    let stack = platform.layout().stack_top - 4096;
-    let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000 };
+    let stack = platform.layout(None, 0).stack_top - 4096;
+    let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000, layout: None };
     platform.exec(OwnerRef(task), image, Identity { pid: 1, tid: 1, ..Identity::default() }).expect("a stub");
     let mut done = world.done.0.lock().unwrap();
     while !*done {

@@ -162,10 +162,12 @@ pub struct ExecImage {
     pub stack: u64,
     /// Start of the program break area (page aligned), and current break.
     pub brk: u64,
+    /// What the image was made for; `None` is as [`Platform::layout`] has it without chance.
+    pub layout: Option<SpaceLayout>,
 }
 
 /// What a fresh address space looks like before any image: the loader places things around it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpaceLayout {
     /// Top (exclusive) of the main thread's stack area; below it everything down to `stack_bottom` may be used.
     pub stack_top: u64,
@@ -173,6 +175,8 @@ pub struct SpaceLayout {
     pub stack_bottom: u64,
     /// Address of the vDSO's ELF header (AT_SYSINFO_EHDR), 0 if none.
     pub vdso: u64,
+    /// The platform's: mappings begin below this range. Empty if they begin where the host has it.
+    pub reserved: (u64, u64),
 }
 
 /// A clone(2) to carry out. Addresses are the application's.
@@ -413,8 +417,9 @@ pub trait AddressSpace: Send + Sync {
 
 /// A way to run application code.
 pub trait Platform: Send + Sync {
-    /// Layout of the address spaces that [`Platform::exec`] makes.
-    fn layout(&self) -> SpaceLayout;
+    /// A layout for an image: with other places for each `random`, or always the same ones (ADDR_NO_RANDOMIZE). A stack may grow to
+    /// `stack_limit`, within reason.
+    fn layout(&self, random: Option<[u64; 2]>, stack_limit: u64) -> SpaceLayout;
     /// A fresh address space with `image`, running for `owner`, which gets `Event::Started` during the call. For execve the caller retires
     /// the old thread with `Reply::Exit` or [`AddressSpace::kill`].
     ///

@@ -178,8 +178,8 @@ impl Bench {
     fn image(&self) -> ExecImage {
         let file = Some(self.program.clone());
         let text = MmapOp { addr: TEXT, len: self.len, prot: 5, flags: 0x12, file, offset: 0 };
-        let stack = self.platform.layout().stack_top - 4096;
-        ExecImage { ops: vec![ImageOp::Mmap(text)], entry: TEXT, stack, brk: 0x50_0000 }
+        let stack = self.platform.layout(None, 0).stack_top - 4096;
+        ExecImage { ops: vec![ImageOp::Mmap(text)], entry: TEXT, stack, brk: 0x50_0000, layout: None }
     }
 
     fn run(&self, pid: i32, image: ExecImage) -> Result<Arc<dyn Thread>, Errno> {

@@ -146,8 +146,8 @@ fn a_program_calls_forks_waits_and_exits() {
     let file = Some(FileMapping { fd: file, id: 1 });
     let map = MmapOp { addr: 0x40_0000, len: len.next_multiple_of(4096), prot: 5, flags: 0x12, file, offset: 0 };
     let ops = vec![ImageOp::Mmap(map)];
-    let stack = platform.layout().stack_top - 4096;
-    let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000 };
+    let stack = platform.layout(None, 0).stack_top - 4096;
+    let image = ExecImage { ops, entry: 0x40_0000, stack, brk: 0x50_0000, layout: None };
     let start = std::time::Instant::now();
     let identity = Identity { pid: 40, tid: 40, ..Identity::default() };
     platform.exec(OwnerRef(task), image, identity).expect("a spare takes the image");

@@ -8,6 +8,7 @@ use bevor_abi::Errno;
 use bevor_abi::process::RLIM_NLIMITS;
 use bevor_core::creds::Credentials;
 use bevor_core::kernel::Kernel;
+use bevor_core::memory::Kind;
 use bevor_core::num::to_usize;
 use bevor_core::task::{ImageInfo, Task};
 use bevor_core::vfs::{Caller, FdTable, FsContext, Path, WalkFlags, device_numbers, mount_flags};
@@ -89,6 +90,11 @@ impl ProcData for KernelData {
                 };
                 format!("0.00 0.00 0.00 1/{tasks} {last}\n").into_bytes()
             }
+            SystemFile::FileMax => format!("{}\n", files(&kernel).1).into_bytes(),
+            SystemFile::FileNr => {
+                let (open, most) = files(&kernel);
+                format!("{open}\t0\t{most}\n").into_bytes()
+            }
             SystemFile::Meminfo => meminfo(),
             SystemFile::Stat => stat(&kernel),
             SystemFile::Cpuinfo => {
@@ -100,6 +106,13 @@ impl ProcData for KernelData {
             }
         })
     }
+}
+
+/// Open file descriptions, and how many there may be.
+fn files(kernel: &Kernel) -> (u64, u64) {
+    let memory = kernel.memory();
+    let count = |bytes: u64| bytes / Kind::File.cost();
+    (count(memory.objects_used(Kind::File)), count(memory.objects_ceiling(Kind::File)))
 }
 
 fn meminfo() -> Vec<u8> {

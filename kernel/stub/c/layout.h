@@ -59,7 +59,7 @@
 #define REQ_INTERRUPTED 3
 #define REQ_STARTED 4                    /* a spare asks for its image; a thread says that its slab and region are in place */
 #define REQ_BROKEN 5                     /* args: errno, op index */
-#define REQ_ZYGOTE 6                     /* args: vdso base, stack pointer, listener fd */
+#define REQ_ZYGOTE 6                     /* args: listener fd, vdso base, stack pointer, highest page that was free */
 #define REQ_COPY_FAULT 7                 /* a copy-out of the reply faulted: args: original nr, address, number of segments stored */
 #define REQ_CLONED 8                     /* arg0: host result of the clone that the last reply asked for */
 #define REQ_PATCH 9                      /* arg0: address after a system call instruction that has trapped often, arg1: number, arg2: result of the step; arg0 0: no text that is patched already */
@@ -98,6 +98,9 @@
 #define OP_ZERO 2                        /* args: addr, len */
 #define OP_WRITE 3                       /* args: addr, len, offset in bounce */
 #define OP_RESET 4                       /* args: addr, len of the range that stays (the vDSO), offset: robust list; the old image goes */
+#define OP_MOVE 5                        /* args: new addr, len, offset: old addr */
+#define OP_VDSO 6                        /* args: addr of the vDSO from now on */
+#define OP_RESERVE 7                     /* as OP_MMAP; that it fails does not matter */
 
 /* Clone flags words (REP_CLONE op_flags). */
 #define CLONE_OP_SHARE_VM 1

@@ -284,6 +284,19 @@ static void reset_image(struct tcb *t, u64 keep, u64 keep_end, u64 robust)
     proc.membarriers = 0;
 }
 
+/* The vDSO lies at `at` from now on. */
+static void set_vdso(u64 at)
+{
+    u64 by = at - proc.vdso;
+    proc.vdso = at;
+    if (proc.clock_gettime)
+        proc.clock_gettime = (void *)((u64)proc.clock_gettime + by);
+    if (proc.gettimeofday)
+        proc.gettimeofday = (void *)((u64)proc.gettimeofday + by);
+    if (proc.getcpu)
+        proc.getcpu = (void *)((u64)proc.getcpu + by);
+}
+
 static s64 image_step(struct tcb *t, const struct image_op *o)
 {
     struct channel *ch = t->ch;
@@ -301,6 +314,15 @@ static s64 image_step(struct tcb *t, const struct image_op *o)
         return (o->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && (u64)e != o->addr ? -ENOMEM : 0;
     case OP_RESET:
         reset_image(t, o->addr, o->addr + o->len, o->offset);
+        return 0;
+    case OP_MOVE:
+        e = gate6(25, o->offset, o->len, o->len, 3, o->addr, 0); /* MREMAP_MAYMOVE | MREMAP_FIXED */
+        return is_error(e) ? e : 0;
+    case OP_VDSO:
+        set_vdso(o->addr);
+        return 0;
+    case OP_RESERVE:
+        gate6(9, o->addr, o->len, o->prot, o->flags, -1, 0);
         return 0;
     case OP_ZERO:
         for (u64 to = o->addr, left = o->len; left;) {
@@ -412,6 +434,12 @@ static void zygote_main(void *arg)
     } prog = {(u16)b->bpf_len, (u64)b->bpf};
     set_gs((u64)t);
     setup_signals(t);
+    /* What the host has left above the stack that is moved with each image. (Some hosts have the vDSO there.) */
+    u64 above = ch->args[2] + 8192, top = above + 0x10000;
+    if (top <= USER_TOP && (proc.vdso < above || proc.vdso > top + 0x20000))
+        unmap(above - 4096, top);
+    else if (top > USER_TOP)
+        unmap(above - 4096, USER_TOP);
     ch->args[1] = proc.vdso;
     gate6(157, 38, 1, 0, 0, 0, 0); /* PR_SET_NO_NEW_PRIVS */
     s64 fd = gate3(317, 1, 8, &prog); /* SECCOMP_SET_MODE_FILTER, NEW_LISTENER */
@@ -438,6 +466,10 @@ void stub_main(u64 *sp)
     for (; v[0]; v += 2)
         if (v[0] == AT_SYSINFO_EHDR)
             proc.vdso = v[1];
+    /* Where the host's mappings begin: nothing was mapped there yet but perhaps the vDSO. */
+    s64 highest = gate6(9, 0, 4096, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!is_error(highest))
+        gate2(11, highest, 4096);
     if (map_slab(3, 0) || map_region(0))
         gate1(231, 125);
     struct tcb *t = init_region(0, 0);
@@ -451,6 +483,7 @@ void stub_main(u64 *sp)
         proc.getcpu = b->vdso_getcpu ? (void *)(proc.vdso + b->vdso_getcpu) : NULL;
     }
     ch->args[2] = (u64)sp & ~4095UL;
+    ch->args[3] = (u64)highest;
     /* The stack area is the application's later: let it grow now, and leave nothing of ours in it. */
     *(volatile u8 *)((u64)sp - STACK_ROOM) = 0;
     u64 *end = v + 2;

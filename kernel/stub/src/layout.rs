@@ -55,7 +55,7 @@ pub const REQ_INTERRUPTED: u32 = 3;
 pub const REQ_STARTED: u32 = 4;
 /// Args: errno, op index.
 pub const REQ_BROKEN: u32 = 5;
-/// Args: vdso base, stack pointer, listener fd.
+/// Args: listener fd, vdso base, stack pointer, highest page that was free.
 pub const REQ_ZYGOTE: u32 = 6;
 /// A copy-out of the reply faulted: args: original nr, address, number of segments stored.
 pub const REQ_COPY_FAULT: u32 = 7;
@@ -111,6 +111,12 @@ pub const OP_ZERO: u32 = 2;
 pub const OP_WRITE: u32 = 3;
 /// Args: addr, len of the range that stays (the vDSO), offset: robust list; the old image goes.
 pub const OP_RESET: u32 = 4;
+/// Args: new addr, len, offset: old addr.
+pub const OP_MOVE: u32 = 5;
+/// Args: addr of the vDSO from now on.
+pub const OP_VDSO: u32 = 6;
+/// As `OP_MMAP`; that it fails does not matter.
+pub const OP_RESERVE: u32 = 7;
 /// Clone op share vm.
 pub const CLONE_OP_SHARE_VM: u64 = 1;
 /// Clone op settls.

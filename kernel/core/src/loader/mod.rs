@@ -167,7 +167,7 @@ pub fn load(mut file: Arc<dyn ExecFile>, mut request: LoadRequest<'_>) -> Result
     let mut ops = plan.ops;
     ops.push(built.write);
     Ok(Loaded {
-        image: ExecImage { ops, entry: plan.entry, stack: built.sp, brk: plan.brk },
+        image: ExecImage { ops, entry: plan.entry, stack: built.sp, brk: plan.brk, layout: Some(request.layout) },
         info: ImageInfo { exe: file.executable(), ..built.info },
         attributes,
         name,

@@ -39,7 +39,12 @@ fn load_bytes(bytes: Vec<u8>, argv: &[&[u8]]) -> Result<Loaded, LoadError> {
             argv: argv.iter().map(|a| a.to_vec()).collect(),
             envp: vec![b"K=V".to_vec()],
             open: &open,
-            layout: SpaceLayout { stack_top: TOP, stack_bottom: TOP - (8 << 20), vdso: 0x7fff_0000_0000 },
+            layout: SpaceLayout {
+                stack_top: TOP,
+                stack_bottom: TOP - (8 << 20),
+                vdso: 0x7fff_0000_0000,
+                ..SpaceLayout::default()
+            },
             stack_limit: 8 << 20,
             no_randomize: false,
             random: [0xa5; 64],

@@ -51,8 +51,10 @@ pub enum TimerTarget {
 
 /// A periodic timer is looked at this often at most, in nanoseconds; what expires meanwhile is counted.
 const MIN_PERIOD: u64 = 20_000;
-/// And this often while its signal is pending, which may be dropped rather than taken.
-const UNTAKEN_PERIOD: u64 = 10_000_000;
+/// And first after so long, then less and less often, while its signal is pending: it may be dropped rather than taken.
+const UNTAKEN_PERIODS: (u64, u64) = (10_000_000, 5_120_000_000);
+/// As often as that a CPU clock is looked at whose process runs, and that of one which does not.
+const CPU_PERIODS: (u64, u64) = (1_000_000, 256_000_000);
 
 #[derive(Default)]
 struct TimerState {
@@ -63,9 +65,19 @@ struct TimerState {
     expired: u64,
     /// Expiries beyond the one that the last signal told of.
     overrun: u64,
+    /// How long the timer waited in vain for its signal to be taken, or for its process to run; 0 if it did not.
+    idle: u64,
+    /// What a CPU clock showed at the last look.
+    seen: u64,
 }
 
 impl TimerState {
+    /// The next time to wait, twice as long as the last.
+    fn wait_in_vain(&mut self, (least, most): (u64, u64)) -> u64 {
+        self.idle = self.idle.saturating_mul(2).clamp(least, most);
+        self.idle
+    }
+
     /// Counts the expiries up to `now`, and goes on to the next one.
     fn advance(&mut self, now: u64) {
         let Some(at) = self.expires.filter(|at| *at <= now) else { return };
@@ -163,7 +175,7 @@ impl IntervalTimer {
         }
         state.expires = expires;
         state.interval = interval;
-        (state.expired, state.overrun) = (0, 0);
+        (state.expired, state.overrun, state.idle) = (0, 0, 0);
         self.schedule(&mut state, 0);
     }
 
@@ -178,6 +190,7 @@ impl IntervalTimer {
         let now = self.clock.now(&self.kernel, group);
         let mut state = self.state.lock();
         state.advance(now);
+        state.idle = 0;
         state.overrun = std::mem::take(&mut state.expired).saturating_sub(1);
         // It looked seldom while nobody took the signal.
         if state.interval != 0
@@ -216,7 +229,13 @@ impl IntervalTimer {
         let at = match self.clock {
             TimerClock::Monotonic if least == 0 => expires,
             TimerClock::Monotonic => expires.max(after(least)),
-            _ => after(expires.saturating_sub(self.clock.now(&self.kernel, &group)).max(1_000_000)),
+            _ => {
+                let now = self.clock.now(&self.kernel, &group);
+                let runs = std::mem::replace(&mut state.seen, now) != now;
+                let least = if runs { CPU_PERIODS.0 } else { state.wait_in_vain(CPU_PERIODS) };
+                state.idle = if runs { 0 } else { state.idle };
+                after(expires.saturating_sub(now).max(least))
+            }
         };
         let at = Instant(at);
         state.scheduled = Some(self.kernel.timers.schedule(at, PollEvents::IN, me));
@@ -251,7 +270,11 @@ impl Runnable for IntervalTimer {
             }
             state.advance(now);
             // However short its period: nobody looks at what it counts while its signal is pending.
-            self.schedule(&mut state, if told { UNTAKEN_PERIOD } else { MIN_PERIOD });
+            // Nobody says that an interval timer's signal was taken.
+            let most = if self.place.is_some() { UNTAKEN_PERIODS.1 } else { 8 * UNTAKEN_PERIODS.0 };
+            let least = if told { state.wait_in_vain((UNTAKEN_PERIODS.0, most)) } else { MIN_PERIOD };
+            state.idle = if told { state.idle } else { 0 };
+            self.schedule(&mut state, least);
             if told {
                 return;
             }

@@ -66,6 +66,10 @@ pub enum SystemFile {
     OsRelease,
     /// sys/kernel/version
     KernelVersion,
+    /// sys/fs/file-max
+    FileMax,
+    /// sys/fs/file-nr
+    FileNr,
 }
 
 /// One task as /proc shows it. Everything is a snapshot; a task that is gone answers ESRCH.
@@ -156,6 +160,7 @@ const KERNEL: &[(&[u8], Fixed)] = &[
     (b"overflowuid", Fixed::Text(b"65534\n", 0o444)),
     (b"pid_max", Fixed::Text(b"4194304\n", 0o444)),
     (b"random", Fixed::Dir(RANDOM)),
+    (b"randomize_va_space", Fixed::Text(b"2\n", 0o444)),
     (b"threads-max", Fixed::Text(b"63418\n", 0o444)),
     (b"version", Fixed::System(SystemFile::KernelVersion, 0o444)),
     (b"yama", Fixed::Dir(&[(b"ptrace_scope", Fixed::Text(b"0\n", 0o444))])),
@@ -170,7 +175,8 @@ const SYS: &[(&[u8], Fixed)] = &[
     (
         b"fs",
         Fixed::Dir(&[
-            (b"file-max", Fixed::Text(b"9223372036854775807\n", 0o444)),
+            (b"file-max", Fixed::System(SystemFile::FileMax, 0o444)),
+            (b"file-nr", Fixed::System(SystemFile::FileNr, 0o444)),
             (b"nr_open", Fixed::Text(b"1048576\n", 0o444)),
             (b"pipe-max-size", Fixed::Text(b"1048576\n", 0o444)),
         ]),

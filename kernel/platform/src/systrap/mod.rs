@@ -16,6 +16,7 @@ mod gate;
 mod host_stat;
 mod listeners;
 mod patch;
+mod place;
 mod pool;
 mod replies;
 mod space;
@@ -63,8 +64,7 @@ pub type ReadyHook = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Inner {
     me: Weak<Inner>,
     listener: HostFd,
-    layout: SpaceLayout,
-    pub(crate) kept: zygote::Kept,
+    pub(crate) ground: place::Ground,
     zygote: Mutex<Option<ZygoteState>>,
     zygote_pid: i32,
     next_space: AtomicU64,
@@ -129,8 +129,7 @@ impl Systrap {
         let inner = Arc::new_cyclic(|me: &Weak<Inner>| Inner {
             me: me.clone(),
             listener: zygote.listener,
-            layout: zygote.layout,
-            kept: zygote.kept,
+            ground: zygote.ground,
             zygote: Mutex::new(None),
             zygote_pid: zygote.pid,
             next_space: AtomicU64::new(1),
@@ -233,6 +232,7 @@ impl Inner {
         let (child, nonce) = self.new_child(parent.slot, &mapped, Some(owner), Some(Arc::downgrade(parent)))?;
         *child.space.patches.lock() = parent.space.patches.lock().fork();
         child.space.inherit_limits(&parent.space);
+        child.space.set_layout(parent.space.layout());
         child.space.brk.store(parent.space.brk.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(Prepared { child, flags: 0, words: [nonce.0, nonce.1] })
     }
@@ -240,6 +240,7 @@ impl Inner {
     fn add_spare(&self) -> Result<(), Errno> {
         let (child, nonce) = self.new_child(0, &[], None, None)?;
         child.make_spare();
+        child.space.set_layout(self.ground.plain);
         self.spares.lock().push_back(child);
         let mut guard = self.zygote.lock();
         if let Some(z) = guard.as_mut() {
@@ -672,8 +673,8 @@ impl Inner {
 }
 
 impl Platform for Systrap {
-    fn layout(&self) -> SpaceLayout {
-        self.0.layout
+    fn layout(&self, random: Option<[u64; 2]>, stack_limit: u64) -> SpaceLayout {
+        self.0.ground.layout(random, stack_limit)
     }
 
     fn exec(&self, owner: OwnerRef, image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno> {

@@ -15,9 +15,9 @@ use bevor_hostcall::HostFd;
 use bevor_stub::layout as l;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 
-use super::sys;
 use super::text::SpaceTexts;
-use crate::api::{Mapping, MemoryLimits};
+use super::{place, sys};
+use crate::api::{Mapping, MemoryLimits, SpaceLayout};
 
 /// One-byte opcodes that are invalid in 64-bit mode.
 const INVALID: [u8; 17] = [0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4];
@@ -441,10 +441,6 @@ fn private_text(maps: &HostFd, addr: u64) -> Option<(u64, u64)> {
     (&m.perms[1..] == b"-xp" && m.inode != 0).then_some((m.start, m.end))
 }
 
-/// How large a stub's stack is at first, and what a program's own is.
-const GROWN_STACK: u64 = 0x30_1000;
-const FRESH_STACK: u64 = 0x2_1000;
-
 /// Longest maps file that is read.
 const MAPS_LIMIT: usize = 16 << 20;
 
@@ -469,26 +465,27 @@ fn parse_mapping(line: &[u8]) -> Option<Mapping> {
     })
 }
 
-fn is_own(m: &Mapping) -> bool {
+pub(super) fn is_own(m: &Mapping) -> bool {
     (l::STUB_BASE..l::STUB_END).contains(&m.start)
 }
 
 impl Patches {
     /// The application's mappings of process `pid`.
-    pub(crate) fn mappings(&mut self, pid: i32, files: &Arc<dyn ProcFiles>) -> Result<Vec<Mapping>, Errno> {
+    pub(crate) fn mappings(&mut self, pid: i32, files: &Arc<dyn ProcFiles>, layout: &SpaceLayout) -> Result<Vec<Mapping>, Errno> {
         if self.files.is_none() {
             self.files = Some((files.memory(pid)?, files.maps(pid)?));
         }
         let Some((_, maps)) = &self.files else { return Err(Errno::ESRCH) };
         let text = sys::read_whole(maps, MAPS_LIMIT);
         // Areas of trampolines are shown: whoever looks for free addresses must not take theirs.
-        let mut mappings: Vec<_> = text.split(|b| *b == b'\n').filter_map(parse_mapping).filter(|m| !is_own(m)).collect();
+        let lines = text.split(|b| *b == b'\n').filter_map(parse_mapping);
+        let mut mappings: Vec<_> = lines.flat_map(|m| place::seen(layout, m)).collect();
         mappings.iter_mut().for_each(|m| self.texts.disguise(m));
         Ok(mappings)
     }
 
     /// What the stub itself takes of process `pid`'s memory.
-    pub(crate) fn own_memory(&mut self, pid: i32, files: &Arc<dyn ProcFiles>) -> Option<MemoryLimits> {
+    pub(crate) fn own_memory(&mut self, pid: i32, files: &Arc<dyn ProcFiles>, layout: &SpaceLayout) -> Option<MemoryLimits> {
         if self.files.is_none() {
             self.files = Some((files.memory(pid).ok()?, files.maps(pid).ok()?));
         }
@@ -496,14 +493,12 @@ impl Patches {
         let text = sys::read_whole(maps, MAPS_LIMIT);
         let mut own = MemoryLimits { all: 0, data: 0 };
         for m in text.split(|b| *b == b'\n').filter_map(parse_mapping) {
-            if m.label == "[stack]" {
-                // The zygote has grown it ahead of need.
-                own.all += (m.end - m.start).min(GROWN_STACK).saturating_sub(FRESH_STACK);
-            }
+            let part = place::own_part(layout, &m);
+            own.all += part;
             let arena =
                 self.arenas.iter().any(|arena| (m.start..m.end).contains(&arena.base)) || self.texts.within(m.start, m.end);
             if is_own(&m) || arena {
-                own.all += m.end - m.start;
+                own.all += m.end - m.start - part;
                 own.data += if m.perms[1] == b'w' && m.perms[3] == b'p' { m.end - m.start } else { 0 };
             }
         }

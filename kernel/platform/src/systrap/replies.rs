@@ -8,14 +8,17 @@ use bevor_stub::layout as l;
 use parking_lot::MutexGuard;
 
 use super::channel::{Place, Window};
+use super::place;
 use super::sys;
 use super::text::{self, Text};
 use super::thread::{Phase, State, SysThread};
-use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame};
+use crate::api::{AddressSpace as _, ExecImage, FileMapping, ImageOp, MmapOp, SignalFrame, SpaceLayout};
 use crate::defence::Defence;
 
-/// Steps before those of an image that replaces another.
-const RESET_OPS: usize = 2;
+/// Steps before those of an image, at most: the old one goes, the vDSO with its data is moved, there is a stack, and what keeps mappings away.
+const LAYOUT_OPS: usize = 10;
+/// Mappings that a vDSO has at most.
+const VDSO_PIECES: usize = LAYOUT_OPS - 4;
 /// Steps more for trampolines of text that is patched already: the interpreter's.
 const TEXT_OPS: usize = 1;
 
@@ -23,7 +26,7 @@ fn range(op: &MmapOp) -> (u64, u64) {
     (op.addr, op.addr.saturating_add(op.len))
 }
 
-fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
+pub(super) fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
     a.0 < b.1 && b.0 < a.1
 }
 
@@ -164,8 +167,9 @@ impl SysThread {
             ImageOp::Mmap(m) => Some(range(m)),
             ImageOp::Zero { .. } | ImageOp::Write { .. } => None,
         });
-        let kept = &self.platform.kept;
-        let mut taken: Vec<_> = ranges.chain([kept.stack, kept.vdso]).collect();
+        let ground = &self.platform.ground;
+        let layout = image.layout.unwrap_or(ground.plain);
+        let mut taken: Vec<_> = ranges.chain([place::stack(&layout), ground.vdso(&layout), layout.reserved]).collect();
         let mut ops = Vec::with_capacity(image.ops.len() + TEXT_OPS);
         let mut texts = 0;
         for op in image.ops {
@@ -251,7 +255,7 @@ impl SysThread {
 
     /// Whether an image's steps find room in a channel.
     pub(crate) fn image_fits(image: &ExecImage) -> bool {
-        image.ops.len() + RESET_OPS + TEXT_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
+        image.ops.len() + LAYOUT_OPS + TEXT_OPS <= l::BOUNCE_SIZE / l::image_op::SIZE
     }
 
     /// Whether an image, with what it stores, finds room in a channel. (What does not is written to a spare's memory directly.)
@@ -260,7 +264,7 @@ impl SysThread {
             ImageOp::Write { data, .. } => data.len().next_multiple_of(16),
             ImageOp::Mmap(_) | ImageOp::Zero { .. } => 0,
         });
-        (image.ops.len() + RESET_OPS + TEXT_OPS + 1) * l::image_op::SIZE + stored.sum::<usize>() <= l::BOUNCE_SIZE
+        (image.ops.len() + LAYOUT_OPS + TEXT_OPS + 1) * l::image_op::SIZE + stored.sum::<usize>() <= l::BOUNCE_SIZE
     }
 
     /// A new image in place of the old one, for a thread that has its address space alone.
@@ -272,24 +276,43 @@ impl SysThread {
         }
     }
 
-    /// The steps that take an old image away: all is unmapped, then there is a stack again.
-    fn reset_ops(&self, robust_list: u64) -> [[u8; l::image_op::SIZE]; RESET_OPS] {
+    /// The steps that lead from one layout to another. With a robust list, the old image is unmapped first.
+    fn layout_ops(&self, old: &SpaceLayout, new: &SpaceLayout, robust_list: Option<u64>) -> Vec<[u8; l::image_op::SIZE]> {
         use l::image_op as at;
-        let op = |kind: u32, (start, end): (u64, u64), offset: u64| {
+        let op = |kind: u32, (start, end): (u64, u64), prot: i32, flags: i32, offset: u64| {
             let mut b = [0u8; at::SIZE];
             let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
             put(at::KIND, &kind.to_le_bytes());
             put(at::FD, &(-1i32).to_le_bytes());
             put(at::ADDR, &start.to_le_bytes());
             put(at::LEN, &(end - start).to_le_bytes());
-            put(at::PROT, &3i32.to_le_bytes());
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_GROWSDOWN | libc::MAP_STACK;
+            put(at::PROT, &prot.to_le_bytes());
             put(at::FLAGS, &flags.to_le_bytes());
             put(at::OFFSET, &offset.to_le_bytes());
             b
         };
-        let kept = &self.platform.kept;
-        [op(l::OP_RESET, kept.vdso, robust_list), op(l::OP_MMAP, kept.stack, 0)]
+        let ground = &self.platform.ground;
+        let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        let mut ops = Vec::with_capacity(LAYOUT_OPS);
+        if let Some(head) = robust_list {
+            ops.push(op(l::OP_RESET, ground.vdso(old), 0, 0, head));
+        }
+        if old.vdso != new.vdso {
+            for (from, (to, len)) in ground.pieces(old).into_iter().zip(ground.pieces(new)).take(VDSO_PIECES) {
+                ops.push(op(l::OP_MOVE, (to, to + len), 0, 0, from.0));
+            }
+            ops.push(op(l::OP_VDSO, (new.vdso, new.vdso), 0, 0, 0));
+        }
+        let (from, to) = (place::stack(old), place::stack(new));
+        if robust_list.is_some() {
+            ops.push(op(l::OP_MMAP, to, 3, anonymous | libc::MAP_GROWSDOWN | libc::MAP_STACK, 0));
+        } else if from != to {
+            ops.push(op(l::OP_MOVE, to, 0, 0, from.0));
+        }
+        if new.reserved.0 < new.reserved.1 {
+            ops.push(op(l::OP_RESERVE, new.reserved, 0, anonymous | libc::MAP_NORESERVE, 0));
+        }
+        ops
     }
 
     /// `robust_list`: of the thread whose old image goes first.
@@ -299,12 +322,14 @@ impl SysThread {
         state.imaging = true;
         state.nouts = 0;
         state.used = 0;
-        let reset = robust_list.map(|head| self.reset_ops(head));
-        let table = (image.ops.len() + RESET_OPS) * at::SIZE;
+        let (old, new) = (self.space.layout(), image.layout.unwrap_or(self.platform.ground.plain));
+        let before = self.layout_ops(&old, &new, robust_list);
+        self.space.set_layout(new);
+        let table = (image.ops.len() + before.len()) * at::SIZE;
         let mut ops = Vec::with_capacity(table);
-        ops.extend(reset.iter().flatten().flatten());
+        ops.extend(before.iter().flatten());
         let mut data_at = table.next_multiple_of(16);
-        let mut count = if reset.is_some() { 2u64 } else { 0 };
+        let mut count = u64::try_from(before.len()).unwrap_or(0);
         for op in image.ops {
             let mut b = [0u8; at::SIZE];
             let mut put = |field: usize, data: &[u8]| b[field..field + data.len()].copy_from_slice(data);
@@ -327,7 +352,8 @@ impl SysThread {
                 }
                 ImageOp::Write { addr, data } => {
                     if data_at + data.len() > l::BOUNCE_SIZE {
-                        // Too large for the channel: the spare's stack is already there and can be written from here.
+                        // Too large for the channel: the spare's stack is already there, though to be moved, and can be written from here.
+                        let addr = addr.wrapping_sub(new.stack_top).wrapping_add(old.stack_top);
                         if sys::vm_write(self.space.pid(), addr, &data) != data.len() {
                             drop(state);
                             return self.space.kill();

@@ -15,7 +15,7 @@ use super::host_stat::HostStat;
 use super::patch::{Patches, ProcFiles};
 use super::sys;
 use super::thread::SysThread;
-use crate::api::{AddressSpace, Mapping, MemoryLimits, MemoryUse};
+use crate::api::{AddressSpace, Mapping, MemoryLimits, MemoryUse, SpaceLayout};
 use crate::defence::{Defence, Defences};
 
 /// Bytes of a slab.
@@ -157,6 +157,8 @@ pub(crate) struct Space {
     pub(crate) threaded: AtomicBool,
     /// What the host enforces on the process, and what it is to enforce once there is one.
     limits: Mutex<Limits>,
+    /// Where the image has its stack, its vDSO and its mappings.
+    layout: Mutex<SpaceLayout>,
     pool: Arc<SlabPool>,
     pub(crate) files: Arc<OnceLock<Arc<dyn ProcFiles>>>,
 }
@@ -185,6 +187,7 @@ impl Space {
             brk: AtomicU64::new(0),
             threaded: AtomicBool::new(false),
             limits: Mutex::default(),
+            layout: Mutex::default(),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         }))
@@ -203,6 +206,7 @@ impl Space {
             brk: AtomicU64::new(0),
             threaded: AtomicBool::new(false),
             limits: Mutex::default(),
+            layout: Mutex::default(),
             pool: Arc::clone(pool),
             files: Arc::clone(files),
         })
@@ -290,6 +294,22 @@ impl Space {
         }
     }
 
+    /// Where the image has what it does not place itself.
+    pub(crate) fn layout(&self) -> SpaceLayout {
+        *self.layout.lock()
+    }
+
+    /// It gets an image with `layout`. What keeps mappings away does not count as the program's memory.
+    pub(crate) fn set_layout(&self, layout: SpaceLayout) {
+        *self.layout.lock() = layout;
+        let mut limits = self.limits.lock();
+        let pid = self.pid();
+        if pid > 0 && limits.now != MemoryLimits::NONE {
+            let now = limits.now;
+            self.bound(&mut limits, pid, now, 0);
+        }
+    }
+
     /// Whether the process has bounds, or will have.
     pub(crate) fn is_limited(&self) -> bool {
         let limits = self.limits.lock();
@@ -298,11 +318,13 @@ impl Space {
 
     fn bound(&self, limits: &mut Limits, pid: i32, to: MemoryLimits, room: u64) {
         *limits = Limits { now: to, slots: self.tables.lock().slots.len(), later: None };
+        let layout = self.layout();
         let own = match self.files.get() {
-            Some(files) => self.patches.lock().own_memory(pid, files),
+            Some(files) => self.patches.lock().own_memory(pid, files, &layout),
             None => None,
         };
         let own = own.unwrap_or(MemoryLimits { all: SLAB_BYTES, data: 0 });
+        let room = room + layout.reserved.1.saturating_sub(layout.reserved.0);
         // The process may be gone by now, or belong to somebody whose limits the host does not let us change: then there is none.
         let _ = sys::set_soft_limit(pid, libc::RLIMIT_AS, to.all.saturating_add(own.all + room + ROOM));
         let _ = sys::set_soft_limit(pid, libc::RLIMIT_DATA, to.data.saturating_add(own.data + ROOM));
@@ -348,11 +370,13 @@ impl AddressSpace for Space {
         if !self.alive.load(Ordering::Acquire) {
             return Err(Errno::ESRCH);
         }
-        self.patches.lock().mappings(self.pid(), files)
+        self.patches.lock().mappings(self.pid(), files, &self.layout())
     }
 
     fn memory_use(&self) -> Result<MemoryUse, Errno> {
-        self.host_stat(self.pid()).map(|stat| stat.memory)
+        let (start, end) = self.layout().reserved;
+        let memory = self.host_stat(self.pid())?.memory;
+        Ok(MemoryUse { size: memory.size.saturating_sub(end.saturating_sub(start)), ..memory })
     }
 
     fn cpu_time(&self) -> (u64, u64) {

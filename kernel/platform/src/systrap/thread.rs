@@ -13,7 +13,7 @@ use super::Inner;
 use super::channel::{Channel, Place, Request, Window};
 use super::clone::Cloning;
 use super::space::Space;
-use super::sys;
+use super::{replies, sys};
 use crate::api::{AddressSpace, AltStack, EndWords, Event, ExecImage, Fault, FileMapping, Identity, OwnerRef, Reply, Thread};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub(crate) struct SysThread {
 impl SysThread {
     /// Whether the vDSO is still there for the next image.
     fn has_vdso(&self) -> bool {
-        let at = self.platform.layout.vdso;
+        let at = self.space.layout().vdso;
         let mut magic = [0; 4];
         at == 0 || sys::vm_read(self.space.pid(), at, &mut magic) == 4 && magic == *b"\x7fELF"
     }
@@ -510,7 +510,11 @@ impl Thread for SysThread {
     }
 
     fn may_replace_image(&self, image: &ExecImage) -> bool {
-        Self::image_fits_whole(image) && self.space.is_alone(self.slot) && self.has_vdso()
+        let ground = &self.platform.ground;
+        let [old, new] = [self.space.layout(), image.layout.unwrap_or(ground.plain)];
+        // The vDSO cannot be moved by a little.
+        let beside = old.vdso == new.vdso || !replies::overlap(ground.vdso(&old), ground.vdso(&new));
+        Self::image_fits_whole(image) && beside && self.space.is_alone(self.slot) && self.has_vdso()
     }
 
     fn sigmask(&self) -> u64 {

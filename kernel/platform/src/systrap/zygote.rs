@@ -10,6 +10,7 @@ use bevor_stub::layout as l;
 use bevor_stub::layout::{boot, channel as at};
 
 use super::filter;
+use super::place::Ground;
 use super::sys;
 use crate::api::SpaceLayout;
 use crate::defence::Defences;
@@ -20,7 +21,7 @@ pub struct ZygoteOptions {
     /// The stubs' own user and group id; `None` keeps the caller's.
     pub uid: Option<u32>,
     /// What [`vdso_extent`] has said, for a caller that has no `/proc` any more.
-    pub vdso_extent: Option<(u64, u64)>,
+    pub vdso_extent: Option<VdsoExtent>,
     /// Nobody looks at every call: sched_yield(2) may go to the host from unpatched sites, too.
     pub native_yield: bool,
     /// What protects the platform from stubs.
@@ -33,19 +34,13 @@ pub struct Zygote {
     pub(crate) fd: HostFd,
     pub(crate) memory: std::sync::Arc<SharedMemory>,
     pub(crate) listener: HostFd,
-    pub(crate) layout: SpaceLayout,
-    pub(crate) kept: Kept,
+    pub(crate) ground: Ground,
     pub(crate) defences: Defences,
 }
 
-/// What of a stub's memory outlives an execve beside the stub itself, and where the stack goes again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
-    /// The vDSO and its data.
-    pub(crate) vdso: (u64, u64),
-    /// The stack's mapping.
-    pub(crate) stack: (u64, u64),
-}
+/// The mappings of the vDSO and its data, each by its start, seen from the vDSO's first byte, and its length: the same in all processes.
+#[derive(Clone, Debug, Default)]
+pub struct VdsoExtent(Vec<(i64, u64)>);
 
 fn xsave_layout() -> (u64, u32) {
     use std::arch::x86_64::{__cpuid_count, _xgetbv};
@@ -257,33 +252,34 @@ impl Zygote {
             stack_top: word(at::ARGS + 16),
             stack_bottom: word(at::ARGS + 16) - (2 << 20),
             vdso: word(at::ARGS + 8),
+            reserved: (0, 0),
         };
-        let (below, above) = options.vdso_extent.map_or_else(vdso_extent, Ok)?;
-        let kept = Kept {
-            vdso: (layout.vdso.saturating_sub(below), layout.vdso.saturating_add(above)),
-            // The page above the application's holds the address by which the host knows the stack.
-            stack: (layout.stack_top - (3 << 20), layout.stack_top + 4096),
-        };
-        Ok(Self { pid, fd, memory, listener, layout, kept, defences: options.defences })
+        let VdsoExtent(vdso) = options.vdso_extent.map_or_else(vdso_extent, Ok)?;
+        let mut ground = Ground { plain: layout, vdso, mmap_base: 0 };
+        // The highest page that was free: nothing is there but, with some hosts, the vDSO.
+        let (low, high) = ground.vdso(&layout);
+        let free = word(at::ARGS + 24);
+        ground.mmap_base = if low == free + 4096 { high } else { free + 4096 };
+        Ok(Self { pid, fd, memory, listener, ground, defences: options.defences })
     }
 }
 
-/// How far the vDSO and its data reach below and above the vDSO's first byte: the same in all processes. From this process's `/proc`.
+/// Where the vDSO and its data lie, from this process's `/proc`.
 ///
 /// # Errors
 /// EIO if that cannot be read.
-pub fn vdso_extent() -> Result<(u64, u64), Errno> {
+pub fn vdso_extent() -> Result<VdsoExtent, Errno> {
     let maps = std::fs::read_to_string("/proc/self/maps").map_err(|_| Errno::EIO)?;
     let base = auxv(libc::AT_SYSINFO_EHDR);
-    let (mut low, mut high) = (base, base);
+    let mut pieces = Vec::new();
     for line in maps.lines().filter(|l| l.ends_with("[vdso]") || l.contains("[vvar")) {
         let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
         let parse = |text: &str| u64::from_str_radix(text, 16).ok();
         if let Some((start, end)) = range.and_then(|(a, b)| Some((parse(a)?, parse(b)?))) {
-            (low, high) = (low.min(start), high.max(end));
+            pieces.push((start.wrapping_sub(base).cast_signed(), end.saturating_sub(start)));
         }
     }
-    Ok((base - low, high - base))
+    Ok(VdsoExtent(pieces))
 }
 
 /// The stub program as a sealed memory file.

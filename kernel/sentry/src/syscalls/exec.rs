@@ -253,6 +253,8 @@ pub fn load_program(
 ) -> Result<Loaded, LoadError> {
     let mut random = [0; 64];
     host::random(&mut random)?;
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| random[at + i]));
+    let places = (!start.no_randomize).then(|| [word(32), word(40)]);
     let creds = start.creds;
     let ids = |attributes: ExecAttributes| {
         let (new, secure) = exec_credentials(creds, attributes);
@@ -265,7 +267,7 @@ pub fn load_program(
             argv: start.argv,
             envp: start.envp,
             open,
-            layout: start.kernel.platform.layout(),
+            layout: start.kernel.platform.layout(places, start.stack_limit),
             stack_limit: start.stack_limit,
             no_randomize: start.no_randomize,
             random,

@@ -314,8 +314,8 @@ impl MockPlatform {
 }
 
 impl Platform for MockPlatform {
-    fn layout(&self) -> SpaceLayout {
-        SpaceLayout { stack_top: 0x7fff_ffff_0000, stack_bottom: 0x7fff_ff7f_0000, vdso: 0 }
+    fn layout(&self, _random: Option<[u64; 2]>, _stack_limit: u64) -> SpaceLayout {
+        SpaceLayout { stack_top: 0x7fff_ffff_0000, stack_bottom: 0x7fff_ff7f_0000, vdso: 0, reserved: (0, 0) }
     }
     fn exec(&self, owner: OwnerRef, _image: ExecImage, identity: Identity) -> Result<Arc<dyn Thread>, Errno> {
         let thread = self.thread(owner, self.space(vec![0; SIZE]), 0);
