@@ -65,7 +65,9 @@ impl GoferFs {
             shared,
             windows: AtomicU32::new(0),
         });
-        let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", 0xef53);
+        // As with a bind mount on Linux, the type is that of what is bound.
+        let magic = client.statfs(node)?.kind;
+        let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", magic);
         sb.revalidate = shared;
         let stats_of = Arc::clone(client);
         sb.stats = Box::new(move || {
@@ -340,6 +342,10 @@ impl InodeOps for NodeRef {
         self.touched(&[dir]);
         self.0.fs.inode(id, &attr)
     }
+    fn tmpfile(&self, _dir: &Arc<Inode>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
+        let (id, attr) = self.client().tmpfile(self.0.id, new.mode, owner(new))?;
+        self.0.fs.inode(id, &attr)
+    }
     fn symlink(&self, dir: &Arc<Inode>, name: &[u8], target: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {
         let (id, attr) = self.client().symlink(self.0.id, name, target, owner(new))?;
         self.touched(&[dir]);
@@ -394,6 +400,16 @@ impl InodeOps for NodeRef {
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
         self.client().getxattr(self.0.id, name)
     }
+    fn setxattr(&self, _inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        self.client().setxattr(self.0.id, name, value, flags)?;
+        self.0.changed();
+        Ok(())
+    }
+    fn removexattr(&self, _inode: &Inode, name: &[u8]) -> Result<(), Errno> {
+        self.client().removexattr(self.0.id, name)?;
+        self.0.changed();
+        Ok(())
+    }
     fn listxattr(&self, _inode: &Inode) -> Result<Vec<u8>, Errno> {
         let mut out = Vec::new();
         for name in self.client().listxattr(self.0.id)? {
@@ -419,15 +435,12 @@ fn read_host(fd: &HostFd, window: Option<&FileWindow>, offset: u64, sink: &mut d
 
 fn seek_host(fd: &HostFd, offset: u64, hole: bool) -> Result<u64, Errno> {
     let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-    file::lseek(fd, at, if hole && !bevor_abi::mutated!("gofer/seek-hole") { 4 } else { 3 })
+    file::lseek(fd, at, if hole { 4 } else { 3 })
 }
 
 /// A file open for reading: the inode's shared descriptor.
 impl FileOps for Node {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
-        if bevor_abi::mutated!("gofer/read-end") && offset > Node::size(self) {
-            return Err(Errno::EINVAL);
-        }
         let window = if sink.remaining() <= SMALL_READ { self.window() } else { None };
         read_host(self.reader()?, window, offset, sink)
     }
@@ -554,7 +567,7 @@ fn kind_of(d_type: u8) -> FileKind {
         4 => FileKind::Directory,
         6 => FileKind::BlockDevice,
         8 => FileKind::Regular,
-        10 => bevor_abi::mutant!("gofer/link-type", FileKind::Symlink, FileKind::Regular),
+        10 => FileKind::Symlink,
         12 => FileKind::Socket,
         _ => FileKind::Anonymous,
     }
@@ -576,10 +589,9 @@ impl FileOps for HostDir {
             match &*entries {
                 Some((list, _)) if pos > 0 => Arc::clone(list),
                 _ => {
-                    let memory = self.node.fs.vfs.memory();
-                    let list = Arc::new(self.node.fs.client.readdir(self.node.id, memory.objects_ceiling(Kind::DirSnapshot))?);
+                    let list = Arc::new(self.node.fs.client.readdir(self.node.id)?);
                     let bytes = list.iter().map(|e| to_u64(e.name.len()) + 64).sum();
-                    let charge = memory.object_of(Kind::DirSnapshot, bytes, Objects::default())?;
+                    let charge = self.node.fs.vfs.memory().object_of(Kind::DirSnapshot, bytes, Objects::default())?;
                     *entries = Some((Arc::clone(&list), charge));
                     list
                 }

@@ -175,6 +175,8 @@ fn filter() -> Result<AllowList, FilterError> {
             libc::SYS_listxattr,
             // Changing.
             libc::SYS_ftruncate,
+            libc::SYS_setxattr,
+            libc::SYS_removexattr,
             // The process itself: heap, its end, a panic's message.
             libc::SYS_brk,
             libc::SYS_munmap,

@@ -13,6 +13,8 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub const NAME_MAX: usize = 255;
 /// Most components in one walk.
 pub const MAX_WALK: usize = 128;
+/// Longest value of an extended attribute, and longest list of their names, that fits in a message.
+pub const XATTR_MAX: usize = 60 * 1024;
 /// Most nodes in one forget message.
 pub const MAX_FORGET: usize = 4096;
 
@@ -309,6 +311,12 @@ pub enum Request<'a> {
     ProcPids,
     /// Device and inode of every file that a stub has a descriptor of; replies `List`.
     ProcFiles(i32),
+    /// An unnamed regular file of a directory's file system (O_TMPFILE); replies `Node`.
+    TmpFile(NodeId, u32, Owner),
+    /// Sets an extended attribute `user.*`; flags are XATTR_CREATE and XATTR_REPLACE.
+    SetXattr(NodeId, &'a [u8], &'a [u8], u32),
+    /// Removes an extended attribute `user.*`.
+    RemoveXattr(NodeId, &'a [u8]),
 }
 
 /// A reply.

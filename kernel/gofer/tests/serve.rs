@@ -167,7 +167,7 @@ fn changes_on_a_writable_mount_reach_the_host() {
     assert_eq!(g.readlink(f).unwrap_err(), Errno::EINVAL);
     let (fifo, _) = g.mknod(root, b"p", SpecialKind::Fifo, 0o600, me()).unwrap();
     assert_eq!(g.open(fifo, OpenFlags::RDONLY).unwrap_err(), Errno::ENXIO, "opening it would block");
-    let mut names: Vec<_> = g.readdir(root, u64::MAX).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
+    let mut names: Vec<_> = g.readdir(root).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
     names.sort();
     assert_eq!(names, [(b"h".to_vec(), 8), (b"p".to_vec(), 1), (b"s".to_vec(), 10), (b"sub".to_vec(), 4)]);
     assert_eq!(g.unlink(root, b"sub", true).unwrap_err(), Errno::ENOTEMPTY);
@@ -199,7 +199,7 @@ fn a_large_directory_comes_in_parts_and_whole() {
     }
     let g = serve(&[(dir.path(), true)]);
     let (root, _) = g.attach(0).unwrap();
-    let mut names: Vec<_> = g.readdir(root, u64::MAX).unwrap().into_iter().map(|e| e.name).collect();
+    let mut names: Vec<_> = g.readdir(root).unwrap().into_iter().map(|e| e.name).collect();
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 2000);
@@ -210,7 +210,7 @@ fn the_hosts_proc_shows_as_an_empty_directory_and_opens_nothing() {
     let g = serve(&[(Path::new("/"), true)]);
     let (root, _) = g.attach(0).unwrap();
     let proc = one(&g, root, "proc").unwrap();
-    assert_eq!(g.readdir(proc, u64::MAX).unwrap(), []);
+    assert_eq!(g.readdir(proc).unwrap(), []);
     assert_eq!(one(&g, proc, "self").unwrap_err(), Errno::ENOENT);
     assert_eq!(g.open(proc, OpenFlags::DIRECTORY).unwrap_err(), Errno::EOPNOTSUPP);
     assert_eq!(g.proc_open(1, ProcFile::Mem).unwrap_err(), Errno::ENOSYS);
@@ -416,7 +416,7 @@ fn what_is_masked_is_out_of_reach_of_every_request() {
     let (root, _) = g.attach(0).unwrap();
     let (keys, plain) = (one(&g, root, "keys").unwrap(), one(&g, root, "plain").unwrap());
     assert_eq!(one(&g, keys, "id"), Err(Errno::ENOENT));
-    assert_eq!(g.readdir(keys, u64::MAX).unwrap(), []);
+    assert_eq!(g.readdir(keys).unwrap(), []);
     assert_eq!(g.open(keys, OpenFlags::DIRECTORY).map(drop), Err(Errno::EOPNOTSUPP));
     assert_eq!(g.unlink(keys, b"id", false), Err(Errno::EROFS));
     for name in ["shadow", "again"] {
@@ -440,4 +440,47 @@ fn what_is_masked_is_out_of_reach_of_every_request() {
     }
     assert_eq!(read_all(g.open(plain, OpenFlags::RDONLY).unwrap()), b"plain");
     assert_eq!(std::fs::read(at("shadow")).unwrap(), b"shadow");
+}
+
+#[test]
+fn user_attributes_change_and_those_that_speak_to_the_host_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    symlink("file", dir.path().join("link")).unwrap();
+    let g = serve(&[(dir.path(), false), (dir.path(), true)]);
+    let root = g.attach(0).unwrap().0;
+    let file = one(&g, root, "file").unwrap();
+    g.setxattr(file, b"user.a", b"1", 0).unwrap();
+    assert_eq!(g.getxattr(file, b"user.a").unwrap(), b"1");
+    assert_eq!(g.setxattr(file, b"user.a", b"2", 1).unwrap_err(), Errno::EEXIST);
+    assert_eq!(g.setxattr(file, b"user.b", b"2", 2).unwrap_err(), Errno::ENODATA);
+    assert_eq!(g.setxattr(file, b"user.a", b"2", 4).unwrap_err(), Errno::EINVAL);
+    assert_eq!(g.setxattr(file, b"user.a", &[0; 61 * 1024], 0).unwrap_err(), Errno::E2BIG);
+    for name in ["security.capability", "security.x", "trusted.a", "system.posix_acl_access", "user", "x"] {
+        assert_eq!(g.setxattr(file, name.as_bytes(), b"1", 0).unwrap_err(), Errno::EOPNOTSUPP, "{name}");
+        assert_eq!(g.removexattr(file, name.as_bytes()).unwrap_err(), Errno::EOPNOTSUPP, "{name}");
+    }
+    g.removexattr(file, b"user.a").unwrap();
+    assert_eq!(g.getxattr(file, b"user.a").unwrap_err(), Errno::ENODATA);
+    let link = one(&g, root, "link").unwrap();
+    assert_eq!(g.setxattr(link, b"user.a", b"1", 0).unwrap_err(), Errno::EPERM);
+    assert_eq!(g.listxattr(file).unwrap(), Vec::<Vec<u8>>::new(), "not through the link");
+    let read_only = one(&g, g.attach(1).unwrap().0, "file").unwrap();
+    assert_eq!(g.setxattr(read_only, b"user.a", b"1", 0).unwrap_err(), Errno::EROFS);
+    assert_eq!(g.removexattr(read_only, b"user.a").unwrap_err(), Errno::EROFS);
+}
+
+#[test]
+fn an_unnamed_file_is_made_opened_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let g = serve(&[(dir.path(), false), (dir.path(), true)]);
+    let root = g.attach(0).unwrap().0;
+    let (node, attr) = g.tmpfile(root, 0o6750, me()).unwrap();
+    assert_eq!((attr.nlink, attr.mode & 0o7777), (0, 0o750), "set-id bits do not reach the host");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    rustix::io::write(g.open(node, OpenFlags::RDWR).unwrap(), b"data").unwrap();
+    assert_eq!(g.link(node, root, b"named").unwrap().nlink, 1);
+    assert_eq!(std::fs::read(dir.path().join("named")).unwrap(), b"data");
+    assert_eq!(g.tmpfile(node, 0o600, me()).unwrap_err(), Errno::ENOTDIR);
+    assert_eq!(g.tmpfile(g.attach(1).unwrap().0, 0o600, me()).unwrap_err(), Errno::EROFS);
 }

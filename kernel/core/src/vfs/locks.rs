@@ -35,10 +35,7 @@ pub struct RangeLock {
 
 impl RangeLock {
     fn conflicts(&self, other: &RangeLock) -> bool {
-        self.owner != other.owner
-            && bevor_abi::mutant!("locks/touching", self.start < other.end, self.start <= other.end)
-            && other.start < self.end
-            && (other.exclusive || self.exclusive && !bevor_abi::mutated!("locks/read-against-write"))
+        self.owner != other.owner && self.start < other.end && other.start < self.end && (self.exclusive || other.exclusive)
     }
 }
 
@@ -118,7 +115,7 @@ impl InodeLocks {
         Self::merge(&mut state.ranges, wanted.owner);
         state.settle();
         drop(state);
-        if removed && !bevor_abi::mutated!("locks/downgrade-wake") {
+        if removed {
             // A write lock may have become a read lock.
             self.queue.wake(PollEvents::IN);
         }
@@ -137,7 +134,7 @@ impl InodeLocks {
         let removed = Self::cut(&mut state.ranges, owner, start, end);
         state.settle();
         drop(state);
-        if removed && !bevor_abi::mutated!("locks/unlock-wake") {
+        if removed {
             self.queue.wake(PollEvents::IN);
         }
         Ok(())
@@ -164,7 +161,7 @@ impl InodeLocks {
             if l.start < start {
                 pieces.push(RangeLock { end: start, ..*l });
             }
-            if l.end > end && !bevor_abi::mutated!("locks/split-tail") {
+            if l.end > end {
                 pieces.push(RangeLock { start: end, ..*l });
             }
             false

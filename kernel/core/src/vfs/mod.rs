@@ -35,7 +35,6 @@ pub use namei::{OpenRequest, Opened};
 
 use crate::memory::MemoryBudget;
 use crate::time::Timers;
-use crate::unix::Flight;
 
 /// Opens a device node. The argument is open(2)'s flags.
 pub type DeviceOpen = Box<dyn Fn(u32) -> Result<Arc<dyn FileOps>, Errno> + Send + Sync>;
@@ -60,8 +59,6 @@ pub struct Vfs {
     mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
     /// Held while epoll instances are made to watch one another.
     pub(crate) epoll_nesting: Arc<Mutex<()>>,
-    /// AF_UNIX sockets on their way through others.
-    pub(crate) flight: Arc<Flight>,
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
@@ -123,7 +120,6 @@ impl Vfs {
             socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
             epoll_nesting: Arc::default(),
-            flight: Arc::default(),
             abstract_names: Mutex::default(),
             memory,
             read_only: OnceLock::new(),
@@ -141,12 +137,6 @@ impl Vfs {
     #[must_use]
     pub fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
-    }
-
-    /// AF_UNIX sockets on their way through others.
-    #[must_use]
-    pub fn flight(&self) -> &Flight {
-        &self.flight
     }
 
     /// Sets how descriptors for reading only are made, which the kernel cannot open itself. Only the first call counts.

@@ -6,13 +6,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use bevor_abi::Errno;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
 
-use crate::protocol::{Attr, DirEntry, OpenFlags, Owner, SetAttr, SetTime, StatFs, TimeSpec};
+use crate::protocol::{Attr, DirEntry, OpenFlags, Owner, SetAttr, SetTime, StatFs, TimeSpec, XATTR_MAX};
 use crate::transport::errno;
 
-/// Longest value of an extended attribute, and longest list of names, that fits in a reply.
-const XATTR_MAX: usize = 60 * 1024;
 /// Room for names in one reply to a directory read. An entry takes at most 20 bytes more than its name.
 const DIR_BYTES: usize = 32 * 1024;
 
@@ -262,6 +262,14 @@ pub(crate) fn own_new(fds: OwnFds<'_>, fd: BorrowedFd<'_>, owner: Owner, mode: O
     attr(fd)
 }
 
+/// A regular file without a name in the file system of `dir`, as an `O_PATH` descriptor.
+pub(crate) fn tmpfile(fds: OwnFds<'_>, dir: BorrowedFd<'_>, mode: u32) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::openat2(dir, ".", flags, Mode::from_raw_mode(mode & 0o7777), resolve).map_err(errno)?;
+    rustix::fs::openat(fds, own(file.as_fd()), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+}
+
 /// A new hard link.
 pub(crate) fn link(fds: OwnFds<'_>, fd: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     rustix::fs::linkat(fds, own(fd), parent, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)
@@ -273,6 +281,17 @@ pub(crate) fn getxattr(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno
     let len = rustix::fs::getxattr(own(fd), name, value.as_mut_slice()).map_err(xattr_errno)?;
     value.truncate(len);
     Ok(value)
+}
+
+/// Sets an extended attribute.
+pub(crate) fn setxattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+    let flags = XattrFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    rustix::fs::setxattr(own(fd), name, value, flags).map_err(errno)
+}
+
+/// Removes an extended attribute.
+pub(crate) fn removexattr(fd: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    rustix::fs::removexattr(own(fd), name).map_err(errno)
 }
 
 /// The names of the extended attributes, NUL-terminated each.

@@ -127,6 +127,15 @@ impl Server {
                 let node = self.visible(node)?;
                 return host::getxattr(node.fd.as_fd(), xattr_name(name)?).map(Outcome::Bytes);
             }
+            Request::TmpFile(dir, mode, owner) => self.tmpfile(dir, mode, owner)?,
+            Request::SetXattr(node, name, value, flags) => {
+                host::setxattr(self.changeable_xattr(node, name)?.fd.as_fd(), name, value, flags)?;
+                Reply::Done
+            }
+            Request::RemoveXattr(node, name) => {
+                host::removexattr(self.changeable_xattr(node, name)?.fd.as_fd(), name)?;
+                Reply::Done
+            }
             Request::ListXattr(node) => return host::listxattr(self.visible(node)?.fd.as_fd()).map(Outcome::Bytes),
             Request::Forget(nodes) => {
                 nodes.iter().take(MAX_FORGET).for_each(|&node| self.nodes.remove(node));
@@ -400,6 +409,29 @@ impl Server {
         };
         rustix::fs::mknodat(&dir.fd, name, kind, Mode::from_raw_mode(mode & 0o7777), 0).map_err(errno)?;
         self.made(parent, name, owner, None)
+    }
+
+    fn tmpfile(&mut self, dir: NodeId, mode: u32, owner: Owner) -> Result<Reply<'static>, Errno> {
+        let dir = self.writable(dir)?;
+        if dir.file_type != 0o040_000 {
+            return Err(Errno::ENOTDIR);
+        }
+        let mount = dir.mount;
+        let mode = self.allowed_mode(mount, 0, mode);
+        let fd = host::tmpfile(self.own_fds.as_fd(), dir.fd.as_fd(), mode)?;
+        let attr = host::own_new(self.own_fds.as_fd(), fd.as_fd(), owner, Some(mode))?;
+        let (id, attr) = self.add(fd, mount, attr, false)?;
+        Ok(Reply::Node(id, attr))
+    }
+
+    /// A node whose attribute `name` a guest may change: `user.*` of files and directories. The others speak to the host's kernel.
+    fn changeable_xattr(&self, id: NodeId, name: &[u8]) -> Result<&Node, Errno> {
+        let node = self.writable(id)?;
+        if !xattr_name(name)?.starts_with(b"user.") {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        // What is neither is not opened for reading either.
+        if matches!(node.file_type, 0o100_000 | 0o040_000) { Ok(node) } else { Err(Errno::EPERM) }
     }
 
     fn proc(&self) -> Result<BorrowedFd<'_>, Errno> {
