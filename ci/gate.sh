@@ -7,10 +7,10 @@ if ! [ -x "$harness" ] || ! "$harness" --help 2>/dev/null | grep -q selfcheck; t
     exit 1
 fi
 "$harness" selfcheck
-# As it is; when the stub answers nothing itself; and when blocked calls are dropped and
-# made again at random.
+# As it is; on the root's overlay and on a bind mount in place of a tmpfs; when the stub answers nothing itself; and when blocked calls
+# are dropped and made again at random.
 set --
-for column in bevor bevor-local-off bevor-torture; do
+for column in bevor bevor-overlay bevor-bind bevor-local-off bevor-torture; do
     set -- "$@" --runtime "$column" --require "$column"
 done
 "$harness" run "$@"

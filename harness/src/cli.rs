@@ -155,7 +155,7 @@ pub struct Run {
     /// A column: its command, to which the agent's is appended; `{nonce}` in it stands for the boot nonce.
     /// `bevor` alone means `bevor do --boot-nonce {nonce} --` with the bevor beside this program (repeatable)
     /// and so do `bevor-overlay` (work folder on the root's overlay), `bevor-bind` (on a bind mount), `bevor-local-off`
-    /// (--local-calls=off) and `bevor-torture` (--torture=1) [default: bevor].
+    /// (--local-calls=off) and `bevor-torture` (--torture=1) [default: all but the last].
     #[arg(long, value_name = "NAME=CMD")]
     pub runtime: Vec<String>,
     /// Only the native column: are the probes themselves sound?
@@ -297,9 +297,9 @@ pub struct Mutate {
     /// Containers at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
-    /// Write the result here; a result of other calls that is there already is kept [default: compat-table/mutation.json].
+    /// Write the result here; a result of other calls that is there already is kept [default: it is printed only].
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// Exit with 1 if a smaller share, in percent, is caught.
     #[arg(long, value_name = "PERCENT")]
     pub min: Option<usize>,

@@ -201,24 +201,22 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
         let reviewed = serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
         faults.extend(lint::unprobed(&probes, &discover::answered()?, &reviewed));
     }
-    if let Some(path) = &args.results {
-        faults.extend(lint::unanswered(&report::read(path)?));
-    }
+    let results = args.results.as_ref().map(|path| report::read(path)).transpose()?;
+    faults.extend(results.iter().flat_map(lint::unanswered));
     let dir = expectations_dir(args.expectations.as_ref())?;
     for column in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
         let column_name = column.file_name().to_string_lossy().into_owned();
+        if column.path().is_dir() {
+            faults.extend(lint::unread(&column_name));
+        }
         for file in std::fs::read_dir(column.path()).into_iter().flatten().flatten() {
             let path = file.path();
             let Some(family) = path.file_stem().and_then(|s| s.to_str()) else {
                 continue;
             };
             for e in expect::read(&dir, &column_name, family)?.expectations {
-                if let Some(fault) = lint::unnamed(&path, &e) {
-                    faults.push(fault);
-                }
-                if !probes.iter().any(|p| p.id == e.probe) {
-                    faults.push(format!("{}: expectation for {}, which doesn't exist", path.display(), e.probe));
-                }
+                faults.extend(lint::unnamed(&path, &e));
+                faults.extend(lint::orphan(&path, &e, &probes, results.as_ref()));
             }
         }
     }
@@ -275,12 +273,11 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
     if !faulty.command.iter().any(|a| a.contains(mutation::FAULT)) {
         return Err(Error::input(format!("--runtime: the command must hold {}", mutation::FAULT)));
     }
-    let path = match &args.json {
-        Some(path) => path.clone(),
-        None => crate::table::dir(None)?.join("mutation.json"),
-    };
     let part = !args.call.is_empty() || args.choice.shard.is_some();
-    let earlier = if part && path.is_file() { Some(crate::table::mutation(&path)?) } else { None };
+    let earlier = match args.output.as_ref().filter(|path| part && path.is_file()) {
+        Some(path) => Some(crate::table::mutation(path)?),
+        None => None,
+    };
     // The baseline is the same sandbox without the argument that brings the fault.
     let sound = Column {
         name: faulty.name.clone(),
@@ -313,8 +310,10 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         jobs: args.jobs,
     };
     let result = mutation::run(&setup, &progress)?;
-    let text = serde_json::to_string_pretty(&result).map_err(|e| Error::infra(format!("mutation: {e}")))?;
-    report::write(&path, &(text + "\n"))?;
+    if let Some(path) = &args.output {
+        let text = serde_json::to_string_pretty(&result).map_err(|e| Error::infra(format!("mutation: {e}")))?;
+        report::write(path, &(text + "\n"))?;
+    }
     for pair in result.pairs.iter().filter(|p| p.fate == bevor_compat_table::mutation::Fate::Missed) {
         println!("MISSED {}:{}", pair.call, pair.kind);
     }

@@ -20,7 +20,7 @@ pub const MODES: [(&str, &[&str]); 4] = [
 ];
 
 /// The columns of a run that names none.
-pub const DEFAULT: [&str; 1] = [BEVOR];
+pub const DEFAULT: [&str; 4] = [BEVOR, "bevor-overlay", "bevor-bind", "bevor-local-off"];
 
 /// The column whose expectations hold in `column`, too, unless it has its own on the same observation.
 #[must_use]

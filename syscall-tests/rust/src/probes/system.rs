@@ -446,11 +446,11 @@ fn syslog() {
         .ret(yes(r.raw > 0))
         .state("level", yes(read.first() == Some(&b'<')))
         .state("line", yes(read.last() == Some(&b'\n')));
-    // Of less than there is, it gives the end; whole lines.
-    let mut small = [0_u8; 200];
+    // Of less than there may be, it gives whole lines; none is longer than this.
+    let mut small = [0_u8; 2048];
     let r = sys!(syslog, READ_ALL, &mut small, small.len());
     let end = small.get(..r.count()).unwrap_or_default();
-    obs("end", r).ret(yes((1..=200).contains(&r.raw))).state("level", yes(end.first() == Some(&b'<')));
+    obs("end", r).ret(yes((1..=2048).contains(&r.raw))).state("level", yes(end.first() == Some(&b'<')));
     obs("none", sys!(syslog, READ_ALL, &mut log, 0));
     obs("no_buffer", sys!(syslog, READ_ALL, 0, 100));
     obs("negative", sys!(syslog, READ_ALL, &mut log, -1));
