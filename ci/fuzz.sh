@@ -1,6 +1,7 @@
 #!/bin/sh
 # Random system calls from several threads for 60 seconds (FUZZ_SECONDS): the sandbox outlives them, nothing panics, and at least
-# 80 % of the implemented calls have succeeded. FUZZ_SEED repeats a run.
+# 80 % of the implemented calls have succeeded. Then the gofer's protocol from both sides, for 10 seconds each
+# (FUZZ_GOFER_SECONDS): memory and descriptors do not grow either. FUZZ_SEED repeats a run.
 . "$(dirname "$0")/lib.sh"
 bevor=$PWD/target/release/bevor
 dir=$(mktemp -d)
@@ -27,5 +28,7 @@ awk -F '[:,"]+' '
         printf "fuzz: %d of %d implemented calls have succeeded; not:%s\n", hit, all, missed
         exit !(hit >= 0.8 * all)
     }' "$dir/ok" "$dir/table"
-# The gofer's protocol, as a taken-over sentry would speak it.
-BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_ROUNDS=${FUZZ_ROUNDS:-2000} cargo test -q -p bevor-gofer --test fuzz
+# The gofer's protocol, as a taken-over sentry would speak it, and as a taken-over gofer would.
+export BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_SECONDS=${FUZZ_GOFER_SECONDS:-10}
+cargo test -q --locked -p bevor-gofer --test fuzz -- --nocapture
+cargo test -q --locked -p bevor-fs --test hostile_gofer -- --nocapture

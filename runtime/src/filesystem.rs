@@ -103,6 +103,9 @@ pub(crate) fn make(
         MemoryBudget::with_objects(options.memory, u64::MAX)
     };
     let vfs = Vfs::bounded(Arc::clone(timers), memory);
+    if !options.defences.has(Defence::Cycles) {
+        vfs.flight().keep_all();
+    }
     crate::memory::watch(&vfs, gofer);
     open_read_only(&vfs, gofer, &options.defences);
     // One for a name in the gofer, one more here if the file is read; two for a file in memory.

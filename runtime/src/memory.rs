@@ -10,6 +10,10 @@ use bevor_gofer::{Gofer, ProcFile};
 use bevor_hostcall::file;
 use rustc_hash::FxHashSet;
 
+/// The longest text of mappings that is read.
+const MAPS_LIMIT: usize = 64 << 20;
+/// The longest line of it: a path of PATH_MAX bytes, of which each may be written as four.
+const LINE_LIMIT: usize = 32 * 1024;
 /// How often processes that appear during a look are followed.
 const ROUNDS: u32 = 4;
 
@@ -82,11 +86,14 @@ fn files_of(gofer: &Gofer, pid: i32) -> Result<Vec<HostInode>, Errno> {
     let mut files: Vec<HostInode> = open.into_iter().map(|(dev, ino)| (device_numbers(dev), ino)).collect();
     let maps = gofer.proc_open(pid, ProcFile::Maps)?;
     let (mut line, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    let mut left = MAPS_LIMIT;
     loop {
         let n = file::read(&maps, &mut chunk)?;
         if n == 0 {
             return Ok(files);
         }
+        // No process has so many mappings with so long names: the gofer may have been taken over, and this be another file.
+        left = left.checked_sub(n).filter(|_| line.len() <= LINE_LIMIT).ok_or(Errno::EFBIG)?;
         for part in chunk[..n].split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(part);
             if line.ends_with(b"\n") {

@@ -122,7 +122,13 @@ impl Pipe {
         let pipe = Self::make(vfs.memory(), true);
         let read: Arc<dyn FileOps> = PipeEnd::attach(&pipe, true, false);
         let write: Arc<dyn FileOps> = PipeEnd::attach(&pipe, false, true);
-        let reader = vfs.anon_file("pipe:[{}]", 0o010_600, read, o::RDONLY | flags & o::NONBLOCK, owner);
+        let reader = vfs.anon_file(
+            "pipe:[{}]",
+            0o010_600,
+            read,
+            o::RDONLY | bevor_abi::mutant!("pipe2/nonblock-reader", flags & o::NONBLOCK, 0),
+            owner,
+        );
         reader.inode().set_fifo(Arc::clone(&pipe));
         let name = String::from_utf8_lossy(&reader.path().dentry.name()).into_owned();
         let writer = vfs.anon_file_of(&name, Arc::clone(reader.inode()), write, o::WRONLY | flags);

@@ -66,7 +66,7 @@ impl GoferFs {
             windows: AtomicU32::new(0),
         });
         // As with a bind mount on Linux, the type is that of what is bound.
-        let magic = client.statfs(node)?.kind;
+        let magic = client.statfs(node).map_or(0xef53, |figures| figures.kind);
         let mut sb = SuperBlock::new(vfs.next_dev(), "bevor-host", magic);
         sb.revalidate = shared;
         let stats_of = Arc::clone(client);
@@ -435,12 +435,15 @@ fn read_host(fd: &HostFd, window: Option<&FileWindow>, offset: u64, sink: &mut d
 
 fn seek_host(fd: &HostFd, offset: u64, hole: bool) -> Result<u64, Errno> {
     let at = i64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-    file::lseek(fd, at, if hole { 4 } else { 3 })
+    file::lseek(fd, at, if hole && !bevor_abi::mutated!("gofer/seek-hole") { 4 } else { 3 })
 }
 
 /// A file open for reading: the inode's shared descriptor.
 impl FileOps for Node {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+        if bevor_abi::mutated!("gofer/read-end") && offset > Node::size(self) {
+            return Err(Errno::EINVAL);
+        }
         let window = if sink.remaining() <= SMALL_READ { self.window() } else { None };
         read_host(self.reader()?, window, offset, sink)
     }
@@ -567,7 +570,7 @@ fn kind_of(d_type: u8) -> FileKind {
         4 => FileKind::Directory,
         6 => FileKind::BlockDevice,
         8 => FileKind::Regular,
-        10 => FileKind::Symlink,
+        10 => bevor_abi::mutant!("gofer/link-type", FileKind::Symlink, FileKind::Regular),
         12 => FileKind::Socket,
         _ => FileKind::Anonymous,
     }
@@ -589,9 +592,10 @@ impl FileOps for HostDir {
             match &*entries {
                 Some((list, _)) if pos > 0 => Arc::clone(list),
                 _ => {
-                    let list = Arc::new(self.node.fs.client.readdir(self.node.id)?);
+                    let memory = self.node.fs.vfs.memory();
+                    let list = Arc::new(self.node.fs.client.readdir(self.node.id, memory.objects_ceiling(Kind::DirSnapshot))?);
                     let bytes = list.iter().map(|e| to_u64(e.name.len()) + 64).sum();
-                    let charge = self.node.fs.vfs.memory().object_of(Kind::DirSnapshot, bytes, Objects::default())?;
+                    let charge = memory.object_of(Kind::DirSnapshot, bytes, Objects::default())?;
                     *entries = Some((Arc::clone(&list), charge));
                     list
                 }

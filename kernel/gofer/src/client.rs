@@ -1,28 +1,44 @@
-//! The sentry's side.
+//! The sentry's side. It is written against a gofer that was taken over: what comes is checked for its form, for what was asked, and for
+//! its size before anybody works with it. Such a gofer may lie about the host's files and not answer at all, no more.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bevor_abi::Errno;
-use bevor_hostcall::HostFd;
+use bevor_hostcall::{HostFd, file};
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 
 use crate::protocol::{
-    Attr, DirEntry, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request, SetAttr,
-    SpecialKind, StatFs, XATTR_MAX, check_name, decode, encode,
+    Attr, DirEntry, MAX_FORGET, MAX_MESSAGE, MAX_WALK, NAME_MAX, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Reply, Request,
+    SetAttr, SpecialKind, StatFs, XATTR_MAX, check_name, decode, encode,
 };
-use crate::transport::Transport;
+use crate::transport::{Transport, errno};
 
 /// A connection to a gofer. Calls block for one round trip (a few µs) and may be made from any thread; they queue.
 ///
 /// Unless said otherwise every method fails with the errno of the host call that it stands for, EBADF for a forgotten node,
-/// EROFS for a change on a read-only mount, EPIPE or EIO when the gofer is gone.
+/// EROFS for a change on a read-only mount, EPIPE or EIO when the gofer is gone. A reply that is none to the request is EPROTO, and
+/// ends the connection: every later call is EIO, since what follows may be meant for another request.
 #[derive(Debug)]
 pub struct Gofer {
     transport: Transport,
     buffer: Mutex<Box<[u8]>>,
     /// Nodes to give back.
     forgotten: Mutex<Vec<NodeId>>,
+    /// The gofer broke the protocol.
+    broken: AtomicBool,
 }
+
+/// What a name in a listing takes besides its bytes, about.
+const ENTRY_COST: u64 = 64;
+/// Longest target of a symbolic link (PATH_MAX without its NUL).
+const TARGET_MAX: usize = 4095;
+/// The largest error number of Linux (EHWPOISON). What is beyond is the kernel's own and never a program's to see.
+const LAST_ERRNO: u16 = 133;
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
 
 /// The result of [`Gofer::walk`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +54,53 @@ fn unexpected() -> Errno {
     Errno::EPROTO
 }
 
+/// The errno of a reply.
+fn failure(code: u16) -> Errno {
+    Errno::from_code(i32::from(code)).filter(|_| code <= LAST_ERRNO).unwrap_or(Errno::EIO)
+}
+
+/// Attributes as a host has them: one of the seven types, a size and times within the bounds of their fields.
+fn checked_attr(mut attr: Attr) -> Result<Attr, Errno> {
+    let kind = attr.file_type();
+    if attr.mode > 0o177_777 || ![0o1, 0o2, 0o4, 0o6, 0o10, 0o12, 0o14].contains(&(kind >> 12)) {
+        return Err(unexpected());
+    }
+    attr.size = attr.size.min(i64::MAX.unsigned_abs());
+    attr.blocks = attr.blocks.min(i64::MAX.unsigned_abs());
+    for time in [&mut attr.atime, &mut attr.mtime, &mut attr.ctime].into_iter().chain(attr.btime.as_mut()) {
+        time.nsec = time.nsec.min(999_999_999);
+    }
+    Ok(attr)
+}
+
+/// A descriptor of a file of type `kind` that was opened to read, write, or both, as `access` has it: not of anything that a read waits
+/// for (a FIFO, a socket), not one that leads to other files, and none that can do more than was asked for.
+fn checked_fd(fd: OwnedFd, kind: u32, access: OFlags) -> Result<HostFd, Errno> {
+    let fd = HostFd::new(fd);
+    let flags = rustix::fs::fcntl_getfl(&fd).map_err(errno)?;
+    if file::fstat(&fd)?.mode & S_IFMT != kind || flags.contains(OFlags::PATH) || flags & OFlags::RWMODE != access {
+        return Err(unexpected());
+    }
+    Ok(fd)
+}
+
+/// How [`OpenFlags`] open a file.
+fn access(flags: OpenFlags) -> OFlags {
+    if flags.contains(OpenFlags::RDWR) {
+        OFlags::RDWR
+    } else if flags.contains(OpenFlags::WRONLY) {
+        OFlags::WRONLY
+    } else {
+        OFlags::RDONLY
+    }
+}
+
 impl Gofer {
     /// Speaks over `socket`, the sentry's end of the pair.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
         let buffer = Mutex::new(vec![0; MAX_MESSAGE].into_boxed_slice());
-        Self { transport: Transport::new(socket), buffer, forgotten: Mutex::default() }
+        Self { transport: Transport::new(socket), buffer, forgotten: Mutex::default(), broken: AtomicBool::new(false) }
     }
 
     fn call<R>(
@@ -61,31 +118,40 @@ impl Gofer {
         take: impl FnOnce(Reply<'_>, Option<OwnedFd>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
         let mut buffer = self.buffer.lock();
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Errno::EIO);
+        }
         self.transport.send(encode(request, &mut buffer)?, fd)?;
         let (len, fd) = self.transport.receive(&mut buffer)?.ok_or(Errno::EPIPE)?;
-        match decode(&buffer[..len])? {
-            Reply::Err(code) => Err(Errno::from_code(i32::from(code)).unwrap_or(Errno::EIO)),
-            reply => take(reply, fd),
+        let taken = match buffer.get(..len).map_or(Err(unexpected()), decode) {
+            Ok(Reply::Err(code)) => return Err(failure(code)),
+            Ok(reply) => take(reply, fd),
+            Err(e) => Err(e),
+        };
+        if taken.as_ref().err() == Some(&unexpected()) {
+            self.broken.store(true, Ordering::Relaxed);
         }
+        taken
     }
 
     fn call_node(&self, request: &Request<'_>) -> Result<(NodeId, Attr), Errno> {
         self.call(request, |reply, _| match reply {
-            Reply::Node(id, attr) => Ok((id, attr)),
+            Reply::Node(id, attr) => Ok((id, checked_attr(attr)?)),
             _ => Err(unexpected()),
         })
     }
 
     fn call_attr(&self, request: &Request<'_>) -> Result<Attr, Errno> {
         self.call(request, |reply, _| match reply {
-            Reply::Attr(attr) => Ok(attr),
+            Reply::Attr(attr) => checked_attr(attr),
             _ => Err(unexpected()),
         })
     }
 
-    fn call_bytes(&self, request: &Request<'_>) -> Result<Vec<u8>, Errno> {
+    /// Bytes that are as `good` has it.
+    fn call_bytes(&self, request: &Request<'_>, good: impl FnOnce(&[u8]) -> bool) -> Result<Vec<u8>, Errno> {
         self.call(request, |reply, _| match reply {
-            Reply::Bytes(bytes) => Ok(bytes.to_vec()),
+            Reply::Bytes(bytes) if good(bytes) => Ok(bytes.to_vec()),
             _ => Err(unexpected()),
         })
     }
@@ -97,9 +163,9 @@ impl Gofer {
         })
     }
 
-    fn call_fd(&self, request: &Request<'_>) -> Result<HostFd, Errno> {
+    fn call_fd(&self, request: &Request<'_>, kind: u32, access: OFlags) -> Result<HostFd, Errno> {
         self.call(request, |reply, fd| match (reply, fd) {
-            (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            (Reply::Fd, Some(fd)) => checked_fd(fd, kind, access),
             // The host had no room for it here.
             (Reply::Fd, None) => Err(Errno::ENFILE),
             _ => Err(unexpected()),
@@ -128,19 +194,23 @@ impl Gofer {
             check_name(name)?;
         }
         self.call(&Request::Walk(parent, names.to_vec()), |reply, _| match reply {
-            Reply::Walk(nodes, code) => {
-                Ok(Walked { nodes, stopped: if code == 0 { None } else { Errno::from_code(i32::from(code)) } })
+            Reply::Walk(mut nodes, code) if nodes.len() <= names.len() => {
+                for (_, attr) in &mut nodes {
+                    *attr = checked_attr(*attr)?;
+                }
+                Ok(Walked { nodes, stopped: (code != 0).then(|| failure(code)) })
             }
             _ => Err(unexpected()),
         })
     }
 
-    /// Opens a regular file or a directory. The descriptor is close-on-exec and O_NONBLOCK.
+    /// Opens a regular file or, with `OpenFlags::DIRECTORY`, a directory. The descriptor is close-on-exec and O_NONBLOCK.
     ///
     /// # Errors
     /// ENXIO for any other type of file; EISDIR for writing a directory.
     pub fn open(&self, node: NodeId, flags: OpenFlags) -> Result<HostFd, Errno> {
-        self.call_fd(&Request::Open(node, flags.bits()))
+        let kind = if flags.contains(OpenFlags::DIRECTORY) { S_IFDIR } else { S_IFREG };
+        self.call_fd(&Request::Open(node, flags.bits()), kind, access(flags))
     }
 
     /// The target of a symbolic link.
@@ -148,20 +218,31 @@ impl Gofer {
     /// # Errors
     /// EINVAL if `node` is not one.
     pub fn readlink(&self, node: NodeId) -> Result<Vec<u8>, Errno> {
-        self.call_bytes(&Request::ReadLink(node))
+        self.call_bytes(&Request::ReadLink(node), |target| target.len() <= TARGET_MAX && !target.contains(&0))
     }
 
-    /// All entries of a directory, without "." and "..".
+    /// All entries of a directory, without "." and "..", if they take no more than about `most` bytes.
     ///
     /// # Errors
-    /// ENOTDIR if `node` is not a directory.
-    pub fn readdir(&self, node: NodeId) -> Result<Vec<DirEntry>, Errno> {
+    /// ENOTDIR if `node` is not a directory; ENOMEM for a longer listing.
+    pub fn readdir(&self, node: NodeId, most: u64) -> Result<Vec<DirEntry>, Errno> {
         let mut all = Vec::new();
         let mut cookie = 0;
+        let mut used = 0_u64;
         loop {
             cookie = self.call(&Request::ReadDir(node, cookie), |reply, _| match reply {
-                Reply::Dir(mut part, next) => {
-                    all.append(&mut part);
+                // A part without names would let the listing go on for ever.
+                Reply::Dir(part, next) if next == 0 || !part.is_empty() => {
+                    for entry in part {
+                        used = used.saturating_add(entry.name.len().try_into().unwrap_or(u64::MAX)).saturating_add(ENTRY_COST);
+                        if used > most {
+                            return Err(Errno::ENOMEM);
+                        }
+                        // Any other name nobody could ask for.
+                        if check_name(&entry.name).is_ok() {
+                            all.push(entry);
+                        }
+                    }
                     Ok(next)
                 }
                 _ => Err(unexpected()),
@@ -202,7 +283,7 @@ impl Gofer {
     ) -> Result<(NodeId, Attr, HostFd), Errno> {
         check_name(name)?;
         self.call(&Request::Create(parent, name, flags.bits(), mode, owner), |reply, fd| match (reply, fd) {
-            (Reply::Node(id, attr), Some(fd)) => Ok((id, attr, HostFd::new(fd))),
+            (Reply::Node(id, attr), Some(fd)) => Ok((id, checked_attr(attr)?, checked_fd(fd, S_IFREG, access(flags))?)),
             _ => Err(unexpected()),
         })
     }
@@ -300,7 +381,7 @@ impl Gofer {
     /// # Errors
     /// ENODATA, EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
     pub fn getxattr(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.call_bytes(&Request::GetXattr(node, name))
+        self.call_bytes(&Request::GetXattr(node, name), |_| true)
     }
 
     /// Names of the extended attributes.
@@ -308,7 +389,8 @@ impl Gofer {
     /// # Errors
     /// EOPNOTSUPP, EACCES; E2BIG beyond 60 KiB.
     pub fn listxattr(&self, node: NodeId) -> Result<Vec<Vec<u8>>, Errno> {
-        let list = self.call_bytes(&Request::ListXattr(node))?;
+        let names = |list: &[u8]| list.split(|&b| b == 0).all(|name| name.len() <= NAME_MAX);
+        let list = self.call_bytes(&Request::ListXattr(node), names)?;
         Ok(list.split(|&b| b == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
     }
 
@@ -358,8 +440,13 @@ impl Gofer {
     /// # Errors
     /// EINVAL for any other file and for a descriptor that cannot read.
     pub fn read_only(&self, fd: &HostFd) -> Result<HostFd, Errno> {
+        let sent = file::fstat(fd)?;
         self.call_with(&Request::ReadOnly, Some(fd.as_fd()), |reply, fd| match (reply, fd) {
-            (Reply::Fd, Some(fd)) => Ok(HostFd::new(fd)),
+            (Reply::Fd, Some(fd)) => {
+                let came = checked_fd(fd, S_IFREG, OFlags::RDONLY)?;
+                let same = file::fstat(&came).is_ok_and(|st| (st.dev, st.ino) == (sent.dev, sent.ino));
+                if same { Ok(came) } else { Err(unexpected()) }
+            }
             // The host had no room for it here.
             (Reply::Fd, None) => Err(Errno::ENFILE),
             _ => Err(unexpected()),
@@ -371,7 +458,8 @@ impl Gofer {
     /// # Errors
     /// ENOSYS where no proc file system could be mounted for the sandbox; ESRCH or ENOENT if there is no such process.
     pub fn proc_open(&self, pid: i32, what: ProcFile) -> Result<HostFd, Errno> {
-        self.call_fd(&Request::ProcOpen(pid, what))
+        let access = if what == ProcFile::Mem { OFlags::RDWR } else { OFlags::RDONLY };
+        self.call_fd(&Request::ProcOpen(pid, what), S_IFREG, access)
     }
 
     fn call_list(&self, request: &Request<'_>) -> Result<Vec<(u64, u64)>, Errno> {

@@ -1,9 +1,10 @@
-//! Random and mangled requests at the server: it does not panic or hang, and reaches nothing outside of its mount. `BEVOR_FUZZ_ROUNDS`
-//! and `BEVOR_FUZZ_SEED` make longer and other runs.
+//! Random and mangled requests at the server: it does not panic, hang or grow, and reaches nothing outside of its mount.
+//! `BEVOR_FUZZ_ROUNDS`, `BEVOR_FUZZ_SECONDS` and `BEVOR_FUZZ_SEED` make longer and other runs. `kernel/fs/tests/hostile_gofer.rs` is the other
+//! side.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bevor_gofer::protocol::{MAX_MESSAGE, Reply, Request, decode, encode};
 use bevor_gofer::server::open_own_fds;
@@ -83,12 +84,19 @@ fn serve(inner: &Path) -> (OwnedFd, std::thread::JoinHandle<()>) {
     (ours, thread)
 }
 
+/// Resident pages, and descriptors, of this process.
+fn footprint() -> (u64, usize) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    (statm.split(' ').nth(1).unwrap().parse().unwrap(), std::fs::read_dir("/proc/self/fd").unwrap().count())
+}
+
 #[test]
 fn no_request_harms_the_server_or_leads_out_of_its_mount() {
     let from_env = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let rounds = from_env("BEVOR_FUZZ_ROUNDS").unwrap_or(200);
+    let seconds = from_env("BEVOR_FUZZ_SECONDS");
+    let rounds = seconds.map_or_else(|| from_env("BEVOR_FUZZ_ROUNDS").unwrap_or(200), |_| u64::MAX);
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(600));
     let seed = from_env("BEVOR_FUZZ_SEED").unwrap_or(1).max(1);
-    eprintln!("seed {seed}, {rounds} connections");
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("inner");
     std::fs::create_dir(&inner).unwrap();
@@ -97,7 +105,17 @@ fn no_request_harms_the_server_or_leads_out_of_its_mount() {
     let before = dir.path().join("secret").metadata().unwrap();
     let mut random = Random(seed);
     let mut buf = vec![0; MAX_MESSAGE];
+    let (mut requests, mut connections) = (0_u64, 0);
+    let mut at_first = footprint();
     for round in 0..rounds {
+        // What the first take (the heap, libc's caches) is no growth.
+        if round == 50 {
+            at_first = footprint();
+        }
+        if Instant::now() >= until {
+            break;
+        }
+        connections += 1;
         let (socket, server) = serve(&inner);
         let mut nodes: Vec<NodeId> = vec![decode(&[5]).unwrap()];
         let mut done = 0_u32;
@@ -126,11 +144,19 @@ fn no_request_harms_the_server_or_leads_out_of_its_mount() {
                 _ => {}
             }
             done += 1;
+            requests += 1;
         }
         drop(socket);
         server.join().unwrap_or_else(|_| panic!("the server panicked (seed {seed}, round {round})"));
         assert!(done > 0 || round > 0);
     }
+    let now = footprint();
+    eprintln!(
+        "seed {seed}, {connections} connections, {requests} answers; pages {} -> {}, descriptors {} -> {}",
+        at_first.0, now.0, at_first.1, now.1
+    );
+    assert_eq!(at_first.1, now.1, "descriptors are lost (seed {seed})");
+    assert!(now.0 < at_first.0 + 4096, "{} pages have become {} (seed {seed})", at_first.0, now.0);
     use std::os::unix::fs::MetadataExt as _;
     let after = dir.path().join("secret").metadata().unwrap();
     assert_eq!((before.ctime(), before.ctime_nsec(), before.nlink()), (after.ctime(), after.ctime_nsec(), after.nlink()));

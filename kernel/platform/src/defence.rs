@@ -39,6 +39,7 @@ defences! {
     Descriptors "descriptors" "RLIMIT_NOFILE.",
     ReadOnly "read-only" "A program gets no descriptor that can write of a file that it may only read.",
     Objects "objects" "What a guest makes the kernel keep has a ceiling, kind by kind.",
+    Cycles "cycles" "Sockets that lie in each other's queues, where nobody can reach them, are closed.",
     Keeping "keeping" "A stub keeps no descriptor of a file that is private, or that it can write.",
     Tie "tie" "The sentry ends with the command.",
 }

@@ -238,6 +238,8 @@ impl TaskData {
     fn state(&self) -> &'static str {
         if self.is_dead() && !bevor_abi::mutated!("proc/zombie-state") {
             "Z (zombie)"
+        } else if self.0.is_stopped() {
+            "T (stopped)"
         } else if self.0.is_running() {
             "R (running)"
         } else {

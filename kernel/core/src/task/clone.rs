@@ -147,16 +147,20 @@ impl Task {
             child.clear_tid.store(request.child_tid, SeqCst);
         }
         child.personality.store(bevor_abi::mutant!("fork/personality", self.personality.load(SeqCst), 0), SeqCst);
-        child.timer_slack.store(bevor_abi::mutant!("fork/timer-slack", self.timer_slack.load(SeqCst), 50_000), SeqCst);
+        let slack = bevor_abi::mutant!("fork/timer-slack", self.timer_slack.load(SeqCst), 50_000);
+        child.timer_slack.store(slack, SeqCst);
+        child.default_slack.store(slack, SeqCst);
         let sched = *self.sched.lock();
-        *child.sched.lock() = if sched.reset_on_fork {
-            SchedAttributes {
+        *child.sched.lock() = match sched {
+            sched if !sched.reset_on_fork => sched,
+            sched if sched.is_realtime() => {
+                SchedAttributes { reset_on_fork: bevor_abi::mutated!("fork/reset-flag"), ..Default::default() }
+            }
+            sched => SchedAttributes {
                 nice: bevor_abi::mutant!("fork/reset-nice", sched.nice.max(0), 0),
                 reset_on_fork: bevor_abi::mutated!("fork/reset-flag"),
-                ..SchedAttributes::default()
-            }
-        } else {
-            sched
+                ..sched
+            },
         };
     }
 

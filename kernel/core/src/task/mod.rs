@@ -82,6 +82,14 @@ pub struct SchedAttributes {
     pub reset_on_fork: bool,
 }
 
+impl SchedAttributes {
+    /// Whether the policy is SCHED_FIFO or SCHED_RR.
+    #[must_use]
+    pub fn is_realtime(&self) -> bool {
+        matches!(self.policy, 1 | 2)
+    }
+}
+
 /// CPU time in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct CpuTime {
@@ -337,6 +345,8 @@ pub struct Task {
     pub personality: AtomicU32,
     /// PR_SET_TIMERSLACK, in nanoseconds.
     pub timer_slack: AtomicU64,
+    /// What PR_SET_TIMERSLACK of 0 goes back to: what its parent had when it was made.
+    pub default_slack: AtomicU64,
     /// Scheduling attributes.
     pub sched: Mutex<SchedAttributes>,
     /// When it was made, CLOCK_MONOTONIC.
@@ -393,6 +403,7 @@ impl Task {
             pdeath_signal: AtomicI32::new(0),
             personality: AtomicU32::new(0),
             timer_slack: AtomicU64::new(50_000),
+            default_slack: AtomicU64::new(50_000),
             sched: Mutex::default(),
             start_time: kernel.timers.now(),
         })

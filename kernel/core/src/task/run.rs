@@ -284,6 +284,12 @@ impl Task {
         }
     }
 
+    /// Whether the thread has stopped (job control) and not been resumed.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(SeqCst) && self.group.signals.lock().stop.is_some()
+    }
+
     /// Whether something must be done before application code runs on: a signal, a stop, an exit.
     #[must_use]
     pub fn has_work(&self) -> bool {

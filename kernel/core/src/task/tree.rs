@@ -186,6 +186,7 @@ impl TaskTree {
     /// Groups that the end of `pid` leaves orphaned with stopped members: they get SIGHUP and SIGCONT.
     #[must_use]
     pub fn newly_orphaned(&self, pid: i32) -> Vec<Arc<ThreadGroup>> {
+        let heir = self.heir_of(pid);
         let Some(process) = self.procs.get(&pid) else {
             return Vec::new();
         };
@@ -204,34 +205,38 @@ impl TaskTree {
         pgids.dedup();
         pgids
             .into_iter()
-            .filter(|pgid| self.orphaned_without(*pgid, pid) && self.has_stopped(*pgid))
+            .filter(|pgid| self.orphaned_without(*pgid, pid, heir) && self.has_stopped(*pgid))
             .flat_map(|pgid| self.group_members(pgid))
             .filter(|g| g.pid != pid)
             .collect()
     }
 
-    /// As `is_orphaned`, with `pid` counted neither as a member nor as a parent.
-    fn orphaned_without(&self, pgid: i32, pid: i32) -> bool {
+    /// As `is_orphaned`, with `pid` not counted as a member, and its children as those of `heir`.
+    fn orphaned_without(&self, pgid: i32, pid: i32, heir: i32) -> bool {
         !self.procs.values().filter(|p| p.pgid == pgid && p.group.pid != pid && p.zombie.is_none()).any(|p| {
-            let parent = self.procs.get(&p.parent);
-            p.parent != self.init && p.parent != pid && parent.is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
+            let parent = if p.parent == pid { heir } else { p.parent };
+            parent != self.init && self.procs.get(&parent).is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
         })
     }
 
-    /// Gives the children of `pid` to its nearest subreaper or to init. Returns the new parent and the children.
-    pub fn reparent_children(&mut self, pid: i32) -> (i32, Vec<i32>) {
-        let mut heir = self.init;
+    /// Who gets the children of `pid`: its nearest subreaper, or init.
+    fn heir_of(&self, pid: i32) -> i32 {
         let mut at = self.parent_of(pid);
         while let Some(process) = self.procs.get(&at) {
             if process.subreaper && process.zombie.is_none() {
-                heir = at;
-                break;
+                return at;
             }
             if bevor_abi::mutated!("exit/near-subreaper") {
                 break;
             }
             at = process.parent;
         }
+        self.init
+    }
+
+    /// Gives the children of `pid` to its nearest subreaper or to init. Returns the new parent and the children.
+    pub fn reparent_children(&mut self, pid: i32) -> (i32, Vec<i32>) {
+        let heir = self.heir_of(pid);
         let children = self.procs.get_mut(&pid).map(|p| std::mem::take(&mut p.children)).unwrap_or_default();
         let creator = heir;
         for child in &children {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 
+use super::UnixSocket;
+use super::collect::Flight;
 use crate::memory::{Kind, MemoryBudget, ObjectCharge, PerUser};
 use crate::socket::Control;
 use crate::vfs::File;
@@ -20,39 +22,57 @@ thread_local! {
 pub(super) struct InFlight {
     files: Vec<Arc<File>>,
     charges: Vec<ObjectCharge>,
+    /// Where they are entered, if sockets are among them.
+    flight: Option<Arc<Flight>>,
 }
 
 impl InFlight {
-    /// Takes the files of `control` along.
+    /// Takes the files of `control` along. Call it with no lock held.
     ///
     /// # Errors
     /// ETOOMANYREFS if the sender has more in flight than it may have files open, or all together have too many.
-    pub(super) fn new(memory: &Arc<MemoryBudget>, control: &Control) -> Result<Self, Errno> {
+    pub(super) fn new(memory: &Arc<MemoryBudget>, flight: &Arc<Flight>, control: &Control) -> Result<Self, Errno> {
         if control.files.is_empty() {
             return Ok(Self::default());
         }
+        let charges =
+            Self::charge(memory, control).or_else(|e| if flight.collect() { Self::charge(memory, control) } else { Err(e) })?;
+        let files = control.files.clone();
+        let flight = files.iter().any(|file| file.downcast::<UnixSocket>().is_some()).then(|| Arc::clone(flight));
+        if let Some(flight) = &flight {
+            flight.register(&files);
+        }
+        Ok(Self { files, charges, flight })
+    }
+
+    fn charge(memory: &Arc<MemoryBudget>, control: &Control) -> Result<Vec<ObjectCharge>, Errno> {
         // As on Linux, the last message may go beyond.
         if memory.user_count(control.user, PerUser::FilesInFlight) > control.max_in_flight {
             return Err(Errno::ETOOMANYREFS);
         }
-        let charge = |_: &Arc<File>| memory.object_for(Kind::FileInFlight, control.user, u64::MAX);
-        let charges = control.files.iter().map(charge).collect::<Result<_, _>>()?;
-        Ok(Self { files: control.files.clone(), charges })
+        control.files.iter().map(|_| memory.object_for(Kind::FileInFlight, control.user, u64::MAX)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// The files, which go on their way as well (MSG_PEEK).
+    /// The files, which go on their way as well (MSG_PEEK): whoever copies them passes [`Flight::pass`].
     pub(super) fn peek(&self) -> &[Arc<File>] {
         &self.files
     }
 
-    /// The files, which have arrived.
-    pub(super) fn take(&mut self) -> Vec<Arc<File>> {
-        self.charges.clear();
+    /// The files, which have arrived. Call it with no lock held, and with the queue's file at hand.
+    pub(super) fn arrive(mut self) -> Vec<Arc<File>> {
+        self.leave();
         std::mem::take(&mut self.files)
+    }
+
+    fn leave(&mut self) {
+        self.charges.clear();
+        if let Some(flight) = self.flight.take() {
+            flight.unregister(&self.files);
+        }
     }
 }
 
@@ -61,23 +81,26 @@ impl Drop for InFlight {
         if self.files.is_empty() {
             return;
         }
+        self.leave();
         let mut files = std::mem::take(&mut self.files);
-        let nested = DROPPING.with_borrow_mut(|list| match list {
-            Some(list) => {
-                list.append(&mut files);
-                true
-            }
-            None => {
-                *list = Some(Vec::new());
-                false
-            }
-        });
-        if nested {
-            return;
+        let later = DROPPING.with_borrow_mut(|list| list.as_mut().map(|list| list.append(&mut files)));
+        if later.is_none() {
+            drop_together(files);
         }
-        while let Some(file) = files.pop().or_else(|| DROPPING.with_borrow_mut(|list| list.as_mut().and_then(Vec::pop))) {
-            drop(file);
-        }
-        DROPPING.set(None);
     }
+}
+
+/// Whether this thread is dropping files in flight.
+pub(super) fn is_dropping() -> bool {
+    DROPPING.with_borrow(Option::is_some)
+}
+
+/// Drops `what`, and then, one after the other, the files in flight that this leads to.
+pub(super) fn drop_together<T>(what: T) {
+    DROPPING.set(Some(Vec::new()));
+    drop(what);
+    while let Some(file) = DROPPING.with_borrow_mut(|list| list.as_mut().and_then(Vec::pop)) {
+        drop(file);
+    }
+    DROPPING.set(None);
 }

@@ -1,6 +1,7 @@
 //! AF_UNIX sockets (unix(7)): stream, datagram and sequenced packets, with ancillary data.
 
 mod address;
+mod collect;
 mod in_flight;
 mod options;
 mod transfer;
@@ -21,6 +22,7 @@ use crate::socket::{Control, Received, Socket, SocketCaller, UnixCredentials};
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 use address::Bound;
+pub use collect::Flight;
 use in_flight::InFlight;
 
 /// AF_UNIX.
@@ -107,7 +109,8 @@ pub struct UnixSocket {
 
 impl UnixSocket {
     fn new(vfs: &Arc<Vfs>, kind: UnixKind) -> Result<Arc<Self>, Errno> {
-        let charge = vfs.memory().object(Kind::Socket)?;
+        let charge = vfs.memory().object(Kind::Socket);
+        let charge = charge.or_else(|e| if vfs.flight.collect() { vfs.memory().object(Kind::Socket) } else { Err(e) })?;
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             kind,
@@ -288,8 +291,14 @@ impl FileOps for UnixSocket {
         ctx.copy_out_value(UserAddr(arg), &i32::try_from(n).unwrap_or(i32::MAX))?;
         Ok(0)
     }
+    fn flush(&self, _file: &File) -> Result<(), Errno> {
+        self.vfs.flight.closed();
+        Ok(())
+    }
     fn release(&self, _file: &File) {
         self.disconnect();
+        self.vfs.flight.closed();
+        self.vfs.flight.collect();
     }
     fn as_socket(&self) -> Option<&dyn Socket> {
         Some(self)
@@ -331,6 +340,7 @@ impl Socket for UnixSocket {
             }
             state.pending.pop_front().ok_or(Errno::EAGAIN)?
         };
+        self.vfs.flight.pass();
         drop(charge);
         self.queue.wake(PollEvents::OUT);
         Ok(socket.file(flags, (who.caller.creds.fsuid, who.caller.creds.fsgid)))

@@ -42,7 +42,8 @@ impl UnixSocket {
 
     /// Counts a message of `len` bytes in the sandbox's memory.
     fn charge(&self, len: usize) -> Result<Charge, Errno> {
-        Charge::new(self.vfs.memory(), to_u64(len + PACKET_COST)).map_err(|_| Errno::ENOBUFS)
+        let charge = || Charge::new(self.vfs.memory(), to_u64(len + PACKET_COST));
+        charge().or_else(|e| if self.vfs.flight.collect() { charge() } else { Err(e) }).map_err(|_| Errno::ENOBUFS)
     }
 
     fn connected_peer(&self) -> Result<Arc<UnixSocket>, Errno> {
@@ -91,7 +92,7 @@ impl UnixSocket {
         let n = source.get(&mut data)?;
         data.truncate(n);
         let charge = self.charge(n)?;
-        let files = InFlight::new(self.vfs.memory(), control)?;
+        let files = InFlight::new(self.vfs.memory(), &self.vfs.flight, control)?;
         {
             let mut state = peer.state.lock();
             if state.shut_read {
@@ -172,7 +173,7 @@ impl UnixSocket {
         let n = source.get(&mut data)?;
         data.truncate(n);
         let charge = self.charge(n)?;
-        let files = InFlight::new(self.vfs.memory(), control)?;
+        let files = InFlight::new(self.vfs.memory(), &self.vfs.flight, control)?;
         {
             let mut state = peer.state.lock();
             state.bytes += n;
@@ -224,6 +225,7 @@ impl UnixSocket {
         let pass = state.pass_creds;
         let mut index = 0;
         let mut first_creds: Option<UnixCredentials> = None;
+        let mut arrived = None;
         while let Some(packet) = state.queue.get_mut(index) {
             if pass && !bevor_abi::mutated!("unix/senders-glued") && first_creds.is_some_and(|c| c != packet.creds) {
                 break;
@@ -240,7 +242,7 @@ impl UnixSocket {
                 out.files.extend_from_slice(bevor_abi::mutant!("unix/peek-files", packet.files.peek(), &[]));
                 index += 1;
             } else {
-                out.files.append(&mut packet.files.take());
+                arrived = had_files.then(|| std::mem::take(&mut packet.files));
                 packet.start += n;
                 let used_up = packet.start == packet.data.len();
                 state.bytes -= n;
@@ -251,6 +253,12 @@ impl UnixSocket {
             if had_files && !bevor_abi::mutated!("unix/files-glued") || sink.remaining() == 0 || n == 0 {
                 break;
             }
+        }
+        drop(state);
+        match arrived {
+            Some(files) => out.files = files.arrive(),
+            None if !out.files.is_empty() => self.vfs.flight.pass(),
+            None => {}
         }
         out.creds = first_creds.filter(|_| pass);
         out.full_len = out.len;
@@ -268,13 +276,8 @@ impl UnixSocket {
             return Err(Errno::EAGAIN);
         };
         let want = packet.data.len();
-        let mut out = Received {
-            full_len: want,
-            from: packet.from.clone(),
-            creds: pass.then_some(packet.creds),
-            files: packet.files.peek().to_vec(),
-            ..Received::default()
-        };
+        let mut out =
+            Received { full_len: want, from: packet.from.clone(), creds: pass.then_some(packet.creds), ..Received::default() };
         out.len = if want == 0 || sink.remaining() == 0 { 0 } else { sink.put(&packet.data)? };
         if out.len < want {
             out.flags |= msg::TRUNC;
@@ -283,9 +286,19 @@ impl UnixSocket {
             // No MSG_EOR: Linux's af_unix reports none.
             out.from.clear();
         }
-        if !peek {
-            state.queue.pop_front();
-            state.bytes -= want;
+        if peek {
+            out.files = packet.files.peek().to_vec();
+            drop(state);
+            if !out.files.is_empty() {
+                self.vfs.flight.pass();
+            }
+            return Ok(out);
+        }
+        state.bytes -= want;
+        let packet = state.queue.pop_front();
+        drop(state);
+        if let Some(packet) = packet {
+            out.files = packet.files.arrive();
         }
         Ok(out)
     }

@@ -44,6 +44,8 @@ pub struct Dentry {
     /// How many mounts cover this dentry, in any namespace.
     mounted: AtomicU32,
     unlinked: AtomicBool,
+    /// No path leads here any more, and nothing below is cached: what is cached holds its directory, and the cache it.
+    detached: AtomicBool,
     /// Found in the cache since `take_unused` looked here last.
     used: AtomicBool,
 }
@@ -62,6 +64,7 @@ impl Dentry {
             children: Mutex::default(),
             mounted: AtomicU32::new(0),
             unlinked: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
             used: AtomicBool::new(false),
         }
     }
@@ -69,7 +72,9 @@ impl Dentry {
     /// A child that is not (or no longer) in its parent's cache: O_TMPFILE, uncached file systems.
     #[must_use]
     pub fn new_child(self: &Arc<Self>, name: &[u8], inode: Arc<Inode>) -> Arc<Self> {
-        Arc::new(Self::make(inode, Some(Arc::clone(self)), name))
+        let mut child = Self::make(inode, Some(Arc::clone(self)), name);
+        *child.detached.get_mut() = self.is_detached();
+        Arc::new(child)
     }
 
     /// The inode.
@@ -112,6 +117,10 @@ impl Dentry {
         self.unlinked.store(false, Ordering::Release);
     }
 
+    fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
     /// Whether something may be mounted here.
     #[must_use]
     pub fn is_mountpoint(&self) -> bool {
@@ -150,6 +159,9 @@ impl Dentry {
 
     pub(super) fn insert_dentry(&self, name: &[u8], child: Arc<Dentry>) {
         let mut children = self.children.lock();
+        if self.is_detached() {
+            return;
+        }
         if children.map.len() >= MAX_CHILDREN {
             // Unused: only the cache holds it, and it holds no cached children of its own.
             children.map.retain(|_, c| c.as_ref().is_some_and(|d| Arc::strong_count(d) > 1 || d.is_mountpoint()));
@@ -221,11 +233,13 @@ impl Dentry {
         taken
     }
 
-    /// Drops the cache below `self` (unmount).
-    pub fn drop_children(&self) {
+    /// Drops the cache below `self`, to which no path leads any more, for good (Linux's `d_invalidate`). Whoever uses a directory of it
+    /// still finds what is there, uncached.
+    pub fn invalidate(&self) {
         let mut work: Vec<Arc<Dentry>> = Vec::new();
         let take = |d: &Dentry| -> Vec<Arc<Dentry>> {
             let mut children = d.children.lock();
+            d.detached.store(true, Ordering::Release);
             children.negative = 0;
             children.map.drain().filter_map(|(_, c)| c).collect()
         };

@@ -198,7 +198,9 @@ impl FdTable {
             slots.grow(&self.memory, at)?;
             slots.list[at].replace(Slot { file, cloexec })
         };
-        if let Some(slot) = previous {
+        if let Some(slot) = previous
+            && !bevor_abi::mutated!("dup2/locks-kept")
+        {
             self.after_remove(&slot.file).ok();
         }
         Ok(())
@@ -236,7 +238,9 @@ impl FdTable {
         if file.is_path() {
             return Ok(());
         }
-        if let Some(locks) = file.inode().existing_locks() {
+        if let Some(locks) = file.inode().existing_locks()
+            && !bevor_abi::mutated!("close/posix-locks")
+        {
             locks.unlock_all(self.lock_owner());
         }
         file.ops().flush(file)
@@ -249,7 +253,7 @@ impl FdTable {
         let mut gone = Vec::new();
         {
             let mut slots = self.slots.write();
-            let end = slots.list.len().min(last.saturating_add(1));
+            let end = slots.list.len().min(bevor_abi::mutant!("close_range/last-kept", last.saturating_add(1), last));
             for at in first..end {
                 if !cloexec_only {
                     gone.extend(slots.take(at));

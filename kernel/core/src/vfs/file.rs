@@ -287,7 +287,11 @@ impl File {
             return Err(Errno::ESPIPE);
         }
         self.check_read()?;
-        self.ops.read_at(self, offset, sink)
+        let n = self.ops.read_at(self, offset, sink)?;
+        if bevor_abi::mutated!("pread/moves") {
+            *self.position.lock() = offset + to_u64(n);
+        }
+        Ok(n)
     }
 
     /// write(2): at the position, which moves; or at the end under O_APPEND.
@@ -302,7 +306,7 @@ impl File {
         let mut position = self.position.lock();
         if self.flags() & o::APPEND != 0 {
             let (n, end) = self.ops.append(self, source)?;
-            *position = end;
+            *position = bevor_abi::mutant!("write/append-position", end, *position + to_u64(n));
             return Ok(n);
         }
         let n = self.ops.write_at(self, *position, source)?;
@@ -322,7 +326,7 @@ impl File {
             return Err(Errno::ESPIPE);
         }
         self.check_write()?;
-        if self.flags() & o::APPEND != 0 {
+        if self.flags() & o::APPEND != 0 && !bevor_abi::mutated!("pwrite/append-ignored") {
             return self.ops.append(self, source).map(|(n, _)| n);
         }
         self.ops.write_at(self, offset, source)
@@ -354,9 +358,13 @@ impl File {
             2 => self.ops.size(self)?,
             3 | 4 => {
                 let size = self.ops.size(self)?;
-                let at = u64::try_from(offset).ok().filter(|at| *at < size).ok_or(Errno::ENXIO)?;
-                *position = self.ops.seek_data(self, at, size, whence == 4)?;
-                return Ok(*position);
+                let at = u64::try_from(offset)
+                    .ok()
+                    .filter(|at| bevor_abi::mutant!("lseek/data-boundary", *at < size, *at <= size))
+                    .ok_or(Errno::ENXIO)?;
+                let found = self.ops.seek_data(self, at, size, whence == 4)?;
+                *position = bevor_abi::mutant!("lseek/hole-position", found, *position);
+                return Ok(found);
             }
             _ => return Err(Errno::EINVAL),
         };
@@ -398,7 +406,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if let Some(locks) = self.inode().existing_locks() {
-            locks.release_file(self.id());
+            locks.release_file(bevor_abi::mutant!("flock/outlives-file", self.id(), 0));
         }
         if self.counted_writer {
             self.inode().put_write_access();

@@ -37,7 +37,7 @@ impl FsContext {
         Arc::new(Self {
             ns: Arc::clone(&self.ns),
             places: RwLock::new(self.places.read().clone()),
-            umask: AtomicU32::new(self.umask()),
+            umask: AtomicU32::new(bevor_abi::mutant!("fork/umask", self.umask(), 0o022)),
         })
     }
 
@@ -93,7 +93,7 @@ impl FsContext {
 
     /// Replaces the umask; returns the old one.
     pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Ordering::Relaxed)
+        self.umask.swap(mask & bevor_abi::mutant!("umask/special-bits", 0o777, 0o7777), Ordering::Relaxed)
     }
 
     /// The working directory as getcwd(2) gives it, without NUL.

@@ -35,7 +35,10 @@ pub struct RangeLock {
 
 impl RangeLock {
     fn conflicts(&self, other: &RangeLock) -> bool {
-        self.owner != other.owner && self.start < other.end && other.start < self.end && (self.exclusive || other.exclusive)
+        self.owner != other.owner
+            && bevor_abi::mutant!("locks/touching", self.start < other.end, self.start <= other.end)
+            && other.start < self.end
+            && (other.exclusive || self.exclusive && !bevor_abi::mutated!("locks/read-against-write"))
     }
 }
 
@@ -115,7 +118,7 @@ impl InodeLocks {
         Self::merge(&mut state.ranges, wanted.owner);
         state.settle();
         drop(state);
-        if removed {
+        if removed && !bevor_abi::mutated!("locks/downgrade-wake") {
             // A write lock may have become a read lock.
             self.queue.wake(PollEvents::IN);
         }
@@ -134,7 +137,7 @@ impl InodeLocks {
         let removed = Self::cut(&mut state.ranges, owner, start, end);
         state.settle();
         drop(state);
-        if removed {
+        if removed && !bevor_abi::mutated!("locks/unlock-wake") {
             self.queue.wake(PollEvents::IN);
         }
         Ok(())
@@ -161,7 +164,7 @@ impl InodeLocks {
             if l.start < start {
                 pieces.push(RangeLock { end: start, ..*l });
             }
-            if l.end > end {
+            if l.end > end && !bevor_abi::mutated!("locks/split-tail") {
                 pieces.push(RangeLock { start: end, ..*l });
             }
             false

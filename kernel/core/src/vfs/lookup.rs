@@ -353,6 +353,7 @@ pub fn lookup_child(
                 return Ok(Some(d));
             }
             dir.forget(name);
+            d.invalidate();
         }
         Cached::Negative if !inode.sb().revalidate => return Ok(None),
         Cached::Negative | Cached::Unknown => {}
@@ -372,6 +373,8 @@ pub(super) fn lookup_locked(dir: &Arc<Dentry>, name: &[u8], caller: &Caller<'_>)
             if !inode.sb().revalidate || inode.ops().revalidate(inode, name, d.inode()) {
                 return Ok(Some(d));
             }
+            dir.forget(name);
+            d.invalidate();
         }
         Cached::Negative if !inode.sb().revalidate => return Ok(None),
         Cached::Negative | Cached::Unknown => {}

@@ -35,6 +35,7 @@ pub use namei::{OpenRequest, Opened};
 
 use crate::memory::MemoryBudget;
 use crate::time::Timers;
+use crate::unix::Flight;
 
 /// Opens a device node. The argument is open(2)'s flags.
 pub type DeviceOpen = Box<dyn Fn(u32) -> Result<Arc<dyn FileOps>, Errno> + Send + Sync>;
@@ -59,6 +60,8 @@ pub struct Vfs {
     mapped: Mutex<FxHashMap<HostInode, MappedFile>>,
     /// Held while epoll instances are made to watch one another.
     pub(crate) epoll_nesting: Arc<Mutex<()>>,
+    /// AF_UNIX sockets on their way through others.
+    pub(crate) flight: Arc<Flight>,
     /// Abstract AF_UNIX names.
     pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
@@ -120,6 +123,7 @@ impl Vfs {
             socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
             epoll_nesting: Arc::default(),
+            flight: Arc::default(),
             abstract_names: Mutex::default(),
             memory,
             read_only: OnceLock::new(),
@@ -137,6 +141,12 @@ impl Vfs {
     #[must_use]
     pub fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
+    }
+
+    /// AF_UNIX sockets on their way through others.
+    #[must_use]
+    pub fn flight(&self) -> &Flight {
+        &self.flight
     }
 
     /// Sets how descriptors for reading only are made, which the kernel cannot open itself. Only the first call counts.

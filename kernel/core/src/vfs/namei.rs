@@ -106,7 +106,8 @@ impl FsContext {
             return self.open_tmpfile(start, path, caller, request);
         }
         let mut walk = request.resolve;
-        let nofollow = flags & o::NOFOLLOW != 0 || flags & (o::CREAT | o::EXCL) == o::CREAT | o::EXCL;
+        let nofollow = flags & o::NOFOLLOW != 0
+            || flags & (o::CREAT | o::EXCL) == o::CREAT | o::EXCL && !bevor_abi::mutated!("open/nofollow-excl");
         if !nofollow {
             walk |= WalkFlags::FOLLOW;
         }
@@ -160,7 +161,7 @@ impl FsContext {
     /// O_CREAT found something: a directory is refused, then the sticky-directory rules and the ordinary checks apply.
     fn open_existing(&self, _dir: &Path, found: &Path, caller: Caller<'_>, flags: u32) -> Result<Opened, Errno> {
         let inode = found.dentry.inode();
-        if inode.is_dir() {
+        if inode.is_dir() && !bevor_abi::mutated!("open/creat-directory") {
             return Err(Errno::EISDIR);
         }
         if flags & o::DIRECTORY != 0 {
@@ -192,6 +193,9 @@ impl FsContext {
         };
         let path = Path { mount: Arc::clone(&dir.mount), dentry };
         // The creator gets the access it asked for, whatever the mode says.
+        if bevor_abi::mutated!("open/creat-mode") {
+            path.dentry.inode().permission(&caller, may::READ | may::WRITE)?;
+        }
         self.make_file(&path, request.flags & !o::TRUNC, &caller).map(Some)
     }
 
@@ -224,7 +228,7 @@ impl FsContext {
             mask |= may::WRITE;
         }
         inode.permission(&caller, mask)?;
-        if flags & o::NOATIME != 0 && !inode.owner_or_capable(caller.creds) {
+        if flags & o::NOATIME != 0 && !bevor_abi::mutated!("open/noatime-owner") && !inode.owner_or_capable(caller.creds) {
             return Err(Errno::EPERM);
         }
         if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory)
@@ -251,7 +255,7 @@ impl FsContext {
         }
         let opened = inode.ops().open_as(inode, flags, caller).and_then(|ops| {
             if flags & o::TRUNC != 0 {
-                let now = Some(self.now());
+                let now = bevor_abi::mutant!("open/trunc-times", Some(self.now()), None);
                 inode.ops().setattr(inode, &SetAttr { size: Some(0), mtime: now, ctime: now, ..SetAttr::default() })?;
             }
             Ok(ops)
@@ -287,7 +291,7 @@ impl FsContext {
         inode.permission(&caller, may::WRITE | may::EXEC)?;
         let node = self.new_node(inode, FileKind::Regular, request.mode, caller, 0);
         let made = inode.ops().tmpfile(inode, &node)?;
-        if request.flags & o::EXCL == 0 {
+        if request.flags & o::EXCL == 0 || bevor_abi::mutated!("link/tmpfile-excl") {
             made.set_nameable();
         }
         let name = format!("#{}", made.ino());
@@ -300,9 +304,9 @@ impl FsContext {
     fn new_node(&self, dir: &Inode, kind: FileKind, wanted: u32, caller: Caller<'_>, rdev: u64) -> NewNode {
         let mut mode = wanted & mode::ALL & !self.umask();
         let inherits = dir.mode() & mode::ISGID != 0;
-        let gid = if inherits { dir.gid() } else { caller.creds.fsgid };
+        let gid = if inherits && !bevor_abi::mutated!("open/sgid-group") { dir.gid() } else { caller.creds.fsgid };
         if inherits && kind == FileKind::Directory {
-            mode |= mode::ISGID;
+            mode |= bevor_abi::mutant!("mkdir/sgid-inherited", mode::ISGID, 0);
         } else if inherits && mode & (mode::ISGID | 0o010) == mode::ISGID | 0o010 {
             // Linux's inode_init_owner: not without membership in the group.
             if !caller.creds.in_group(gid) && !caller.creds.capable(Capability::Fsetid) {
@@ -398,7 +402,11 @@ impl FsContext {
         if inode.is_dir() {
             return Err(Errno::EPERM);
         }
-        if source.dentry.is_unlinked() && !inode.is_nameable() && inode.attr()?.nlink == 0 {
+        if !bevor_abi::mutated!("link/removed-file")
+            && source.dentry.is_unlinked()
+            && !inode.is_nameable()
+            && inode.attr()?.nlink == 0
+        {
             return Err(Errno::ENOENT);
         }
         dir.inode().ops().link(dir.inode(), &parent.name, inode)?;
@@ -445,7 +453,7 @@ impl FsContext {
     /// ENOENT, ENOTDIR, ENOTEMPTY, EINVAL ("."), EBUSY, EACCES, EPERM, EROFS.
     pub fn rmdir(&self, start: Option<&Path>, path: &[u8], caller: Caller<'_>) -> Result<(), Errno> {
         let parent = self.parent(start, path, caller, |last| match last {
-            Last::Dot => Errno::EINVAL,
+            Last::Dot => bevor_abi::mutant!("rmdir/dot", Errno::EINVAL, Errno::ENOTEMPTY),
             Last::DotDot => Errno::ENOTEMPTY,
             _ => Errno::EBUSY,
         })?;
@@ -465,6 +473,8 @@ impl FsContext {
             victim.set_unlinked();
         }
         dir.insert_negative_if_cached(&parent.name);
+        // Another may have removed what is cached in it.
+        victim.invalidate();
         Ok(())
     }
 
@@ -533,10 +543,11 @@ impl FsContext {
         if let Some(t) = &target
             && old_dir.is_below(t)
         {
-            return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+            return Err(if exchange || bevor_abi::mutated!("rename/ancestor") { Errno::EINVAL } else { Errno::ENOTEMPTY });
         }
         if let Some(t) = &target
             && Arc::ptr_eq(t.inode(), source.inode())
+            && !bevor_abi::mutated!("rename/same-inode")
         {
             return Ok(());
         }
@@ -548,7 +559,7 @@ impl FsContext {
         }
         if source_is_dir && !Arc::ptr_eq(old_dir, new_dir) {
             // ".." changes.
-            source.inode().permission(&caller, may::WRITE)?;
+            source.inode().permission(&caller, bevor_abi::mutant!("rename/dir-write", may::WRITE, 0))?;
         }
         if self.is_busy(&from.dir, &source) || target.as_ref().is_some_and(|t| self.is_busy(&to.dir, t)) {
             return Err(Errno::EBUSY);
@@ -573,6 +584,7 @@ impl FsContext {
             old_dir.insert_negative_if_cached(&from.name);
             if let Some(t) = &target {
                 t.set_unlinked();
+                t.invalidate();
             }
         }
         source.relink(new_dir, &to.name);
@@ -618,7 +630,7 @@ impl Dentry {
 /// # Errors
 /// ENOENT if the directory has been removed; EACCES.
 pub fn may_create(dir: &Dentry, caller: &Caller<'_>) -> Result<(), Errno> {
-    if dir.is_unlinked() {
+    if dir.is_unlinked() && !bevor_abi::mutated!("rmdir/in-removed") {
         return Err(Errno::ENOENT);
     }
     dir.inode().permission(caller, may::WRITE | may::EXEC)
@@ -630,8 +642,9 @@ fn may_delete(dir: &Dentry, victim: &Dentry, caller: &Caller<'_>, directory: Opt
     inode.permission(caller, may::WRITE | may::EXEC)?;
     if inode.mode() & mode::ISVTX != 0
         && victim.inode().uid() != caller.creds.fsuid
-        && inode.uid() != caller.creds.fsuid
+        && (inode.uid() != caller.creds.fsuid || bevor_abi::mutated!("unlink/sticky-dir-owner"))
         && !caller.creds.capable(Capability::Fowner)
+        && !bevor_abi::mutated!("unlink/sticky")
     {
         return Err(Errno::EPERM);
     }

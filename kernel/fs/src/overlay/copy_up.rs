@@ -64,7 +64,7 @@ impl Node {
             &SetAttr {
                 mode: (lower.kind() != FileKind::Symlink).then_some(attr.mode & 0o7777),
                 atime: Some(attr.atime),
-                mtime: Some(attr.mtime),
+                mtime: bevor_abi::mutant!("overlay/copy-up-times", Some(attr.mtime), None),
                 ctime: Some(attr.ctime),
                 ..SetAttr::default()
             },
@@ -85,7 +85,14 @@ impl Node {
             parent.ops().create(parent, name, &new)?
         };
         // The directory has not changed for those who see the overlay.
-        parent.ops().setattr(parent, &SetAttr { mtime: Some(times.mtime), ctime: Some(times.ctime), ..SetAttr::default() })?;
+        parent.ops().setattr(
+            parent,
+            &SetAttr {
+                mtime: bevor_abi::mutant!("overlay/copy-up-parent", Some(times.mtime), None),
+                ctime: Some(times.ctime),
+                ..SetAttr::default()
+            },
+        )?;
         Ok(made)
     }
 

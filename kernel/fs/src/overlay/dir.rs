@@ -63,7 +63,7 @@ impl Node {
         }
         if let Some(lower) = &self.lower {
             for e in layer(lower, file)? {
-                if !seen.contains(&e.name) {
+                if !seen.contains(&e.name) || bevor_abi::mutated!("overlay/twice") {
                     out.push(e);
                 }
             }
@@ -113,7 +113,7 @@ impl FileOps for MergedDir {
         let list = {
             let mut entries = self.entries.lock();
             match &*entries {
-                Some((list, _)) if pos > 0 => Arc::clone(list),
+                Some((list, _)) if pos > 0 || bevor_abi::mutated!("overlay/rewind") => Arc::clone(list),
                 _ => {
                     let node = Node::of(&self.inode)?;
                     let list = Arc::new(node.merged(file)?);

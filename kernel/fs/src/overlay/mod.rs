@@ -169,7 +169,7 @@ impl Node {
 
     /// A new upper entry becomes an overlay inode.
     fn adopt(&self, made: Arc<Inode>, opaque: bool) -> Result<Arc<Inode>, Errno> {
-        if opaque && made.is_dir() {
+        if opaque && made.is_dir() && !bevor_abi::mutated!("overlay/opaque") {
             set_opaque(&made)?;
         }
         Ok(self.fs.inode(Some(made), None, None))
@@ -215,7 +215,7 @@ impl InodeOps for Node {
     }
 
     fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
-        let upper = self.copy_up(set.size != Some(0))?;
+        let upper = self.copy_up(bevor_abi::mutant!("overlay/truncate-data", set.size != Some(0), set.size.is_none()))?;
         upper.ops().setattr(upper, set)?;
         inode.set_perm(upper.mode(), upper.uid(), upper.gid());
         Ok(())
@@ -276,7 +276,7 @@ impl InodeOps for Node {
         if let Some(entry) = self.upper_child(name)? {
             upper.ops().unlink(upper, name, &entry)?;
         }
-        if self.lower_child(name)?.is_some() {
+        if self.lower_child(name)?.is_some() && !bevor_abi::mutated!("overlay/unlink-whiteout") {
             self.make_whiteout(name)?;
         }
         *Node::of(victim)?.place.lock() = None;
@@ -405,7 +405,7 @@ impl Node {
             target: target_upper.as_ref(),
             exchange: r.exchange,
         })?;
-        if !r.exchange && self.lower_child(r.old_name)?.is_some() {
+        if !r.exchange && !bevor_abi::mutated!("overlay/rename-whiteout") && self.lower_child(r.old_name)?.is_some() {
             self.make_whiteout(r.old_name)?;
         }
         Ok(())

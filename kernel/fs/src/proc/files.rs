@@ -139,7 +139,7 @@ impl FileOps for TextFile {
         };
         let task = self.fs.task(tid).map_err(|_| Errno::ESRCH)?;
         // A thread's name is its process's to set.
-        if file == TaskFile::Comm && task.pid() != self.pid {
+        if file == TaskFile::Comm && task.pid() != self.pid && !bevor_abi::mutated!("proc/foreign-comm") {
             return Err(Errno::EINVAL);
         }
         let mut data = vec![0; source.remaining().min(4096)];
@@ -152,6 +152,9 @@ impl FileOps for TextFile {
     }
     fn size(&self, _file: &File) -> Result<u64, Errno> {
         // seq_file: no SEEK_END.
+        if bevor_abi::mutated!("proc/seek-end") {
+            return Ok(0);
+        }
         Err(Errno::EINVAL)
     }
     fn as_any(&self) -> &dyn Any {

@@ -329,7 +329,7 @@ impl ProcFs {
             if f.is_readable() || bevor_abi::mutated!("proc/fd-mode") {
                 mode |= 0o400;
             }
-            if f.is_writable() {
+            if f.is_writable() || bevor_abi::mutated!("proc/fd-mode") {
                 mode |= 0o200;
             }
             mode
@@ -344,7 +344,9 @@ struct Node {
 }
 
 fn number(name: &[u8]) -> Option<i32> {
-    if name.first() == Some(&b'0') && name.len() > 1 || !name.iter().all(u8::is_ascii_digit) {
+    if name.first() == Some(&b'0') && name.len() > 1 && !bevor_abi::mutated!("proc/leading-zero")
+        || !name.iter().all(u8::is_ascii_digit)
+    {
         return None;
     }
     std::str::from_utf8(name).ok()?.parse().ok()

@@ -189,7 +189,7 @@ impl Content {
         }
         match &mut self.store {
             Store::Inline(bytes) => {
-                bytes.truncate(to_usize(size));
+                bytes.truncate(bevor_abi::mutant!("tmpfs/old-bytes", to_usize(size), bytes.len()));
                 bytes.shrink_to(to_usize(size.next_multiple_of(PAGE)));
                 self.pages.truncate(size);
             }
@@ -313,7 +313,7 @@ impl Content {
     /// fallocate(2) with a mode that the caller has checked: 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE or ZERO_RANGE.
     pub(super) fn allocate(&mut self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         let end = offset.checked_add(len).filter(|e| *e <= MAX_SIZE).ok_or(Errno::EFBIG)?;
-        let keep = mode & 1 != 0;
+        let keep = mode & 1 != 0 && !bevor_abi::mutated!("fallocate/keep-size");
         let punch = mode & 2 != 0;
         if punch && offset >= self.size {
             return Ok(());

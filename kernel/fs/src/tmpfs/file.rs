@@ -20,7 +20,10 @@ impl Node {
         if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
             return Err(Errno::EPERM);
         }
-        if seals & seal::GROW != 0 && offset.saturating_add(to_u64(source.remaining())) > content.size() {
+        if seals & seal::GROW != 0
+            && !bevor_abi::mutated!("memfd/seal-grow")
+            && offset.saturating_add(to_u64(source.remaining())) > content.size()
+        {
             return Err(Errno::EPERM);
         }
         let n = content.write(offset, source)?;
@@ -35,7 +38,7 @@ impl FileOps for Node {
     fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
         let mut state = self.state.lock();
         let n = state.content()?.read(offset, sink)?;
-        if state.atime <= state.mtime || state.atime <= state.ctime {
+        if (state.atime <= state.mtime || state.atime <= state.ctime) && !bevor_abi::mutated!("tmpfs/read-atime") {
             // relatime
             state.atime = self.now();
         }
@@ -74,21 +77,23 @@ impl FileOps for Node {
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
         // KEEP_SIZE, PUNCH_HOLE: what tmpfs knows.
-        if mode & !3 != 0 || mode == 2 {
+        if mode & !3 != 0 || mode == 2 && !bevor_abi::mutated!("fallocate/punch-mode") {
             return Err(Errno::EOPNOTSUPP);
         }
         let now = self.now();
         let mut state = self.state.lock();
         let seals = state.seals;
         let content = state.content().map_err(|_| Errno::ENODEV)?;
-        if mode & 2 != 0 && seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+        if mode & 2 != 0 && !bevor_abi::mutated!("memfd/seal-punch") && seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
             return Err(Errno::EPERM);
         }
         if mode == 0 && seals & seal::GROW != 0 && offset.saturating_add(len) > content.size() {
             return Err(Errno::EPERM);
         }
         content.allocate(mode, offset, len)?;
-        state.touch(now);
+        if !bevor_abi::mutated!("fallocate/times") {
+            state.touch(now);
+        }
         Ok(())
     }
     fn truncate(&self, _file: &File, size: u64) -> Result<(), Errno> {

@@ -87,7 +87,7 @@ impl TmpFs {
             let mut state = node.state.lock();
             state.nlink = 0;
             state.seals = if sealable { 0 } else { seal::SEAL };
-            if file_mode & 0o111 == 0 && sealable {
+            if file_mode & 0o111 == 0 && sealable && !bevor_abi::mutated!("memfd/noexec") {
                 state.seals |= seal::EXEC;
             }
         }
@@ -308,7 +308,7 @@ impl InodeOps for NodeRef {
         let now = self.0.now();
         let mut state = node.state.lock();
         state.nlink += 1;
-        state.ctime = now;
+        state.ctime = bevor_abi::mutant!("tmpfs/link-ctime", now, state.ctime);
         Ok(())
     }
 
@@ -333,7 +333,7 @@ impl InodeOps for NodeRef {
             return Err(Errno::ENOTEMPTY);
         }
         if let Some(target) = r.target {
-            new_dir.remove_entry(r.new_name, target, !r.exchange)?;
+            new_dir.remove_entry(r.new_name, target, !r.exchange && !bevor_abi::mutated!("tmpfs/rename-nlink"))?;
         }
         self.0.remove_entry(r.old_name, r.source, false)?;
         new_dir.insert_back(r.new_name, r.source)?;
@@ -341,7 +341,9 @@ impl InodeOps for NodeRef {
             self.0.insert_back(r.old_name, target)?;
         }
         let now = self.0.now();
-        Node::required(r.source)?.state.lock().ctime = now;
+        if !bevor_abi::mutated!("tmpfs/rename-ctime") {
+            Node::required(r.source)?.state.lock().ctime = now;
+        }
         Ok(())
     }
 
@@ -369,14 +371,14 @@ impl InodeOps for NodeRef {
         let exists = state.xattrs.contains_key(name);
         match flags {
             1 if exists => return Err(Errno::EEXIST),
-            2 if !exists => return Err(Errno::ENODATA),
+            2 if !exists && !bevor_abi::mutated!("setxattr/replace") => return Err(Errno::ENODATA),
             _ => {}
         }
         self.0.fs.memory().charge(xattr_cost(name, value))?;
         if let Some(old) = state.xattrs.insert(name.to_vec(), value.to_vec()) {
             self.0.fs.memory().release(xattr_cost(name, &old));
         }
-        state.ctime = now;
+        state.ctime = bevor_abi::mutant!("setxattr/ctime", now, state.ctime);
         Ok(())
     }
 

@@ -30,10 +30,17 @@ fn chmod_path(place: &Path, env: &Env, new: u32) -> SyscallResult {
         return Err(Errno::EPERM.into());
     }
     let mut new = new & mode::ALL;
-    if !env.creds.in_group(inode.gid()) && !env.creds.capable(Capability::Fsetid) {
+    if !bevor_abi::mutated!("chmod/foreign-sgid") && !env.creds.in_group(inode.gid()) && !env.creds.capable(Capability::Fsetid) {
         new &= !mode::ISGID;
     }
-    apply(place, &SetAttr { mode: Some(new), ctime: Some(env.fs.ns.vfs.now()), ..SetAttr::default() })
+    apply(
+        place,
+        &SetAttr {
+            mode: Some(new),
+            ctime: bevor_abi::mutant!("chmod/ctime", Some(env.fs.ns.vfs.now()), None),
+            ..SetAttr::default()
+        },
+    )
 }
 
 /// fchmodat2(2).
@@ -70,13 +77,18 @@ fn chown_path(place: &Path, env: &Env, uid: u32, gid: u32) -> SyscallResult {
     let owner = inode.uid() == creds.fsuid;
     if !capable
         && (uid.is_some_and(|u| !owner || u != inode.uid())
-            || gid.is_some_and(|g| !owner || !(creds.in_group(g) || g == inode.gid())))
+            || gid
+                .is_some_and(|g| !owner || !(bevor_abi::mutant!("chown/any-group", creds.in_group(g), true) || g == inode.gid())))
     {
         return Err(Errno::EPERM.into());
     }
-    let mut set = SetAttr { uid, gid, ctime: Some(env.fs.ns.vfs.now()), ..SetAttr::default() };
+    let mut set =
+        SetAttr { uid, gid, ctime: bevor_abi::mutant!("chown/ctime", Some(env.fs.ns.vfs.now()), None), ..SetAttr::default() };
     let bits = inode.mode();
-    if !inode.is_dir() && bits & (mode::ISUID | mode::ISGID) != 0 {
+    if (!inode.is_dir() || bevor_abi::mutated!("chown/dir-suid"))
+        && !bevor_abi::mutated!("chown/keeps-suid")
+        && bits & (mode::ISUID | mode::ISGID) != 0
+    {
         // A change of owner takes the set-id bits away, also from root's files.
         let mut kept = bits & !mode::ISUID;
         if bits & 0o010 != 0 || (!creds.in_group(inode.gid()) && !creds.capable(Capability::Fsetid)) {
@@ -132,6 +144,7 @@ fn stamp(t: Timespec) -> Result<Stamp, Errno> {
     match t.nsec {
         UTIME_NOW => Ok(Stamp::Now),
         UTIME_OMIT => Ok(Stamp::Omit),
+        1_000_000_000 if bevor_abi::mutated!("utimensat/nsec-boundary") => Ok(Stamp::At(t)),
         0..1_000_000_000 => Ok(Stamp::At(t)),
         _ => Err(Errno::EINVAL),
     }
@@ -148,15 +161,23 @@ fn set_times(place: &Path, env: &Env, times: [Stamp; 2]) -> SyscallResult {
         if !both_now {
             return Err(Errno::EPERM.into());
         }
-        inode.permission(&env.caller(), may::WRITE)?;
+        inode.permission(&env.caller(), bevor_abi::mutant!("utimensat/now-unchecked", may::WRITE, 0))?;
     }
     let now = env.fs.ns.vfs.now();
     let pick = |t: Stamp| match t {
         Stamp::Now => Some(now),
-        Stamp::Omit => None,
+        Stamp::Omit => bevor_abi::mutant!("utimensat/omit-now", None, Some(now)),
         Stamp::At(t) => Some(t),
     };
-    apply(place, &SetAttr { atime: pick(times[0]), mtime: pick(times[1]), ctime: Some(now), ..SetAttr::default() })
+    apply(
+        place,
+        &SetAttr {
+            atime: pick(times[0]),
+            mtime: pick(times[1]),
+            ctime: bevor_abi::mutant!("utimensat/ctime", Some(now), None),
+            ..SetAttr::default()
+        },
+    )
 }
 
 fn read_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], Errno> {
@@ -226,7 +247,7 @@ pub fn utime(ctx: &mut SyscallContext<'_>, path: UserAddr, times: UserAddr) -> S
 }
 
 fn size_limit(ctx: &mut SyscallContext<'_>, size: u64) -> Result<(), Errno> {
-    if size > hooks::fsize_limit(ctx) {
+    if bevor_abi::mutant!("truncate/fsize-boundary", size > hooks::fsize_limit(ctx), size >= hooks::fsize_limit(ctx)) {
         ctx.raise = Some(25);
         return Err(Errno::EFBIG);
     }
@@ -245,11 +266,14 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
         _ => return Err(Errno::EINVAL.into()),
     }
     check_writable(&place)?;
-    inode.permission(&env.caller(), may::WRITE)?;
+    inode.permission(&env.caller(), bevor_abi::mutant!("truncate/permission", may::WRITE, 0))?;
     size_limit(ctx, size)?;
     inode.get_write_access()?;
     let now = Some(env.fs.ns.vfs.now());
-    let result = inode.ops().setattr(inode, &SetAttr { size: Some(size), mtime: now, ctime: now, ..SetAttr::default() });
+    let result = inode.ops().setattr(
+        inode,
+        &SetAttr { size: Some(size), mtime: bevor_abi::mutant!("truncate/mtime", now, None), ctime: now, ..SetAttr::default() },
+    );
     inode.put_write_access();
     result?;
     Ok(0)
@@ -259,7 +283,7 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
 pub fn ftruncate(ctx: &mut SyscallContext<'_>, fd: Fd, size: i64) -> SyscallResult {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let file = ctx.file(fd)?;
-    if file.inode().kind() != FileKind::Regular || !file.is_writable() {
+    if file.inode().kind() != FileKind::Regular || !file.is_writable() && !bevor_abi::mutated!("ftruncate/read-only") {
         return Err(Errno::EINVAL.into());
     }
     size_limit(ctx, size)?;

@@ -57,14 +57,14 @@ fn read_entries(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32, f
     let mut refused = false;
     let next = {
         let position = file.position();
-        if file.path().dentry.is_unlinked() {
+        if file.path().dentry.is_unlinked() && !bevor_abi::mutated!("getdents/removed") {
             return Err(Errno::ENOENT.into());
         }
         let mut next = *position;
         file.ops().readdir(&file, next, &mut |e| {
             let fits = format(&mut out, e, limit);
             refused |= !fits;
-            if fits {
+            if fits || bevor_abi::mutated!("getdents/entry-lost") {
                 next = e.next;
             }
             fits
@@ -72,7 +72,7 @@ fn read_entries(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32, f
         drop(position);
         next
     };
-    if out.is_empty() && refused {
+    if out.is_empty() && refused && !bevor_abi::mutated!("getdents/small-buffer") {
         return Err(Errno::EINVAL.into());
     }
     if !out.is_empty() {
@@ -114,7 +114,7 @@ pub fn fchdir(ctx: &mut SyscallContext<'_>, fd: Fd) -> SyscallResult {
     if !file.inode().is_dir() {
         return Err(Errno::ENOTDIR.into());
     }
-    file.inode().permission(&env.caller(), may::EXEC)?;
+    file.inode().permission(&env.caller(), bevor_abi::mutant!("fchdir/permission", may::EXEC, 0))?;
     env.fs.set_cwd(file.path().clone());
     Ok(0)
 }
@@ -135,7 +135,7 @@ pub fn mkdirat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode: u3
     let text = ctx.copy_in_path(path)?;
     let start = start_of(ctx, dirfd, &text)?;
     let env = Env::new(ctx);
-    let mode = mode & (mode::ISVTX | 0o777);
+    let mode = mode & (bevor_abi::mutant!("mkdir/sticky", mode::ISVTX, 0) | 0o777);
     env.fs.make_node(start.as_ref(), &text, env.caller(), FileKind::Directory, mode, 0)?;
     Ok(0)
 }
@@ -158,7 +158,10 @@ pub fn mknodat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode: u3
     let env = Env::new(ctx);
     let device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
     // A character device 0:0 is a whiteout: anybody may make one.
-    if device && !(kind == FileKind::CharDevice && dev == 0) && !env.creds.capable(Capability::Mknod) {
+    if device
+        && !(kind == FileKind::CharDevice && dev == 0)
+        && !bevor_abi::mutant!("mknod/unprivileged", env.creds.capable(Capability::Mknod), true)
+    {
         return Err(Errno::EPERM.into());
     }
     let rdev = if device { u64::from(dev) } else { 0 };
@@ -208,7 +211,7 @@ pub fn renameat2(
 ) -> SyscallResult {
     const NOREPLACE: u32 = 1;
     const EXCHANGE: u32 = 2;
-    if flags & !(NOREPLACE | EXCHANGE) != 0 || flags == NOREPLACE | EXCHANGE {
+    if flags & !(NOREPLACE | EXCHANGE) != 0 || flags == NOREPLACE | EXCHANGE && !bevor_abi::mutated!("renameat2/both-flags") {
         return Err(Errno::EINVAL.into());
     }
     let old = ctx.copy_in_path(old)?;
@@ -235,7 +238,7 @@ pub fn linkat(ctx: &mut SyscallContext<'_>, old_fd: Fd, old: UserAddr, new_fd: F
     if flags & !(at::SYMLINK_FOLLOW | at::EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let source = resolve_at(ctx, old_fd, old, flags, flags & at::SYMLINK_FOLLOW == 0)?;
+    let source = resolve_at(ctx, old_fd, old, flags, flags & at::SYMLINK_FOLLOW == 0 || bevor_abi::mutated!("linkat/follow"))?;
     let text = ctx.copy_in_path(new)?;
     let start = start_of(ctx, new_fd, &text)?;
     let env = Env::new(ctx);
@@ -251,7 +254,7 @@ pub fn link(ctx: &mut SyscallContext<'_>, old: UserAddr, new: UserAddr) -> Sysca
 /// symlinkat(2).
 pub fn symlinkat(ctx: &mut SyscallContext<'_>, target: UserAddr, dirfd: Fd, path: UserAddr) -> SyscallResult {
     let target = ctx.copy_in_path(target)?;
-    if target.is_empty() {
+    if target.is_empty() && !bevor_abi::mutated!("symlink/empty") {
         return Err(Errno::ENOENT.into());
     }
     let text = ctx.copy_in_path(path)?;

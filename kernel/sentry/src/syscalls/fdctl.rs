@@ -21,7 +21,7 @@ use super::hooks;
 /// dup(2).
 pub fn dup(ctx: &mut SyscallContext<'_>, fd: Fd) -> SyscallResult {
     let file = ctx.file_any(fd)?;
-    super::open::install(ctx, file, false)
+    super::open::install(ctx, file, bevor_abi::mutant!("dup/cloexec-kept", false, ctx.files().cloexec(fd)?))
 }
 
 fn dup_checked(ctx: &SyscallContext<'_>, old: Fd, new: Fd, cloexec: bool) -> SyscallResult {
@@ -32,7 +32,7 @@ fn dup_checked(ctx: &SyscallContext<'_>, old: Fd, new: Fd, cloexec: bool) -> Sys
 /// dup2(2).
 pub fn dup2(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd) -> SyscallResult {
     if old == new {
-        ctx.file_any(old)?;
+        bevor_abi::mutant!("dup2/same-unchecked", ctx.file_any(old).map(|_| ()), Ok(()))?;
         return Ok(fd_result(new));
     }
     dup_checked(ctx, old, new, false)
@@ -43,7 +43,7 @@ pub fn dup3(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd, flags: u32) -> Sysca
     if flags & !o::CLOEXEC != 0 || old == new {
         return Err(Errno::EINVAL.into());
     }
-    dup_checked(ctx, old, new, flags != 0)
+    dup_checked(ctx, old, new, bevor_abi::mutant!("dup3/cloexec-lost", flags != 0, false))
 }
 
 #[allow(missing_docs)]
@@ -88,7 +88,7 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
     match cmd {
         f::DUPFD | f::DUPFD_CLOEXEC => {
             let limit = hooks::nofile_limit(ctx);
-            if u64::from(low(arg)) >= limit {
+            if bevor_abi::mutant!("fcntl/dupfd-boundary", u64::from(low(arg)) >= limit, u64::from(low(arg)) > limit) {
                 return Err(Errno::EINVAL.into());
             }
             let fd = ctx.files().alloc(file, cmd == f::DUPFD_CLOEXEC, low(arg), limit)?;
@@ -100,7 +100,7 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
         }
         f::GETFD => Ok(u64::from(ctx.files().cloexec(fd)?)),
         f::SETFD => {
-            ctx.files().set_cloexec(fd, arg & 1 != 0)?;
+            ctx.files().set_cloexec(fd, bevor_abi::mutant!("fcntl/setfd-any-bit", arg & 1 != 0, arg != 0))?;
             Ok(0)
         }
         // O_LARGEFILE is always on for a 64-bit kernel's open(2), but not for anonymous files.
@@ -135,7 +135,7 @@ fn set_flags(ctx: &SyscallContext<'_>, file: &File, new: u32) -> Result<(), Errn
     if new & o::NOATIME != 0 && changed != 0 && !file.inode().owner_or_capable(&ctx.creds()) {
         return Err(Errno::EPERM);
     }
-    file.set_flags(o::SETFL, new)
+    file.set_flags(bevor_abi::mutant!("fcntl/setfl-append", o::SETFL, o::SETFL & !o::APPEND), new)
 }
 
 /// F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG and the _EX forms.
@@ -163,7 +163,7 @@ fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> 
             let [kind, pid]: [i32; 2] = ctx.copy_in_value(UserAddr(arg))?;
             let owner = match kind {
                 0 | 1 => pid,
-                2 => pid.checked_neg().ok_or(Errno::EINVAL)?,
+                2 => bevor_abi::mutant!("fcntl/owner-group", pid, -pid).checked_neg().ok_or(Errno::EINVAL)?,
                 _ => return Err(Errno::EINVAL.into()),
             };
             file.owner.store(owner, Ordering::Relaxed);
@@ -198,7 +198,9 @@ const UNLCK: i16 = 2;
 fn range(file: &File, lock: &Flock) -> Result<(u64, u64), Errno> {
     let base = match lock.whence {
         0 => 0,
-        1 => i64::try_from(*file.position()).map_err(|_| Errno::EOVERFLOW)?,
+        1 | 2 if lock.whence == 1 || bevor_abi::mutated!("fcntl/lock-from-end") => {
+            i64::try_from(*file.position()).map_err(|_| Errno::EOVERFLOW)?
+        }
         2 => i64::try_from(file.ops().size(file)?).map_err(|_| Errno::EOVERFLOW)?,
         _ => return Err(Errno::EINVAL),
     };
@@ -207,7 +209,7 @@ fn range(file: &File, lock: &Flock) -> Result<(u64, u64), Errno> {
     if lock.len > 0 {
         end = Some(start.checked_add(lock.len).ok_or(Errno::EOVERFLOW)?);
     } else if lock.len < 0 {
-        end = Some(start);
+        end = Some(bevor_abi::mutant!("fcntl/lock-backwards", start, start + 1));
         start = start.checked_add(lock.len).ok_or(Errno::EINVAL)?;
     }
     let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
@@ -231,8 +233,12 @@ fn get_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
             lock.kind = if held.exclusive { WRLCK } else { RDLCK };
             lock.whence = 0;
             lock.start = held.start.cast_signed();
-            lock.len = if held.end == u64::MAX { 0 } else { (held.end - held.start).cast_signed() };
-            lock.pid = held.pid;
+            lock.len = if held.end == u64::MAX && !bevor_abi::mutated!("fcntl/getlk-to-end") {
+                0
+            } else {
+                (held.end - held.start).cast_signed()
+            };
+            lock.pid = bevor_abi::mutant!("fcntl/getlk-own", held.pid, hooks::ids(ctx).0);
         }
     }
     ctx.copy_out_value(addr, &lock)?;
@@ -247,7 +253,7 @@ fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
     let (start, end) = range(file, &lock)?;
     let owner = owner_of(ctx, file, ofd);
     let exclusive = match lock.kind {
-        RDLCK if !file.is_readable() => return Err(Errno::EBADF.into()),
+        RDLCK if !file.is_readable() && !bevor_abi::mutated!("fcntl/rdlck-unreadable") => return Err(Errno::EBADF.into()),
         WRLCK if !file.is_writable() => return Err(Errno::EBADF.into()),
         RDLCK => false,
         WRLCK => true,
@@ -305,7 +311,7 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         0x5421 | 0x5452 => {
             let on: i32 = ctx.copy_in_value(UserAddr(arg))?;
             let bit = if request == 0x5421 { o::NONBLOCK } else { o::ASYNC };
-            file.set_flags(bit, if on != 0 { bit } else { 0 })?;
+            file.set_flags(bit, if on != 0 || bevor_abi::mutated!("ioctl/fionbio-off") { bit } else { 0 })?;
             Ok(0)
         }
         // FIOQSIZE
@@ -316,7 +322,7 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         }
         // FIONREAD of a regular file: what is left.
         0x541b if file.inode().kind() == FileKind::Regular => {
-            let left = file.ops().size(&file)?.saturating_sub(*file.position());
+            let left = file.ops().size(&file)?.saturating_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
             ctx.copy_out_value(UserAddr(arg), &i32::try_from(left).unwrap_or(i32::MAX))?;
             Ok(0)
         }

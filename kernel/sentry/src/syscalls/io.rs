@@ -78,7 +78,7 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
         match result {
             Ok(n) => {
                 let arrived = sink.finish();
-                if place.offset.is_none() {
+                if place.offset.is_none() && !bevor_abi::mutated!("read/efault-moves") {
                     file.give_back(n - arrived.as_ref().unwrap_or(&0).min(&n));
                 }
                 let arrived = match arrived {
@@ -87,7 +87,7 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
                     Err(e) => return Err(e.into()),
                 };
                 done += arrived;
-                if !regular || arrived < n || n < chunk || done == want {
+                if !regular || bevor_abi::mutated!("read/one-chunk") || arrived < n || n < chunk || done == want {
                     return Ok(to_u64(done));
                 }
             }
@@ -108,12 +108,12 @@ fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, place: Place, len: usiz
         return Ok(len);
     }
     let start = match place.offset {
-        _ if file.flags() & o::APPEND != 0 => file.ops().size(file)?,
+        _ if file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("write/fsize-append") => file.ops().size(file)?,
         Some(offset) => offset,
         None => *file.position(),
     };
-    if start >= limit && len > 0 {
-        ctx.raise = Some(25);
+    if bevor_abi::mutant!("write/fsize-boundary", start >= limit, start > limit) && len > 0 {
+        ctx.raise = bevor_abi::mutant!("write/fsize-signal", Some(25), None);
         return Err(Errno::EFBIG);
     }
     Ok(len.min(to_usize(limit - start)))
@@ -126,8 +126,8 @@ fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
     if bits & (mode::ISUID | mode::ISGID) == 0 || ctx.creds().capable(Capability::Fsetid) {
         return;
     }
-    let mut kept = bits & !mode::ISUID;
-    if bits & 0o010 != 0 {
+    let mut kept = bevor_abi::mutant!("write/keeps-suid", bits & !mode::ISUID, bits);
+    if bits & 0o010 != 0 || bevor_abi::mutated!("write/sgid-always") {
         kept &= !mode::ISGID;
     }
     if kept != bits {
@@ -158,7 +158,7 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
                 }
             }
             Err(Errno::EAGAIN) => {
-                ctx.progress.done = done;
+                ctx.progress.done = bevor_abi::mutant!("write/progress-lost", done, 0);
                 let timeout = socket_timeout(file, true);
                 let e = wait_for(ctx, file, PollEvents::OUT, place.flags & rwf::NOWAIT != 0, timeout);
                 if done > 0 && !matches!(e, SyscallError::Block) {
@@ -167,7 +167,10 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
                 return Err(e);
             }
             Err(e) => {
-                if e == Errno::EPIPE && matches!(file.inode().kind(), FileKind::Fifo | FileKind::Socket) {
+                if e == Errno::EPIPE
+                    && !bevor_abi::mutated!("write/no-sigpipe")
+                    && matches!(file.inode().kind(), FileKind::Fifo | FileKind::Socket)
+                {
                     ctx.raise_sigpipe();
                 }
                 if done > 0 {
@@ -208,7 +211,7 @@ pub fn write(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: usize) ->
 pub fn pread64(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: usize, offset: i64) -> SyscallResult {
     let place = at(offset)?;
     let file = ctx.file(fd)?;
-    if !file.ops().seekable() {
+    if !file.ops().seekable() && (!bevor_abi::mutated!("pread64/order") || file.is_readable()) {
         return Err(Errno::ESPIPE.into());
     }
     if !file.is_readable() {
@@ -301,7 +304,9 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
     if total(&iov) == 0 && place.flags & !rwf::VALID == 0 {
         return Ok(0);
     }
-    if place.flags & !rwf::VALID != 0 || (!writes && place.flags & rwf::APPEND != 0) {
+    if place.flags & !rwf::VALID != 0
+        || (!writes && !bevor_abi::mutated!("preadv2/append-allowed") && place.flags & rwf::APPEND != 0)
+    {
         return Err(Errno::EOPNOTSUPP.into());
     }
     if place.flags & (rwf::APPEND | rwf::NOAPPEND) == rwf::APPEND | rwf::NOAPPEND {
@@ -310,7 +315,7 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
     if !writes {
         return do_read(ctx, &file, &iov, place);
     }
-    if place.flags & rwf::APPEND != 0 && file.flags() & o::APPEND == 0 {
+    if place.flags & rwf::APPEND != 0 && !bevor_abi::mutated!("pwritev2/append-ignored") && file.flags() & o::APPEND == 0 {
         return append_once(ctx, &file, &iov);
     }
     do_write(ctx, &file, &iov, place)

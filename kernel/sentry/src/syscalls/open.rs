@@ -57,7 +57,7 @@ fn open_fifo(ctx: &mut SyscallContext<'_>, place: &Path, flags: u32) -> SyscallR
     };
     let (readers, writers) = pipe.ends();
     let nonblocking = flags & o::NONBLOCK != 0;
-    if nonblocking && !pipe.is_anonymous() && writes && !reads && readers == 0 {
+    if nonblocking && !bevor_abi::mutated!("open/fifo-no-reader") && !pipe.is_anonymous() && writes && !reads && readers == 0 {
         return Err(Errno::ENXIO.into());
     }
     let opens_before = pipe.opens();
@@ -92,7 +92,7 @@ fn fifo_again(ctx: &mut SyscallContext<'_>, request: &OpenRequest) -> SyscallRes
     let seen = u64::try_from(ctx.progress.done).unwrap_or(u64::MAX);
     if other > seen {
         ctx.progress.half_open = None;
-        return install(ctx, file, request.flags & o::CLOEXEC != 0);
+        return install(ctx, file, request.flags & o::CLOEXEC != 0 && !bevor_abi::mutated!("open/fifo-cloexec"));
     }
     wait_fifo(ctx, &pipe)
 }
@@ -113,7 +113,10 @@ fn lenient(flags: u32, mode: u32) -> Result<OpenRequest, Errno> {
 
 fn check_flags(flags: u32) -> Result<(), Errno> {
     if flags & o::TMPFILE_BIT != 0 {
-        if flags & o::TMPFILE != o::TMPFILE || flags & o::CREAT != 0 || flags & o::ACCMODE == o::RDONLY {
+        if flags & o::TMPFILE != o::TMPFILE
+            || flags & o::CREAT != 0
+            || flags & o::ACCMODE == o::RDONLY && !bevor_abi::mutated!("openat/tmpfile-rdonly")
+        {
             return Err(Errno::EINVAL);
         }
     } else if flags & (o::CREAT | o::DIRECTORY) == o::CREAT | o::DIRECTORY {
@@ -156,7 +159,7 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
     }
     let mut extra = vec![0; size];
     ctx.copy_in(how, &mut extra)?;
-    if extra[size_of::<OpenHow>()..].iter().any(|b| *b != 0) {
+    if extra[size_of::<OpenHow>()..].iter().any(|b| *b != 0) && !bevor_abi::mutated!("openat2/trailing") {
         return Err(Errno::E2BIG.into());
     }
     let (how, _) = OpenHow::read_from_prefix(&extra).map_err(|_| Errno::EINVAL)?;
@@ -165,7 +168,9 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
         return Err(Errno::EINVAL.into());
     }
     let creating = flags & (o::CREAT | o::TMPFILE_BIT) != 0;
-    if how.mode & !u64::from(mode::ALL) != 0 || (!creating && how.mode != 0) {
+    if how.mode & !u64::from(mode::ALL) != 0
+        || (!creating && !bevor_abi::mutated!("openat2/mode-without-create") && how.mode != 0)
+    {
         return Err(Errno::EINVAL.into());
     }
     if flags & o::PATH != 0 && flags & !(o::PATH | o::DIRECTORY | o::NOFOLLOW | o::CLOEXEC) != 0 {
@@ -222,7 +227,7 @@ pub fn close_range(ctx: &mut SyscallContext<'_>, first: u32, last: u32, flags: u
     if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL.into());
     }
-    if flags & UNSHARE != 0 {
+    if flags & UNSHARE != 0 && !bevor_abi::mutated!("close_range/not-unshared") {
         let mut files = ctx.task.files.lock();
         if Arc::strong_count(&files) > 1 {
             let own = files.fork()?;
@@ -256,7 +261,7 @@ pub fn install_pair(ctx: &SyscallContext<'_>, files: [Arc<File>; 2], cloexec: bo
     let table = ctx.files();
     let [a, b] = table.alloc_pair(files, cloexec, hooks::nofile_limit(ctx))?;
     if let Err(e) = ctx.copy_out_value(out, &[a.0, b.0]) {
-        for fd in [a, b] {
+        for fd in [a, b].into_iter().filter(|_| !bevor_abi::mutated!("pipe/efault-leak")) {
             table.close(fd).ok();
         }
         return Err(e.into());

@@ -54,8 +54,10 @@ pub fn prctl(ctx: &mut SyscallContext<'_>, option: i32, a: u64, b: u64, c: u64, 
         27 => Ok(u64::from(ctx.task.creds().securebits)),
         28 => set_securebits(ctx, a),
         29 => {
-            let slack = if a == 0 && !bevor_abi::mutated!("prctl/slack-zero") { 50_000 } else { a };
-            ctx.task.timer_slack.store(slack, SeqCst);
+            if !ctx.task.sched.lock().is_realtime() {
+                let default = bevor_abi::mutant!("prctl/slack-zero", ctx.task.default_slack.load(SeqCst), 0);
+                ctx.task.timer_slack.store(if a == 0 { default } else { a }, SeqCst);
+            }
             Ok(0)
         }
         30 => Ok(ctx.task.timer_slack.load(SeqCst)),

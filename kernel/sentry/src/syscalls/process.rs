@@ -175,8 +175,35 @@ pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: 
     number(report.pid)
 }
 
-/// waitid(2).
+/// waitid(2). `info` is stored whatever the answer: all zero without a report.
 pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr, options: i32, usage: UserAddr) -> SyscallResult {
+    let report = match wait_by_id(ctx, which, id, options) {
+        Err(error @ (SyscallError::Errno(..) | SyscallError::Restart(_))) => {
+            store_report(ctx, info, None)?;
+            return Err(error);
+        }
+        other => other?,
+    };
+    if let Some(report) = &report
+        && !(usage.is_null() || bevor_abi::mutated!("waitid/no-usage"))
+    {
+        ctx.copy_out_value(usage, &rusage(report.time))?;
+    }
+    store_report(ctx, info, report)?;
+    Ok(0)
+}
+
+/// Linux stores these six fields only.
+fn store_report(ctx: &SyscallContext<'_>, info: UserAddr, report: Option<WaitReport>) -> Result<(), Errno> {
+    if info.is_null() {
+        return Ok(());
+    }
+    let siginfo = report.map_or(SigInfo([0; 128]), |r| SigInfo::child(r.code, r.pid, r.uid, r.value, 0, 0));
+    ctx.copy_out(info, &siginfo.0[..12])?;
+    ctx.copy_out(info.add(16)?, &siginfo.0[16..28])
+}
+
+fn wait_by_id(ctx: &mut SyscallContext<'_>, which: i32, id: i32, options: i32) -> Result<Option<WaitReport>, SyscallError> {
     let allowed =
         abi::WNOHANG | abi::WNOWAIT | abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
     if options & !allowed != 0 || options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED) == 0 {
@@ -199,18 +226,7 @@ pub fn waitid(ctx: &mut SyscallContext<'_>, which: i32, id: i32, info: UserAddr,
     if nowait && report.is_none() {
         return Err(Errno::EAGAIN.into());
     }
-    if let Some(report) = &report
-        && !(usage.is_null() || bevor_abi::mutated!("waitid/no-usage"))
-    {
-        ctx.copy_out_value(usage, &rusage(report.time))?;
-    }
-    if !info.is_null() {
-        // Linux stores these six fields only, all zero without a report.
-        let siginfo = report.map_or(SigInfo([0; 128]), |r| SigInfo::child(r.code, r.pid, r.uid, r.value, 0, 0));
-        ctx.copy_out(info, &siginfo.0[..12])?;
-        ctx.copy_out(info.add(16)?, &siginfo.0[16..28])?;
-    }
-    Ok(0)
+    Ok(report)
 }
 
 /// getpid(2).

@@ -1,6 +1,7 @@
 //! Resource limits, usage, priorities, scheduling.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::process::{RLIM_NLIMITS, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO, Rlimit};
 use bevor_abi::{Errno, UserAddr};
@@ -231,7 +232,14 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
             return Err(Errno::EPERM.into());
         }
     }
-    *task.sched.lock() = SchedAttributes { policy, priority, reset_on_fork, ..old };
+    let new = SchedAttributes { policy, priority, reset_on_fork, ..old };
+    *task.sched.lock() = new;
+    // The timers of real-time threads are on time.
+    if new.is_realtime() {
+        task.timer_slack.store(0, SeqCst);
+    } else if task.timer_slack.load(SeqCst) == 0 {
+        task.timer_slack.store(task.default_slack.load(SeqCst), SeqCst);
+    }
     Ok(0)
 }
 

@@ -122,11 +122,11 @@ pub fn statx(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, flags: u32
         size: a.size,
         blocks: a.blocks,
         attributes_mask: ATTR_MOUNT_ROOT,
-        atime: time(a.atime),
+        atime: time(bevor_abi::mutant!("statx/atime-mtime", a.atime, a.mtime)),
         btime: btime.map(time).unwrap_or_default(),
         ctime: time(a.ctime),
         mtime: time(a.mtime),
-        rdev_major: major(a.rdev),
+        rdev_major: bevor_abi::mutant!("statx/dev-swapped", major(a.rdev), minor(a.rdev)),
         rdev_minor: minor(a.rdev),
         dev_major: major(a.dev),
         dev_minor: minor(a.dev),
@@ -187,7 +187,7 @@ fn real(creds: &Credentials) -> Credentials {
     c.fsgid = c.gid;
     // SECBIT_NO_SETUID_FIXUP
     if c.securebits & 4 == 0 {
-        c.effective = if c.uid == 0 { c.permitted } else { CapSet::default() };
+        c.effective = if c.uid == 0 || bevor_abi::mutated!("access/caps-kept") { c.permitted } else { CapSet::default() };
     }
     c
 }
@@ -199,7 +199,11 @@ pub fn faccessat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode:
     }
     let text = ctx.copy_in_path(path)?;
     let env = Env::new(ctx);
-    let creds = if flags & at::EACCESS != 0 { (*env.creds).clone() } else { real(&env.creds) };
+    let creds = if flags & at::EACCESS != 0 && !bevor_abi::mutated!("faccessat2/eaccess-ignored") {
+        (*env.creds).clone()
+    } else {
+        bevor_abi::mutant!("access/effective-ids", real(&env.creds), (*env.creds).clone())
+    };
     let (pid, tid) = ids(ctx);
     let caller = Caller { creds: &creds, pid, tid };
     let place = if text.is_empty() && flags & at::EMPTY_PATH != 0 {
@@ -238,9 +242,11 @@ pub fn readlinkat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, buf: 
         let start = start_of(ctx, dirfd, &text)?;
         env.fs.resolve(start.as_ref(), &text, env.caller(), WalkFlags::empty())?
     };
-    let mut target =
-        env.fs.readlink(&place, env.caller()).map_err(|e| if empty && e == Errno::EINVAL { Errno::ENOENT } else { e })?;
-    target.truncate(size);
+    let mut target = env
+        .fs
+        .readlink(&place, env.caller())
+        .map_err(|e| if empty && !bevor_abi::mutated!("readlinkat/empty") && e == Errno::EINVAL { Errno::ENOENT } else { e })?;
+    target.truncate(bevor_abi::mutant!("readlink/cut", size, (size - 1).max(1)));
     ctx.copy_out(buf, &target)?;
     Ok(to_u64(target.len()))
 }
@@ -252,7 +258,7 @@ pub fn getcwd(ctx: &mut SyscallContext<'_>, buf: UserAddr, size: usize) -> Sysca
     if text.len() > 4096 {
         return Err(Errno::ENAMETOOLONG.into());
     }
-    if text.len() > size {
+    if bevor_abi::mutant!("getcwd/boundary", text.len() > size, text.len() >= size) {
         return Err(Errno::ERANGE.into());
     }
     ctx.copy_out(buf, &text)?;

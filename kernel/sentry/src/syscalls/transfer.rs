@@ -116,7 +116,7 @@ fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, no
         };
         done += written;
         if written < data.len() {
-            from.unread(data.len() - written);
+            from.unread(bevor_abi::mutant!("sendfile/unread", data.len() - written, 0));
             break;
         }
     }
@@ -137,11 +137,11 @@ pub fn sendfile(ctx: &mut SyscallContext<'_>, out_fd: Fd, in_fd: Fd, offset_at: 
     if offset.is_some() && !from.file.ops().seekable() {
         return Err(Errno::ESPIPE.into());
     }
-    if to.file.flags() & o::APPEND != 0 || from.file.inode().is_dir() {
+    if to.file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("sendfile/append-allowed") || from.file.inode().is_dir() {
         return Err(Errno::EINVAL.into());
     }
     let done = transfer(ctx, &from, &to, len, false)?;
-    copy_out_offset(ctx, offset_at, offset, done)?;
+    copy_out_offset(ctx, offset_at, offset, bevor_abi::mutant!("sendfile/offset-stale", done, 0))?;
     Ok(to_u64(done))
 }
 
@@ -174,7 +174,11 @@ pub fn copy_file_range(
     let start_out = out_offset.unwrap_or_else(|| *to.position());
     let size = to_u64(len);
     if Arc::ptr_eq(from.inode(), to.inode())
-        && start_in < start_out.saturating_add(size)
+        && bevor_abi::mutant!(
+            "copy_file_range/touching",
+            start_in < start_out.saturating_add(size),
+            start_in <= start_out.saturating_add(size)
+        )
         && start_out < start_in.saturating_add(size)
     {
         return Err(Errno::EINVAL.into());
@@ -183,7 +187,7 @@ pub fn copy_file_range(
     let to = Side { file: to, offset: out_offset };
     let done = transfer(ctx, &from, &to, len, false)?;
     copy_out_offset(ctx, in_at, in_offset, done)?;
-    copy_out_offset(ctx, out_at, out_offset, done)?;
+    copy_out_offset(ctx, out_at, out_offset, bevor_abi::mutant!("copy_file_range/out-offset", done, 0))?;
     Ok(to_u64(done))
 }
 
@@ -212,11 +216,14 @@ pub fn splice(
     if pipe_in.is_none() && pipe_out.is_none() {
         return Err(Errno::EINVAL.into());
     }
-    if (pipe_in.is_some() && !in_at.is_null()) || (pipe_out.is_some() && !out_at.is_null()) {
+    if !bevor_abi::mutated!("splice/pipe-offset") && (pipe_in.is_some() && !in_at.is_null())
+        || (pipe_out.is_some() && !out_at.is_null())
+    {
         return Err(Errno::ESPIPE.into());
     }
     if let (Some(a), Some(b)) = (pipe_in, pipe_out)
         && Arc::ptr_eq(a.pipe(), b.pipe())
+        && !bevor_abi::mutated!("splice/same-pipe")
     {
         return Err(Errno::EINVAL.into());
     }
@@ -253,7 +260,7 @@ pub fn tee(ctx: &mut SyscallContext<'_>, in_fd: Fd, out_fd: Fd, len: usize, flag
     let (Some(a), Some(b)) = (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>()) else {
         return Err(Errno::EINVAL.into());
     };
-    if Arc::ptr_eq(a.pipe(), b.pipe()) {
+    if Arc::ptr_eq(a.pipe(), b.pipe()) && !bevor_abi::mutated!("tee/same-pipe") {
         return Err(Errno::EINVAL.into());
     }
     let nonblocking = flags & NONBLOCK != 0;

@@ -54,13 +54,14 @@ fn check(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<(), Errno>
         return Ok(());
     }
     if name.starts_with(b"user.") {
-        if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) {
+        if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) && !bevor_abi::mutated!("xattr/user-anywhere") {
             return Err(if write { Errno::EPERM } else { Errno::ENODATA });
         }
         if inode.is_dir() && inode.mode() & bevor_abi::fs::mode::ISVTX != 0 && write && !inode.owner_or_capable(&env.creds) {
             return Err(Errno::EPERM);
         }
-        return inode.permission(&env.caller(), if write { may::WRITE } else { may::READ });
+        return inode
+            .permission(&env.caller(), if write { may::WRITE } else { bevor_abi::mutant!("getxattr/unreadable", may::READ, 0) });
     }
     Err(Errno::EOPNOTSUPP)
 }
@@ -96,7 +97,7 @@ fn get(ctx: &mut SyscallContext<'_>, object: Object, name: UserAddr, out: UserAd
 /// Size 0 asks for the size.
 fn give(ctx: &SyscallContext<'_>, out: UserAddr, size: usize, value: &[u8]) -> SyscallResult {
     if size > 0 {
-        if value.len() > size {
+        if bevor_abi::mutant!("xattr/exact-size", value.len() > size, value.len() >= size) {
             return Err(Errno::ERANGE.into());
         }
         if !value.is_empty() {
@@ -113,7 +114,7 @@ fn list(ctx: &mut SyscallContext<'_>, object: Object, out: UserAddr, size: usize
         Err(Errno::EOPNOTSUPP) => Vec::new(),
         other => other?,
     };
-    if !ctx.creds().capable(Capability::SysAdmin) {
+    if !ctx.creds().capable(Capability::SysAdmin) && !bevor_abi::mutated!("listxattr/trusted") {
         let shown: Vec<&[u8]> = names.split_inclusive(|b| *b == 0).filter(|n| !n.starts_with(b"trusted.")).collect();
         names = shown.concat();
     }
