@@ -30,7 +30,21 @@ const MAX_PATHS: [u32; MAX_NESTING] = [500, 100, 50, 10];
 /// The ready list, shared with the entries.
 struct Ready {
     list: Mutex<VecDeque<Weak<Entry>>>,
+    /// Held while entries are taken out to be looked at and put back: nobody else sees the list without them. Instances that watch others
+    /// take theirs first.
+    looking: Mutex<()>,
     queue: WaitQueue,
+}
+
+impl Ready {
+    /// The next entry. From here on a wake-up lists it again: nothing is lost between the look and the end.
+    fn next(&self) -> Option<Weak<Entry>> {
+        let entry = self.list.lock().pop_front()?;
+        if let Some(entry) = entry.upgrade() {
+            entry.listed.store(false, Ordering::Release);
+        }
+        Some(entry)
+    }
 }
 
 struct Entry {
@@ -76,13 +90,22 @@ impl Waiter for Entry {
     }
 }
 
-/// How many instances there are above that of `queue`, one upon the other; more than [`MAX_NESTING`] are not told apart.
-fn height(queue: &WaitQueue, depth: usize) -> usize {
-    if depth > MAX_NESTING {
-        return depth;
+/// How many instances there are above that of `queue`, one upon the other; more than [`MAX_NESTING`] are not told apart. Level by level, each
+/// instance once: the ways up can be as many as one likes.
+fn height(queue: &WaitQueue) -> usize {
+    let mut level = queue.passing_on();
+    for height in 0..=MAX_NESTING {
+        if level.is_empty() {
+            return height;
+        }
+        let mut next = FxHashMap::default();
+        for waiter in level.iter().filter_map(|w| w.passes_on()).flat_map(WaitQueue::passing_on) {
+            let Some(place) = waiter.passes_on().map(WaitQueue::id) else { continue };
+            next.insert(place, waiter);
+        }
+        level = next.into_values().collect();
     }
-    let above = queue.passing_on();
-    above.iter().filter_map(|w| w.passes_on()).map(|q| height(q, depth + 1)).max().unwrap_or(depth)
+    MAX_NESTING + 1
 }
 
 /// Counts the ways from `queue` up to instances that nobody watches; false if there are too many.
@@ -188,17 +211,17 @@ impl Entries {
 }
 
 impl Epoll {
-    /// epoll_create1(2).
+    /// epoll_create1(2). `user`: the real user id, whose watches are counted.
     ///
     /// # Errors
     /// ENOMEM if there are too many.
-    pub fn create(vfs: &Vfs, owner: (u32, u32)) -> Result<Arc<File>, Errno> {
+    pub fn create(vfs: &Vfs, owner: (u32, u32), user: u32) -> Result<Arc<File>, Errno> {
         let instance = Self {
             entries: Mutex::default(),
-            ready: Arc::new(Ready { list: Mutex::default(), queue: WaitQueue::new() }),
+            ready: Arc::new(Ready { list: Mutex::default(), looking: Mutex::default(), queue: WaitQueue::new() }),
             nesting: Arc::clone(&vfs.epoll_nesting),
             memory: Arc::clone(vfs.memory()),
-            user: owner.0,
+            user,
             _charge: vfs.memory().object(Kind::EpollInstance)?,
         };
         Ok(vfs.anon_file("anon_inode:[eventpoll]", 0o600, Arc::new(instance), o::RDWR, owner))
@@ -229,7 +252,7 @@ impl Epoll {
         let mut guard = (nested || self.ready.queue.has_passing_on()).then(|| self.nesting.lock());
         if nested {
             let down = below.walk(file, me.id(), 0)?;
-            if down + 1 + height(&self.ready.queue, 0) > MAX_NESTING {
+            if down + 1 + height(&self.ready.queue) > MAX_NESTING {
                 return Err(Errno::ELOOP);
             }
         } else {
@@ -341,16 +364,15 @@ impl Epoll {
 
     /// Up to `max` ready events, handed to `report`. Level-triggered entries go to the end of the list and stay.
     pub fn collect(&self, max: usize, report: &mut dyn FnMut(EpollEvent)) -> usize {
+        let _looking = self.ready.looking.lock();
         let rounds = self.ready.list.lock().len();
         let mut count = 0;
         for _ in 0..rounds {
             if count == max {
                 break;
             }
-            let Some(entry) = self.ready.list.lock().pop_front() else { break };
+            let Some(entry) = self.ready.next() else { break };
             let Some(entry) = entry.upgrade() else { continue };
-            // From here on a wake-up lists the entry again: nothing is lost between the look and the end.
-            entry.listed.store(false, Ordering::Release);
             if entry.removed.load(Ordering::Acquire) {
                 continue;
             }
@@ -385,12 +407,22 @@ impl Epoll {
 
 impl FileOps for Epoll {
     fn poll(&self, _file: &File) -> PollEvents {
-        let listed: Vec<_> = self.ready.list.lock().iter().filter_map(Weak::upgrade).collect();
-        let ready = listed.iter().any(|e| {
-            !e.removed.load(Ordering::Acquire)
-                && e.file.upgrade().is_some_and(|f| f.poll().intersects(e.mask()) || bevor_abi::mutated!("epoll/nested-stale"))
-        });
-        if ready { PollEvents::IN | PollEvents::RDNORM } else { PollEvents::empty() }
+        let _looking = self.ready.looking.lock();
+        // What is not ready leaves the list, so that nobody pays for it again.
+        while let Some(entry) = self.ready.next() {
+            let Some(entry) = entry.upgrade().filter(|e| !e.removed.load(Ordering::Acquire)) else { continue };
+            let ready = entry
+                .file
+                .upgrade()
+                .is_some_and(|f| f.poll().intersects(entry.mask()) || bevor_abi::mutated!("epoll/nested-stale"));
+            if ready {
+                if !entry.listed.swap(true, Ordering::AcqRel) {
+                    self.ready.list.lock().push_front(Weak::clone(&entry.this));
+                }
+                return PollEvents::IN | PollEvents::RDNORM;
+            }
+        }
+        PollEvents::empty()
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.ready.queue)
@@ -437,7 +469,7 @@ mod tests {
     #[test]
     fn nesting_has_a_limit_from_below_and_from_above() {
         let vfs = test_vfs();
-        let made: Vec<_> = (0..6).map(|_| Epoll::create(&vfs, (0, 0)).unwrap()).collect();
+        let made: Vec<_> = (0..6).map(|_| Epoll::create(&vfs, (0, 0), 0).unwrap()).collect();
         for i in 0..4 {
             assert_eq!(watch(&made[i], &made[i + 1]), Ok(()), "{i}");
         }
@@ -451,12 +483,42 @@ mod tests {
     }
 
     #[test]
+    fn ways_up_are_not_walked_one_by_one() {
+        let vfs = test_vfs();
+        // 40 * 40 * 40 * 40 ways up from the lowest.
+        let levels: Vec<Vec<_>> =
+            (0..5).map(|n| (0..if n == 0 { 1 } else { 40 }).map(|_| Epoll::create(&vfs, (0, 0), 0).unwrap()).collect()).collect();
+        for pair in levels.windows(2) {
+            pair[1].iter().for_each(|outer| pair[0].iter().for_each(|inner| watch(outer, inner).unwrap()));
+        }
+        let inner = Epoll::create(&vfs, (0, 0), 0).unwrap();
+        for _ in 0..100 {
+            assert_eq!(watch(&levels[0][0], &inner), Err(Errno::ELOOP));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ready_any_more_is_looked_at_once() {
+        let vfs = test_vfs();
+        let inner = Epoll::create(&vfs, (0, 0), 0).unwrap();
+        let events: Vec<_> = (0..100).map(|_| EventFd::create(&vfs, 1, false, 0, (0, 0))).collect();
+        events.iter().for_each(|event| watch(&inner, event).unwrap());
+        for event in &events[..99] {
+            event.read(&mut crate::io::VecSink { data: &mut Vec::new(), room: 8 }).unwrap();
+        }
+        assert!(inner.poll().contains(PollEvents::IN));
+        assert_eq!(epoll(&inner).ready.list.lock().len(), 1, "the last one stays");
+        events[0].write(&mut crate::io::SliceSource(&1u64.to_le_bytes())).unwrap();
+        assert_eq!(epoll(&inner).collect(100, &mut |_| {}), 2);
+    }
+
+    #[test]
     fn ways_up_from_a_file_have_a_limit() {
         let vfs = test_vfs();
         let event = EventFd::create(&vfs, 0, false, 0, (0, 0));
-        let inner = Epoll::create(&vfs, (0, 0)).unwrap();
+        let inner = Epoll::create(&vfs, (0, 0), 0).unwrap();
         watch(&inner, &event).unwrap();
-        let outer: Vec<_> = (0..501).map(|_| Epoll::create(&vfs, (0, 0)).unwrap()).collect();
+        let outer: Vec<_> = (0..501).map(|_| Epoll::create(&vfs, (0, 0), 0).unwrap()).collect();
         let refused: Vec<_> = outer.iter().map(|o| watch(o, &inner)).filter(Result::is_err).collect();
         assert_eq!(refused, [Err(Errno::EINVAL)]);
         assert_eq!(epoll(&inner).ready.queue.passing_on().len(), 500, "what was refused is taken back");
@@ -465,9 +527,9 @@ mod tests {
     #[test]
     fn closed_files_and_instances_leave_nothing_behind() {
         let vfs = test_vfs();
-        let outer = Epoll::create(&vfs, (0, 0)).unwrap();
+        let outer = Epoll::create(&vfs, (0, 0), 0).unwrap();
         for _ in 0..1000 {
-            let inner = Epoll::create(&vfs, (0, 0)).unwrap();
+            let inner = Epoll::create(&vfs, (0, 0), 0).unwrap();
             let event = EventFd::create(&vfs, 1, false, 0, (0, 0));
             watch(&inner, &event).unwrap();
             watch(&outer, &inner).unwrap();

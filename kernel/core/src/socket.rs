@@ -6,6 +6,7 @@ use bevor_abi::Errno;
 
 use crate::io::{DataSink, DataSource};
 use crate::vfs::{Caller, File, FsContext};
+use crate::wait::WaitQueue;
 
 /// Message flags (MSG_*).
 #[allow(missing_docs)]
@@ -131,6 +132,10 @@ pub trait Socket: Send + Sync {
     /// The longest message; more is EMSGSIZE.
     fn max_message(&self) -> usize {
         usize::MAX
+    }
+    /// Where a call that finds no room at `to` (a datagram's receiver, a connection's listener; the peer without it) waits besides its own queue.
+    fn room_queue(&self, who: &SocketCaller<'_>, to: Option<&[u8]>) -> Option<WaitQueue> {
+        None
     }
     /// SO_RCVTIMEO (false) or SO_SNDTIMEO in nanoseconds; 0 is none.
     fn timeout(&self, send: bool) -> u64 {

@@ -113,6 +113,11 @@ impl WaitQueue {
         self.0.lock().list.iter().any(|e| e.waiter.passes_on().is_some())
     }
 
+    /// Which queue it is.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Whether both are the same queue.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {

@@ -361,7 +361,7 @@ fn events(epoll: &Arc<File>) -> Vec<(u32, u64)> {
 #[test]
 fn level_edge_and_oneshot_report_as_often_as_they_should() {
     let w = World::tmpfs();
-    let epoll = Epoll::create(&w.vfs, (0, 0)).unwrap();
+    let epoll = Epoll::create(&w.vfs, (0, 0), 0).unwrap();
     let e = epoll.downcast::<Epoll>().unwrap();
     let event = EventFd::create(&w.vfs, 0, false, 0, (0, 0));
     let input = PollEvents::IN.bits();
@@ -390,7 +390,7 @@ fn level_edge_and_oneshot_report_as_often_as_they_should() {
 #[test]
 fn epoll_refuses_circles_and_plain_files_and_forgets_closed_ones() {
     let w = World::tmpfs();
-    let (a, b) = (Epoll::create(&w.vfs, (0, 0)).unwrap(), Epoll::create(&w.vfs, (0, 0)).unwrap());
+    let (a, b) = (Epoll::create(&w.vfs, (0, 0), 0).unwrap(), Epoll::create(&w.vfs, (0, 0), 0).unwrap());
     let (ea, eb) = (a.downcast::<Epoll>().unwrap(), b.downcast::<Epoll>().unwrap());
     ea.add(&a, 1, &b, PollEvents::IN.bits(), 0).unwrap();
     assert_eq!(eb.add(&b, 2, &a, PollEvents::IN.bits(), 0), Err(Errno::ELOOP));

@@ -298,6 +298,11 @@ impl UserSource {
         }
         Ok(Self { buffer, len: got, at: 0 })
     }
+
+    /// Leaves out all beyond the first `len` bytes.
+    pub fn cut(&mut self, len: usize) {
+        self.len = self.len.min(self.at + len);
+    }
 }
 
 impl DataSource for UserSource {

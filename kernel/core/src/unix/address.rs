@@ -166,32 +166,36 @@ impl UnixSocket {
         }
         let listener = self.find(who, addr)?;
         let server = Self::new(&self.vfs, self.kind)?;
-        let charge = self.vfs.memory().object(Kind::PendingConnection)?;
-        let me = self.this.upgrade().ok_or(Errno::EINVAL)?;
+        // Not for a place in the backlog, for which one would wait.
+        let charge = self.vfs.memory().object(Kind::PendingConnection).map_err(|_| Errno::ENOMEM)?;
+        let my_addr = self.state.lock().bound.as_ref().map(Bound::address).unwrap_or_default();
         {
             let mut state = server.state.lock();
-            state.peer = Some(Arc::downgrade(&me));
+            state.peer = Some(Weak::clone(&self.this));
             state.connected = true;
             state.peer_creds = who.creds;
-            state.peer_addr = self.state.lock().bound.as_ref().map(Bound::address).unwrap_or_default();
+            state.peer_addr = my_addr;
         }
-        let peer_creds;
-        {
+        // One lock at a time but for the new one's: both may be listening by now, or be the same.
+        let (peer_creds, peer_addr) = {
             let mut state = listener.state.lock();
             let backlog = state.backlog.filter(|_| !state.shut_read).ok_or(Errno::ECONNREFUSED)?;
             if bevor_abi::mutant!("unix/backlog-boundary", state.pending.len() > backlog, state.pending.len() >= backlog) {
                 return Err(Errno::EAGAIN);
             }
-            peer_creds = bevor_abi::mutant!("unix/peer-of-listener", state.peer_creds, who.creds);
+            let peer_creds = bevor_abi::mutant!("unix/peer-of-listener", state.peer_creds, who.creds);
             server.state.lock().bound =
                 state.bound.as_ref().map(|b| Bound { name: b.name.clone(), owner: false, vfs: Arc::clone(&self.vfs) });
-            let mut mine = self.state.lock();
-            mine.peer = Some(Arc::downgrade(&server));
-            mine.connected = true;
-            mine.peer_creds = peer_creds;
-            mine.peer_addr = state.bound.as_ref().map(Bound::address).unwrap_or_default();
-            drop(mine);
-            state.pending.push_back((server, charge));
+            let addr = state.bound.as_ref().map(Bound::address).unwrap_or_default();
+            state.pending.push_back((Arc::clone(&server), charge));
+            (peer_creds, addr)
+        };
+        {
+            let mut state = self.state.lock();
+            state.peer = Some(Arc::downgrade(&server));
+            state.connected = true;
+            state.peer_creds = peer_creds;
+            state.peer_addr = peer_addr;
         }
         listener.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         self.queue.wake(PollEvents::OUT);
@@ -209,6 +213,9 @@ impl UnixSocket {
             state.connected = false;
             state.peer_closed = false;
             state.peer_addr.clear();
+            let waits_at = state.waits_at.take();
+            drop(state);
+            self.waits_no_more(waits_at);
             return Ok(());
         }
         let peer = self.find(who, addr)?;

@@ -316,7 +316,7 @@ mod tests {
     fn instances_that_watch_hold_nothing() {
         let vfs = test_vfs();
         let [a, b] = pair(&vfs);
-        let (inside, outside) = (Epoll::create(&vfs, (0, 0)).unwrap(), Epoll::create(&vfs, (0, 0)).unwrap());
+        let (inside, outside) = (Epoll::create(&vfs, (0, 0), 0).unwrap(), Epoll::create(&vfs, (0, 0), 0).unwrap());
         for epoll in [&inside, &outside] {
             epoll.downcast::<Epoll>().unwrap().add(epoll, 1, &b, 1, 0).unwrap();
         }

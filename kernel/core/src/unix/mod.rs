@@ -8,11 +8,13 @@ mod transfer;
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bevor_abi::fs::o;
 use bevor_abi::{Errno, UserAddr};
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
@@ -29,6 +31,8 @@ use in_flight::InFlight;
 pub const AF_UNIX: u32 = 1;
 /// Default SO_SNDBUF and SO_RCVBUF.
 const BUFFER: usize = 212_992;
+/// Whom nobody knows (overflowuid).
+const OVERFLOW: u32 = 65534;
 /// net.unix.max_dgram_qlen.
 const MAX_DGRAM_QLEN: usize = 10;
 
@@ -72,6 +76,28 @@ struct Packet {
     files: InFlight,
     creds: UnixCredentials,
     from: Vec<u8>,
+    /// What a message other than a stream's takes of its sender's buffer.
+    _sent: Option<Sent>,
+}
+
+/// What a socket's messages take of its send buffer until they are received.
+struct SendSpace {
+    used: AtomicUsize,
+    /// The socket's.
+    queue: WaitQueue,
+}
+
+/// One message's part of it. Dropped with no lock held.
+struct Sent {
+    space: Arc<SendSpace>,
+    size: usize,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.space.used.fetch_sub(self.size, Ordering::AcqRel);
+        self.space.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+    }
 }
 
 struct State {
@@ -90,6 +116,10 @@ struct State {
     peer_creds: UnixCredentials,
     backlog: Option<usize>,
     pending: VecDeque<(Arc<UnixSocket>, ObjectCharge)>,
+    /// Those who are connected to it and wait for room in its queue.
+    peer_wait: FxHashMap<usize, Weak<UnixSocket>>,
+    /// In whose `peer_wait` it is.
+    waits_at: Option<Weak<UnixSocket>>,
     pass_creds: bool,
     send_buffer: usize,
     receive_buffer: usize,
@@ -104,6 +134,7 @@ pub struct UnixSocket {
     vfs: Arc<Vfs>,
     state: Mutex<State>,
     queue: WaitQueue,
+    space: Arc<SendSpace>,
     _charge: ObjectCharge,
 }
 
@@ -111,6 +142,8 @@ impl UnixSocket {
     fn new(vfs: &Arc<Vfs>, kind: UnixKind) -> Result<Arc<Self>, Errno> {
         let charge = vfs.memory().object(Kind::Socket);
         let charge = charge.or_else(|e| if vfs.flight.collect() { vfs.memory().object(Kind::Socket) } else { Err(e) })?;
+        let queue = WaitQueue::new();
+        let space = Arc::new(SendSpace { used: AtomicUsize::new(0), queue: queue.clone() });
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             kind,
@@ -129,13 +162,16 @@ impl UnixSocket {
                 peer_creds: UnixCredentials { pid: 0, uid: u32::MAX, gid: u32::MAX },
                 backlog: None,
                 pending: VecDeque::new(),
+                peer_wait: FxHashMap::default(),
+                waits_at: None,
                 pass_creds: false,
                 send_buffer: BUFFER,
                 receive_buffer: BUFFER,
                 receive_timeout: 0,
                 send_timeout: 0,
             }),
-            queue: WaitQueue::new(),
+            queue,
+            space,
             _charge: charge,
         }))
     }
@@ -179,7 +215,7 @@ impl UnixSocket {
 
     /// The socket goes away: tells its peer, refuses what waits to be accepted.
     fn disconnect(&self) {
-        let (peer, pending, packets, bound) = {
+        let (peer, pending, packets, bound, waiting, waits_at) = {
             let mut state = self.state.lock();
             state.shut_read = true;
             state.shut_write = true;
@@ -190,8 +226,11 @@ impl UnixSocket {
                 std::mem::take(&mut state.pending),
                 std::mem::take(&mut state.queue),
                 state.bound.take(),
+                std::mem::take(&mut state.peer_wait),
+                state.waits_at.take(),
             )
         };
+        self.waits_no_more(waits_at);
         if let Some(peer) = peer {
             let mut state = peer.state.lock();
             if self.is_connection() {
@@ -208,6 +247,29 @@ impl UnixSocket {
         }
         drop(bound);
         self.queue.wake(PollEvents::all());
+        wake_senders(&waiting);
+    }
+
+    /// It is not connected to `peer` any more, where it waited.
+    fn waits_no_more(&self, peer: Option<Weak<UnixSocket>>) {
+        if let Some(peer) = peer.and_then(|peer| peer.upgrade()) {
+            peer.state.lock().peer_wait.remove(&self.id());
+        }
+    }
+
+    /// Waits until there is room in the queue of `peer`. One is waited for at a time: the one that it is connected to.
+    fn wait_at(&self, peer: &UnixSocket) {
+        let before = self.state.lock().waits_at.replace(Weak::clone(&peer.this));
+        self.waits_no_more(before.filter(|before| !before.ptr_eq(&peer.this)));
+        let mut state = peer.state.lock();
+        if state.peer_wait.len() == state.peer_wait.capacity() {
+            state.peer_wait.retain(|_, waiting| waiting.strong_count() > 0);
+        }
+        state.peer_wait.insert(self.id(), Weak::clone(&self.this));
+    }
+
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn reset_unaccepted(&self) {
@@ -258,14 +320,32 @@ impl UnixSocket {
     /// Whether poll(2) calls the way to `peer` writable.
     fn has_room_in(&self, peer: &UnixSocket) -> bool {
         let limit = self.state.lock().send_buffer;
-        let state = peer.state.lock();
         if self.kind == UnixKind::Stream {
             // Linux: writable while a quarter of the buffer is free.
-            state.bytes * 4 <= limit * 3
-        } else {
-            state.bytes < limit
-                && (state.queue.len() <= MAX_DGRAM_QLEN || state.peer.as_ref().is_some_and(|w| w.ptr_eq(&self.this)))
+            return peer.state.lock().bytes * 4 <= limit * 3;
         }
+        if self.space.used.load(Ordering::Acquire) * 4 > limit {
+            return false;
+        }
+        if self.kind == UnixKind::Datagram && peer.is_full_for(self) {
+            // Look again: it may have been emptied before it knew.
+            self.wait_at(peer);
+            return !peer.is_full_for(self);
+        }
+        true
+    }
+
+    /// Whether as many datagrams wait in the queue as there may be of others than the socket's own peer.
+    fn is_full_for(&self, sender: &UnixSocket) -> bool {
+        let state = self.state.lock();
+        state.queue.len() > MAX_DGRAM_QLEN && !state.peer.as_ref().is_some_and(|w| w.ptr_eq(&sender.this))
+    }
+}
+
+/// There is room in a queue that they wait for.
+fn wake_senders(waiting: &FxHashMap<usize, Weak<UnixSocket>>) {
+    for socket in waiting.values().filter_map(Weak::upgrade) {
+        socket.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
     }
 }
 
@@ -274,7 +354,9 @@ impl FileOps for UnixSocket {
         self.receive_message(sink, 0).map(|r| r.len)
     }
     fn write_at(&self, _file: &File, _offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
-        self.send_message(None, None, source, &Control::default(), 0)
+        // Calls that know who writes go by way of `send`.
+        let nobody = Control { creds: Some(UnixCredentials { pid: 0, uid: OVERFLOW, gid: OVERFLOW }), ..Control::default() };
+        self.send_message(None, None, source, &nobody, 0)
     }
     fn poll(&self, _file: &File) -> PollEvents {
         self.poll_events()
@@ -416,7 +498,17 @@ impl Socket for UnixSocket {
         Ok(state.queue.front().map_or(0, |p| p.data.len()))
     }
     fn output_len(&self) -> usize {
+        if self.kind != UnixKind::Stream {
+            return self.space.used.load(Ordering::Acquire);
+        }
         bevor_abi::mutant!("unix/outq-own", self.peer().map_or(0, |p| p.state.lock().bytes), self.state.lock().bytes)
+    }
+    fn room_queue(&self, who: &SocketCaller<'_>, to: Option<&[u8]>) -> Option<WaitQueue> {
+        let receiver = match to {
+            Some(addr) => self.find(who, addr).ok()?,
+            None => self.peer()?,
+        };
+        Some(receiver.queue.clone())
     }
     fn max_message(&self) -> usize {
         if self.kind == UnixKind::Stream { usize::MAX } else { self.state.lock().send_buffer.saturating_sub(32) }

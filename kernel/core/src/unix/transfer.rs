@@ -1,12 +1,13 @@
 //! Sending and receiving on AF_UNIX sockets.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
 
 use super::address::{Bound, unnamed};
 use super::in_flight::InFlight;
-use super::{MAX_DGRAM_QLEN, Packet, State, UnixKind, UnixSocket};
+use super::{MAX_DGRAM_QLEN, Packet, Sent, State, UnixKind, UnixSocket, wake_senders};
 use crate::io::{DataSink, DataSource};
 use crate::memory::Charge;
 use crate::num::to_u64;
@@ -17,6 +18,19 @@ use crate::wait::PollEvents;
 const MAX_FILES: usize = 253;
 /// What a message takes of the sandbox's memory besides its bytes.
 const PACKET_COST: usize = 256;
+
+/// What a message of `len` bytes takes of the send buffer: the buffers that Linux makes for it, so that as many fit as there.
+fn true_size(len: usize) -> usize {
+    /// `struct sk_buff`, and the page list at a buffer's end.
+    const HEAD: usize = 256;
+    const SHARED_INFO: usize = 320;
+    /// The longest that is tried in one piece, and how much may lie in pages.
+    const ONE_PIECE: usize = 16384 - SHARED_INFO;
+    const IN_PAGES: usize = 17 * 4096;
+    let pages = len.saturating_sub(ONE_PIECE).min(IN_PAGES).next_multiple_of(4096);
+    let piece = ((len - pages.min(len)).next_multiple_of(64) + SHARED_INFO).next_power_of_two().max(512);
+    HEAD + piece + pages
+}
 
 impl UnixSocket {
     pub(super) fn send_message(
@@ -107,7 +121,7 @@ impl UnixSocket {
                     last.charge.merge(charge);
                 }
                 _ => {
-                    state.queue.push_back(Packet { data, charge, start: 0, files, creds, from: Vec::new() });
+                    state.queue.push_back(Packet { data, charge, start: 0, files, creds, from: Vec::new(), _sent: None });
                 }
             }
         }
@@ -158,7 +172,7 @@ impl UnixSocket {
                 // The receiver is connected to somebody else.
                 return Err(Errno::EPERM);
             }
-            if state.bytes + total > limit
+            if self.space.used.load(Ordering::Acquire) >= limit
                 || (!mutual
                     && bevor_abi::mutant!(
                         "unix/queue-boundary",
@@ -174,10 +188,13 @@ impl UnixSocket {
         data.truncate(n);
         let charge = self.charge(n)?;
         let files = InFlight::new(self.vfs.memory(), &self.vfs.flight, control)?;
+        let size = true_size(n);
+        self.space.used.fetch_add(size, Ordering::AcqRel);
+        let sent = Some(Sent { space: Arc::clone(&self.space), size });
         {
             let mut state = peer.state.lock();
             state.bytes += n;
-            state.queue.push_back(Packet { data, charge, start: 0, files, creds, from });
+            state.queue.push_back(Packet { data, charge, start: 0, files, creds, from, _sent: sent });
         }
         peer.queue.wake(PollEvents::IN | PollEvents::RDNORM);
         Ok(n)
@@ -296,10 +313,12 @@ impl UnixSocket {
         }
         state.bytes -= want;
         let packet = state.queue.pop_front();
+        let waiting = std::mem::take(&mut state.peer_wait);
         drop(state);
         if let Some(packet) = packet {
             out.files = packet.files.arrive();
         }
+        wake_senders(&waiting);
         Ok(out)
     }
 }
@@ -396,5 +415,60 @@ mod tests {
         assert_eq!(sent, [Ok(1), Ok(1), Ok(1), Err(Errno::ETOOMANYREFS)]);
         receive(&b, 1).unwrap();
         assert_eq!(send(&a, b"x", &control), Ok(1));
+    }
+
+    /// As many as on Linux, whatever they hold.
+    #[test]
+    fn messages_take_what_linux_takes_of_the_send_buffer() {
+        for (len, most) in [(0, 278), (192, 278), (193, 167), (1000, 93), (8000, 13), (30_000, 7), (65_536, 4), (200_000, 2)] {
+            for kind in [UnixKind::Datagram, UnixKind::SeqPacket] {
+                let [a, b] = pair(kind);
+                let sent = (0..1000).take_while(|_| send(&a, &vec![0; len], &Control::default()) == Ok(len)).count();
+                assert_eq!((sent, send(&a, b"", &Control::default())), (most, Err(Errno::EAGAIN)), "{len}");
+                assert!(!a.poll().contains(PollEvents::OUT) && b.poll().contains(PollEvents::OUT));
+                receive(&b, len).unwrap();
+                assert_eq!(send(&a, b"", &Control::default()), Ok(0), "{len}");
+                drop(b);
+                assert_eq!(socket(&a).space.used.load(Ordering::Relaxed), 0);
+            }
+        }
+    }
+
+    /// Counts how often it is woken.
+    struct Woken(std::sync::atomic::AtomicU32);
+
+    impl crate::wait::Waiter for Woken {
+        fn notify(&self, _events: PollEvents) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_room_at_somebody_elses_is_woken() {
+        let vfs = test_vfs();
+        let make = || UnixSocket::create(&vfs, UnixKind::Datagram, 0, (0, 0)).unwrap();
+        let (receiver, one, other) = (make(), make(), make());
+        for sender in [&one, &other] {
+            let mut state = socket(sender).state.lock();
+            state.peer = Some(Weak::clone(&socket(&receiver).this));
+            state.connected = true;
+        }
+        let sent = (0..100).take_while(|_| send(&one, b"x", &Control::default()).is_ok()).count();
+        assert_eq!((sent, send(&other, b"x", &Control::default())), (11, Err(Errno::EAGAIN)));
+        let woken = Arc::new(Woken(0.into()));
+        let waiter: Arc<dyn crate::wait::Waiter> = Arc::<Woken>::clone(&woken);
+        let _token = other.queue().unwrap().register(PollEvents::OUT, waiter);
+        assert!(!other.poll().contains(PollEvents::OUT));
+        receive(&receiver, 1).unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(other.poll().contains(PollEvents::OUT));
+        // Who has gone leaves nothing there.
+        send(&other, b"x", &Control::default()).unwrap();
+        assert!(!one.poll().contains(PollEvents::OUT) && socket(&receiver).state.lock().peer_wait.len() == 1);
+        drop(one);
+        assert!(socket(&receiver).state.lock().peer_wait.is_empty());
+        assert!(!other.poll().contains(PollEvents::OUT));
+        drop(receiver);
+        assert!(woken.0.load(Ordering::Relaxed) > 1);
     }
 }

@@ -37,7 +37,7 @@ pub fn epoll_create1(ctx: &mut SyscallContext<'_>, flags: u32) -> SyscallResult 
         return Err(Errno::EINVAL.into());
     }
     let env = Env::new(ctx);
-    let file = Epoll::create(&env.fs.ns.vfs, env.owner())?;
+    let file = Epoll::create(&env.fs.ns.vfs, env.owner(), env.creds.uid)?;
     install(ctx, file, flags & o::CLOEXEC != 0)
 }
 

@@ -10,7 +10,8 @@ use bevor_core::error::{Restart, SyscallError, SyscallResult};
 use bevor_core::num::{to_u64, to_usize};
 use bevor_core::time::Instant;
 use bevor_core::vfs::{File, FileKind, SetAttr};
-use bevor_core::wait::PollEvents;
+use bevor_core::wait::{PollEvents, WaitQueue};
+use smallvec::SmallVec;
 
 use super::hooks;
 use crate::user_io::{CHUNK, UserSink, UserSource, copy_in_iovecs, single, total};
@@ -46,6 +47,18 @@ fn at(offset: i64) -> Result<Place, Errno> {
 /// # Errors
 /// Always: EAGAIN, or what makes the task sleep.
 pub fn wait_for(ctx: &mut SyscallContext<'_>, file: &File, events: PollEvents, nonblocking: bool, timeout: u64) -> SyscallError {
+    wait_for_either(ctx, file, None, events, nonblocking, timeout)
+}
+
+/// As [`wait_for`], on another queue besides.
+pub fn wait_for_either(
+    ctx: &mut SyscallContext<'_>,
+    file: &File,
+    other: Option<&WaitQueue>,
+    events: PollEvents,
+    nonblocking: bool,
+    timeout: u64,
+) -> SyscallError {
     if nonblocking || file.is_nonblocking() || (ctx.wakeup == Wakeup::TimedOut && timeout != 0) {
         return Errno::EAGAIN.into();
     }
@@ -56,7 +69,8 @@ pub fn wait_for(ctx: &mut SyscallContext<'_>, file: &File, events: PollEvents, n
         ctx.progress.deadline = Some(Instant(ctx.timers.now().0.saturating_add(timeout)));
     }
     let deadline = ctx.progress.deadline;
-    ctx.block_on(&[(queue, events)], deadline, Restart::IfSaRestart)
+    let queues: SmallVec<[_; 2]> = std::iter::once(queue).chain(other).map(|queue| (queue, events)).collect();
+    ctx.block_on(&queues, deadline, Restart::IfSaRestart)
 }
 
 fn socket_timeout(file: &File, send: bool) -> u64 {
@@ -138,7 +152,11 @@ fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
 }
 
 fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place: Place) -> SyscallResult {
-    let regular = file.inode().kind() == FileKind::Regular;
+    let kind = file.inode().kind();
+    if kind == FileKind::Socket && place.offset.is_none() {
+        return super::socket::write(ctx, file, iov, place.flags & rwf::NOWAIT != 0);
+    }
+    let regular = kind == FileKind::Regular;
     let mut want = total(iov);
     if regular && file.is_writable() {
         want = limit_size(ctx, file, place, want)?;

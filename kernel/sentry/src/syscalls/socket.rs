@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bevor_abi::fs::o;
+use bevor_abi::fs::{IoVec, o};
 use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Capability;
@@ -17,7 +17,7 @@ use bevor_hostcall::SharedSlice;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::hooks::{self, Env};
-use super::io::wait_for;
+use super::io::{wait_for, wait_for_either};
 use super::open::{install, install_pair};
 use crate::user_io::{IoVecs, UserSink, UserSource, copy_in_iovecs, single, total};
 
@@ -117,14 +117,10 @@ pub fn connect(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len: i32) -
     let addr = address(ctx, addr, len)?;
     let env = Env::new(ctx);
     match with_socket(&file, |s| s.connect(&caller(&env), &addr))? {
-        Err(Errno::EAGAIN) if !file.is_nonblocking() => {
+        Err(Errno::EAGAIN) => {
             let timeout = with_socket(&file, |s| s.timeout(true))?;
-            // The listener's backlog is full; its queue is not ours, so look again now and then as well.
-            let soon = if timeout == 0 { 10_000_000 } else { timeout.min(10_000_000) };
-            ctx.progress.deadline = None;
-            let at = bevor_core::time::Instant(ctx.timers.now().0.saturating_add(soon));
-            let queue = file.queue().cloned().ok_or(Errno::EINVAL)?;
-            Err(ctx.block_on(&[(&queue, PollEvents::OUT)], Some(at), bevor_core::error::Restart::IfSaRestart))
+            let listener = with_socket(&file, |s| s.room_queue(&caller(&env), Some(&addr)))?;
+            Err(wait_for_either(ctx, &file, listener.as_ref(), PollEvents::OUT, false, timeout))
         }
         other => Ok(other.map(|()| 0)?),
     }
@@ -226,6 +222,9 @@ pub fn getsockopt(
 /// How much of a stream is copied in at once.
 const STEP: usize = 256 << 10;
 
+/// How much of a stream Linux puts into one buffer.
+const STREAM_BUFFER: usize = 4096 - 320 + 32768;
+
 /// A message that is too long for its socket, which says so by its length alone.
 struct TooLong(usize);
 
@@ -256,19 +255,35 @@ impl Outgoing {
     }
 }
 
-fn gather(ctx: &SyscallContext<'_>, iov: &IoVecs, done: usize, longest: usize) -> Result<Outgoing, Errno> {
+fn gather(ctx: &SyscallContext<'_>, iov: &[IoVec], done: usize, longest: usize) -> Result<Outgoing, Errno> {
     let left = total(iov) - done;
     if left > longest {
         return Ok(Outgoing::TooLong(TooLong(left)));
     }
-    let len = if longest == usize::MAX { left.min(STEP) } else { left };
-    UserSource::gather(&**ctx.thread, iov, done, len).map(Outgoing::Data)
+    let stream = longest == usize::MAX;
+    let len = if stream { left.min(STEP) } else { left };
+    let mut source = UserSource::gather(&**ctx.thread, iov, done, len)?;
+    let got = source.remaining();
+    if got < len {
+        // A message goes as a whole or not at all, and a stream's data buffer by buffer.
+        let whole = if stream { got - got % STREAM_BUFFER } else { 0 };
+        if whole == 0 {
+            return Err(Errno::EFAULT);
+        }
+        source.cut(whole);
+    }
+    Ok(Outgoing::Data(source))
+}
+
+/// write(2) on a socket.
+pub fn write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], nowait: bool) -> SyscallResult {
+    do_send(ctx, file, iov, None, &Control::default(), if nowait { msg::DONTWAIT } else { 0 })
 }
 
 fn do_send(
     ctx: &mut SyscallContext<'_>,
     file: &Arc<File>,
-    iov: &IoVecs,
+    iov: &[IoVec],
     to: Option<&[u8]>,
     control: &Control,
     flags: u32,
@@ -277,13 +292,19 @@ fn do_send(
     let longest = with_socket(file, |s| s.max_message())?;
     let want = total(iov);
     let env = Env::new(ctx);
+    // SCM_CREDENTIALS are the real ids, unlike SO_PEERCRED.
+    let creds = UnixCredentials { uid: env.creds.uid, gid: env.creds.gid, ..env.ucred() };
+    let sender = SocketCaller { creds, ..caller(&env) };
     let mut done = if stream { ctx.progress.done.min(want) } else { 0 };
     let nothing = Control::default();
     loop {
-        let mut source = gather(ctx, iov, done, longest)?;
+        let mut source = match gather(ctx, iov, done, longest) {
+            Err(_) if done > 0 => return Ok(to_u64(done)),
+            source => source?,
+        };
         // Files travel with the first byte only.
         let with = if done == 0 { control } else { &nothing };
-        match with_socket(file, |s| s.send(&caller(&env), to, source.get(), with, flags))? {
+        match with_socket(file, |s| s.send(&sender, to, source.get(), with, flags))? {
             Ok(n) => {
                 done += n;
                 if !stream || n == 0 || done >= want {
@@ -293,7 +314,10 @@ fn do_send(
             Err(Errno::EAGAIN) => {
                 ctx.progress.done = done;
                 let timeout = with_socket(file, |s| s.timeout(true))?;
-                let e = wait_for(ctx, file, PollEvents::OUT, flags & msg::DONTWAIT != 0, timeout);
+                let nonblocking = flags & msg::DONTWAIT != 0 || file.is_nonblocking();
+                // A datagram's receiver knows its own peer only.
+                let receiver = if stream || nonblocking { None } else { with_socket(file, |s| s.room_queue(&sender, to))? };
+                let e = wait_for_either(ctx, file, receiver.as_ref(), PollEvents::OUT, nonblocking, timeout);
                 if done > 0 && !matches!(e, SyscallError::Block) {
                     return Ok(to_u64(done));
                 }
