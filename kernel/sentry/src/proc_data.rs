@@ -96,6 +96,7 @@ impl ProcData for KernelData {
                 format!("{open}\t0\t{most}\n").into_bytes()
             }
             SystemFile::Meminfo => meminfo(),
+            SystemFile::Slabinfo => slabinfo(&kernel),
             SystemFile::Stat => stat(&kernel),
             SystemFile::Cpuinfo => {
                 let mut out = String::new();
@@ -113,6 +114,19 @@ fn files(kernel: &Kernel) -> (u64, u64) {
     let memory = kernel.memory();
     let count = |bytes: u64| bytes / Kind::File.cost();
     (count(memory.objects_used(Kind::File)), count(memory.objects_ceiling(Kind::File)))
+}
+
+/// One line for each kind of object that is counted, and one for the bytes of files in memory. Kinds that are counted in bytes are
+/// objects of one byte.
+fn slabinfo(kernel: &Kernel) -> Vec<u8> {
+    let memory = kernel.memory();
+    let mut out = String::from("slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize>\n");
+    let kinds = Kind::ALL.iter().map(|kind| (format!("{kind:?}"), memory.objects_used(*kind), kind.cost()));
+    for (name, used, size) in kinds.chain([("FileMemory".to_owned(), memory.used(), 1)]) {
+        let objects = used / size.max(1);
+        let _ = writeln!(out, "{name:<17} {objects:>6} {objects:>6} {size:>6}");
+    }
+    out.into_bytes()
 }
 
 fn meminfo() -> Vec<u8> {

@@ -55,6 +55,8 @@ pub enum SystemFile {
     Cpuinfo,
     Loadavg,
     Meminfo,
+    /// What the kernel keeps for guests, kind by kind.
+    Slabinfo,
     Stat,
     Uptime,
     Version,
@@ -211,6 +213,7 @@ const ROOT: &[(&[u8], Fixed)] = &[
     (b"meminfo", Fixed::System(SystemFile::Meminfo, 0o444)),
     (b"mounts", Fixed::Link(b"self/mounts")),
     (b"net", Fixed::Link(b"self/net")),
+    (b"slabinfo", Fixed::System(SystemFile::Slabinfo, 0o400)),
     (b"stat", Fixed::System(SystemFile::Stat, 0o444)),
     (b"sys", Fixed::Dir(SYS)),
     (b"uptime", Fixed::System(SystemFile::Uptime, 0o444)),

@@ -110,8 +110,7 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
             Ok(0)
         }
         f::GETLK | f::OFD_GETLK => get_lock(ctx, &file, UserAddr(arg), cmd == f::OFD_GETLK),
-        f::SETLK | f::SETLKW => set_lock(ctx, &file, UserAddr(arg), false, cmd == f::SETLKW),
-        f::OFD_SETLK | f::OFD_SETLKW => set_lock(ctx, &file, UserAddr(arg), true, cmd == f::OFD_SETLKW),
+        f::SETLK | f::SETLKW | f::OFD_SETLK | f::OFD_SETLKW => set_lock(ctx, fd, &file, UserAddr(arg), cmd),
         f::SETPIPE_SZ => {
             let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
             let privileged = ctx.creds().capable(Capability::SysResource);
@@ -245,7 +244,9 @@ fn get_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
     Ok(0)
 }
 
-fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool, wait: bool) -> SyscallResult {
+fn set_lock(ctx: &mut SyscallContext<'_>, fd: Fd, file: &Arc<File>, addr: UserAddr, cmd: u32) -> SyscallResult {
+    let ofd = matches!(cmd, f::OFD_SETLK | f::OFD_SETLKW);
+    let wait = matches!(cmd, f::SETLKW | f::OFD_SETLKW);
     let lock: Flock = ctx.copy_in_value(addr)?;
     if ofd && lock.pid != 0 {
         return Err(Errno::EINVAL.into());
@@ -268,6 +269,11 @@ fn set_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
     let wanted = RangeLock { owner, pid: if ofd { -1 } else { hooks::ids(ctx).0 }, exclusive, start, end };
     let locks = file.inode().locks();
     match locks.set(ctx.task.kernel.memory(), &wanted) {
+        // Whoever closed the descriptor meanwhile has released the process's locks, but not this one, which came after.
+        Ok(()) if !ofd && !ctx.files().get_any(fd).is_ok_and(|now| Arc::ptr_eq(&now, file)) => {
+            locks.unlock(ctx.task.kernel.memory(), owner, start, end)?;
+            Err(Errno::EBADF.into())
+        }
         Ok(()) => Ok(0),
         Err(Errno::EAGAIN) if wait => Err(ctx.block_on(&[(locks.queue(), PollEvents::IN)], None, Restart::IfSaRestart)),
         Err(e) => Err(e.into()),

@@ -1,0 +1,220 @@
+/* What stands beside the fuzz: the bystander that must be served, and what is looked at once all the others are gone. */
+#include "fuzz.h"
+#include <dirent.h>
+#include <ftw.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/sysmacros.h>
+
+/* An ordinary program's day; 0 if all of it went well, else the line that did not. */
+static int a_day(void)
+{
+    char buffer[512];
+    int p[2], status, fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, buffer, sizeof buffer) <= 0)
+        return close(fd), __LINE__;
+    close(fd);
+    if (pipe2(p, O_CLOEXEC))
+        return __LINE__;
+    int bad = write(p[1], "x", 1) != 1 || read(p[0], buffer, 1) != 1;
+    close(p[0]), close(p[1]);
+    if (bad)
+        return __LINE__;
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    if (ep < 0)
+        return __LINE__;
+    close(ep);
+    if (mkdir("day", 0700) || rmdir("day"))
+        return __LINE__;
+    fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bad = fd < 0 || write(fd, buffer, 512) != 512 || pread(fd, buffer, 512, 0) != 512;
+    close(fd);
+    if (bad || unlink("file"))
+        return __LINE__;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(7);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7)
+        return __LINE__;
+    return 0;
+}
+
+int bystander_start(struct bystander *b)
+{
+    int ask[2], answer[2];
+    if (mkdir("/by", 0700) || pipe2(ask, O_CLOEXEC) || pipe2(answer, O_CLOEXEC))
+        return -1;
+    b->pid = fork();
+    if (b->pid == 0) {
+        char question;
+        setsid();
+        if (chdir("/by"))
+            _exit(1);
+        dup2(ask[0], 3), dup2(answer[1], 4);
+        syscall(SYS_close_range, 5, ~0u, 0);
+        while (read(3, &question, 1) == 1) {
+            int line = a_day();
+            if (write(4, &line, sizeof line) != sizeof line)
+                break;
+        }
+        _exit(0);
+    }
+    close(ask[0]), close(answer[1]);
+    b->ask = ask[1], b->answer = answer[0];
+    return b->pid < 0 ? -1 : 0;
+}
+
+/* Whether the bystander answers in time and, if `all`, could do everything. */
+int bystander_answers(const struct bystander *b, int all)
+{
+    int line = 0;
+    struct pollfd p = {b->answer, POLLIN, 0};
+    if (write(b->ask, "?", 1) != 1 || poll(&p, 1, 30000) != 1 || read(b->answer, &line, sizeof line) != sizeof line) {
+        printf("FAIL the bystander does not answer\n");
+        return 0;
+    }
+    if (all && line)
+        printf("FAIL the bystander could not do what line %d of calm.c asks\n", line);
+    return !all || line == 0;
+}
+
+static void say_who(int pid)
+{
+    char path[64], text[256] = "";
+    static const char *const what[] = {"comm", "stat", "wchan"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", pid, what[i]);
+        int fd = open(path, O_RDONLY);
+        ssize_t n = read(fd, text, sizeof text - 1);
+        close(fd);
+        printf("FAIL   %s: %.*s\n", path, n < 0 ? 0 : (int)n, text);
+    }
+}
+
+/* Kills everybody but this process and the bystander, however often they forked; whether they are gone in time. */
+int end_all(const struct bystander *b)
+{
+    long end = now_ms() + 30000;
+    for (;;) {
+        int others = 0;
+        DIR *dir = opendir("/proc");
+        struct dirent *e;
+        int late = now_ms() > end;
+        if (!dir)
+            return 0;
+        while ((e = readdir(dir))) {
+            int pid = atoi(e->d_name);
+            if (pid <= 1 || pid == getpid() || pid == b->pid)
+                continue;
+            others++;
+            kill(pid, SIGKILL);
+            if (late)
+                printf("FAIL process %d outlives SIGKILL\n", pid), say_who(pid);
+        }
+        closedir(dir);
+        pid_t pid;
+        while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)
+            if (pid == b->pid)
+                return printf("FAIL the bystander ended\n"), 0;
+        if (!others)
+            return 1;
+        if (late)
+            return 0;
+        usleep(5000);
+    }
+}
+
+static int remove_it(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind;
+    if (at->level > 0)
+        remove(path);
+    return 0;
+}
+
+static void empty(const char *dir)
+{
+    chmod(dir, 01777);
+    nftw(dir, remove_it, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static void device(const char *path, int minor)
+{
+    struct stat st;
+    if (stat(path, &st) || !S_ISCHR(st.st_mode)) {
+        remove(path);
+        mknod(path, S_IFCHR | 0666, makedev(1, (unsigned)minor));
+    }
+    chmod(path, 0666);
+}
+
+/* Files as they were at the start, wherever the fuzz's paths lead. */
+void clean_files(void)
+{
+    static const char *const names[] = {"/a", "/b", "/c", "/l", "/p", "/s", "/x", "/d"};
+    umask(0);
+    if (chdir("/"))
+        return;
+    empty("/tmp");
+    empty("/rw");
+    empty("/dev/shm");
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        empty(names[i]);
+        remove(names[i]);
+    }
+    device("/dev/null", 3);
+    device("/dev/zero", 5);
+    remove("/etc/passwd");
+    int fd = open("/etc/passwd", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd >= 0 && write(fd, "root:x:0:0::/:/bin/sh\n", 22) != 22)
+        printf("note: /etc/passwd cannot be written\n");
+    close(fd);
+    mkdir("/tmp/fuzz", 0777);
+    if (chdir("/tmp/fuzz"))
+        printf("FAIL no /tmp/fuzz\n");
+}
+
+/*
+ * What the kernel keeps, as /proc/slabinfo says, written as NAME=OBJECTS,... Judged against the first report: objects are back within ten
+ * seconds (the last of a process goes after its parent has heard of its end), and bytes of files but for some (a name that was replaced
+ * stays replaced).
+ */
+int slab_report(char *to, size_t size)
+{
+    static unsigned long base[32];
+    static int based;
+    char text[8192], over[128] = "";
+    for (long end = now_ms() + 10000;;) {
+        int fd = open("/proc/slabinfo", O_RDONLY | O_CLOEXEC), i = 0;
+        ssize_t n = read(fd, text, sizeof text - 1);
+        close(fd);
+        *to = *over = 0;
+        if (n <= 0)
+            return snprintf(to, size, "no slabinfo"), 1; /* natively, for an ordinary user */
+        text[n] = 0;
+        size_t at = 0;
+        char *rest = NULL;
+        for (char *line = strtok_r(text, "\n", &rest); line && i < 32; line = strtok_r(NULL, "\n", &rest)) {
+            char name[32];
+            unsigned long used;
+            if (*line == '#' || sscanf(line, "%31s %lu", name, &used) != 2)
+                continue;
+            unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : 256 << 10;
+            if (based && used > base[i] + slack)
+                snprintf(over, sizeof over, "%s: %lu, at the start %lu", name, used, base[i]);
+            if (!based)
+                base[i] = used;
+            if (used && at < size)
+                at += (size_t)snprintf(to + at, size - at, "%s%s=%lu", at ? "," : "", name, used);
+            i++;
+        }
+        based = 1;
+        if (!*over)
+            return 1;
+        if (now_ms() > end) {
+            printf("FAIL kept after all processes ended: %s\n", over);
+            return 0;
+        }
+        usleep(20000);
+    }
+}
