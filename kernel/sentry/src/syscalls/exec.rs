@@ -186,8 +186,6 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
     {
         new.egid = file.gid;
     }
-    (new.suid, new.fsuid) = (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), new.euid);
-    (new.sgid, new.fsgid) = (new.egid, new.egid);
     let changed = new.euid != old.euid || new.egid != old.egid;
     if changed {
         new.ambient = CapSet::default();
@@ -198,14 +196,19 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
             bevor_abi::mutant!("exec/root-inherits", old.inheritable.0, 0)
                 | bevor_abi::mutant!("exec/bounding", old.bounding.0, CapSet::ALL.0),
         );
-        if old.no_new_privs && old.euid != 0 {
+        let effective = new.euid == 0;
+        if old.no_new_privs && !new.permitted.is_subset(old.permitted) {
+            // No more than it had, and maybe less.
             new.permitted.0 &= old.permitted.0;
+            (new.euid, new.egid) = (new.uid, new.gid);
         }
-        new.effective = if new.euid == 0 { new.permitted } else { new.ambient };
+        new.effective = if effective { new.permitted } else { new.ambient };
     } else {
         new.permitted = bevor_abi::mutant!("exec/ambient-lost", new.ambient, CapSet::default());
         new.effective = new.permitted;
     }
+    (new.suid, new.fsuid) = (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), new.euid);
+    (new.sgid, new.fsgid) = (new.egid, new.egid);
     new.securebits &= bevor_abi::mutant!("exec/keepcaps", !SECBIT_KEEP_CAPS, u32::MAX);
     let gained = old.uid != 0 && new.effective.0 & !new.ambient.0 != 0;
     let secure = new.euid != new.uid || new.egid != new.gid || gained;
