@@ -110,11 +110,9 @@ list! {
     Bug "prctl/nnp-arguments" [prctl] "PR_SET_NO_NEW_PRIVS ignores its further arguments.";
     Bug "prctl/slack-zero" [prctl] "PR_SET_TIMERSLACK of 0 is 0.";
     Bug "prctl/name-of-process" [prctl clone] "PR_SET_NAME names all threads.";
-    Rule "prlimit/nofile-ceiling" [prlimit64 setrlimit] "RLIMIT_NOFILE may go beyond fs.nr_open.";
     Bug "prlimit/raise-hard" [prlimit64 setrlimit] "Anybody may raise a hard limit.";
     Bug "prlimit/foreign" [prlimit64] "Limits of others can be set where only the real user is the same.";
     Rule "priority/clamp" [setpriority] "A nice value beyond 19 is kept.";
-    Bug "priority/limit" [setpriority setrlimit] "RLIMIT_NICE does not allow a lower nice value.";
     Bug "priority/denied" [setpriority] "A lower nice value is EPERM for an ordinary user, not EACCES.";
     Bug "priority/highest" [getpriority] "The lowest priority of a group is returned, not the highest.";
     Bug "priority/group" [setpriority getpriority] "PRIO_PGRP means one process.";

@@ -25,7 +25,7 @@ fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new
     if new.cur > new.max {
         return Err(Errno::EINVAL);
     }
-    if resource == RLIMIT_NOFILE && new.max > NR_OPEN && !bevor_abi::mutated!("prlimit/nofile-ceiling") {
+    if resource == RLIMIT_NOFILE && new.max > NR_OPEN {
         return Err(Errno::EPERM);
     }
     let mut limits = group.rlimits.lock();
@@ -70,7 +70,6 @@ pub fn setrlimit(ctx: &mut SyscallContext<'_>, resource: u32, new: UserAddr) -> 
 
 /// prlimit64(2).
 pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: UserAddr, old: UserAddr) -> SyscallResult {
-    let resource = resource_index(resource)?;
     let new: Option<Rlimit> = if new.is_null() { None } else { Some(ctx.copy_in_value(new)?) };
     let target = find(ctx, pid)?;
     if target.pid() != ctx.task.pid() {
@@ -87,6 +86,7 @@ pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: Use
             return Err(Errno::EPERM.into());
         }
     }
+    let resource = resource_index(resource)?;
     let before = target.group.rlimit(resource);
     if let Some(new) = new {
         set_limit(ctx, &target.group, resource, new)?;
@@ -171,10 +171,7 @@ pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32
         let floor = 20 - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
         let one = if creds.euid != other.uid && creds.euid != other.euid && !creds.capable(Capability::SysNice) {
             Err(Errno::EPERM)
-        } else if nice < task.sched.lock().nice
-            && (nice < floor || bevor_abi::mutated!("priority/limit"))
-            && !creds.capable(Capability::SysNice)
-        {
+        } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
             Err(bevor_abi::mutant!("priority/denied", Errno::EACCES, Errno::EPERM))
         } else {
             task.sched.lock().nice = nice;
