@@ -278,7 +278,9 @@ impl TaskTree {
             return Err(Errno::EINVAL);
         }
         let caller_sid = self.procs.get(&caller).ok_or(Errno::ESRCH)?.sid;
-        let process = self.procs.get(&pid).ok_or(Errno::ESRCH)?;
+        // Of a process's threads only the leader can be named.
+        let missing = if self.tids.contains_key(&pid) { Errno::EINVAL } else { Errno::ESRCH };
+        let process = self.procs.get(&pid).ok_or(missing)?;
         if process.parent == caller {
             if process.sid != caller_sid {
                 return Err(Errno::EPERM);

@@ -232,6 +232,8 @@ pub fn setitimer(ctx: &mut SyscallContext<'_>, which: i32, new: UserAddr, old: U
         ))
     };
     let (interval, after) = (nanos(value[0])?, nanos(value[1])?);
+    // The real one forgets its interval when it is disarmed, the others do not.
+    let interval = if which == 0 && after == 0 { 0 } else { interval };
     let before = itimer(ctx, which)?.set(after, interval);
     if !old.is_null() {
         ctx.copy_out_value(old, &itimerval(before))?;
@@ -296,9 +298,14 @@ pub fn timer_create(ctx: &mut SyscallContext<'_>, id: i32, event: UserAddr, out:
 
 /// timer_settime(2).
 pub fn timer_settime(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, new: UserAddr, old: UserAddr) -> SyscallResult {
-    let timer = posix_timer(ctx, id)?;
+    if new.is_null() {
+        return Err(Errno::EINVAL.into());
+    }
     let [interval, value]: [[i64; 2]; 2] = ctx.copy_in_value(new)?;
     let (interval, value) = (timespec_nanos(interval)?, timespec_nanos(value)?);
+    // A disarmed timer forgets its interval.
+    let interval = if value == 0 { 0 } else { interval };
+    let timer = posix_timer(ctx, id)?;
     let (left, period) = if flags & TIMER_ABSTIME == 0 {
         timer.set(value, interval)
     } else {
