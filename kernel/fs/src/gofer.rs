@@ -593,7 +593,8 @@ impl FileOps for HostDir {
                 Some((list, _)) if pos > 0 => Arc::clone(list),
                 _ => {
                     let memory = self.node.fs.vfs.memory();
-                    let list = Arc::new(self.node.fs.client.readdir(self.node.id, memory.objects_ceiling(Kind::DirSnapshot))?);
+                    let list =
+                        Arc::new(self.node.fs.client.readdir_within(self.node.id, memory.objects_ceiling(Kind::DirSnapshot))?);
                     let bytes = list.iter().map(|e| to_u64(e.name.len()) + 64).sum();
                     let charge = memory.object_of(Kind::DirSnapshot, bytes, Objects::default())?;
                     *entries = Some((Arc::clone(&list), charge));

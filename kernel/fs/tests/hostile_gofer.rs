@@ -308,7 +308,7 @@ fn call(random: &mut Random, g: &Gofer, nodes: &mut Vec<NodeId>) -> Result<(), E
         5 => check_fd(&g.open(node, OpenFlags::DIRECTORY)?, 0o040_000, OFlags::RDONLY),
         6 => assert!(g.readlink(node)?.len() < 4096),
         7 => {
-            let list = g.readdir(node, LISTING)?;
+            let list = g.readdir_within(node, LISTING)?;
             assert!(list.iter().all(|e| wire::check_name(&e.name).is_ok()));
             assert!(list.iter().map(|e| e.name.len() + 64).sum::<usize>() <= usize::try_from(LISTING).unwrap());
         }

@@ -30,6 +30,8 @@ pub struct Gofer {
     broken: AtomicBool,
 }
 
+/// The longest listing for who sets no bound, in bytes.
+pub const LISTING_MAX: u64 = 64 << 20;
 /// What a name in a listing takes besides its bytes, about.
 const ENTRY_COST: u64 = 64;
 /// Longest target of a symbolic link (PATH_MAX without its NUL).
@@ -221,11 +223,19 @@ impl Gofer {
         self.call_bytes(&Request::ReadLink(node), |target| target.len() <= TARGET_MAX && !target.contains(&0))
     }
 
-    /// All entries of a directory, without "." and "..", if they take no more than about `most` bytes.
+    /// All entries of a directory, without "." and "..", if they take no more than [`LISTING_MAX`] bytes.
+    ///
+    /// # Errors
+    /// As [`Gofer::readdir_within`].
+    pub fn readdir(&self, node: NodeId) -> Result<Vec<DirEntry>, Errno> {
+        self.readdir_within(node, LISTING_MAX)
+    }
+
+    /// As [`Gofer::readdir`], for a listing of about `most` bytes.
     ///
     /// # Errors
     /// ENOTDIR if `node` is not a directory; ENOMEM for a longer listing.
-    pub fn readdir(&self, node: NodeId, most: u64) -> Result<Vec<DirEntry>, Errno> {
+    pub fn readdir_within(&self, node: NodeId, most: u64) -> Result<Vec<DirEntry>, Errno> {
         let mut all = Vec::new();
         let mut cookie = 0;
         let mut used = 0_u64;
