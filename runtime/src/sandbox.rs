@@ -3,7 +3,9 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use bevor_abi::Errno;
+use bevor_gofer::confine::Confinement;
 use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
+use bevor_platform::Defence;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, wait as wait_any};
@@ -51,13 +53,16 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     let root = rustix::process::geteuid().is_root();
     let command = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).map_err(start_failure("name the command"))?;
     let mounts = spec.gofer_mounts();
+    let has = |defence| spec.defences.has(defence);
+    let confinement =
+        Confinement { covers: has(Defence::Covers), paths: has(Defence::Paths), capabilities: has(Defence::Capabilities) };
     // The gofer makes its other namespaces itself, while the sentry is made here.
     let apart = if root { Namespaces::PID } else { Namespaces::empty() };
     let gofer = spawn(apart, || {
         let done = tie_to(&command)
             .and_then(|()| close_all_but(&[2, gofer_server.as_raw_fd()]))
             .map_err(|e| Failure::new(format_args!("cannot start the gofer: {e}")))
-            .and_then(|()| bevor_gofer::confine::run(&mounts, &spec.masks, gofer_server).map_err(Failure::new));
+            .and_then(|()| bevor_gofer::confine::run(&mounts, &spec.masks, confinement, gofer_server).map_err(Failure::new));
         match done {
             Ok(()) => 0,
             Err(failure) => {

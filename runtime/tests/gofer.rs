@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 mod common;
-use common::{Running, is_root};
+use common::{Running, all_end, is_root};
 
 /// A live gofer, stopped in recvmsg(2).
 struct Taken {
@@ -22,7 +22,17 @@ struct Taken {
 
 impl Taken {
     fn new() -> Self {
-        let running = Running::start();
+        Self::of(Running::start())
+    }
+
+    /// The gofer of a sandbox with a writable bind of the host's root, which lacks a defence.
+    fn without(defence: Option<&str>) -> Self {
+        let weaken = defence.map_or(vec![], |defence| vec!["--weaken", defence]);
+        let rest = ["--bind", "/:/host", "--", "/bin/sh", "-c", "echo ready; exec sleep 1000"];
+        Self::of(Running::with(&[&["do"][..], &weaken, &rest].concat()))
+    }
+
+    fn of(running: Running) -> Self {
         let pid = Pid::from_raw(running.gofer);
         // The sentry is ready before the gofer, which it has not asked for anything yet.
         let proc = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
@@ -155,4 +165,91 @@ fn a_call_without_a_descriptor_ends_the_gofer() {
         args[at] = cwd;
         assert_eq!(taken.call(number, args), Err(Signal::SIGSYS), "call {number}, argument {at}");
     }
+}
+
+/// Mount points of what tells of the host or turns its knobs, and a file in each that is there.
+const PSEUDO: [&str; 6] = [
+    "proc/version",
+    "proc/sys/kernel/core_pattern",
+    "proc/1/environ",
+    "sys/kernel/mm/transparent_hugepage/enabled",
+    "sys/fs/cgroup/cgroup.procs",
+    "dev/pts/ptmx",
+];
+
+#[test]
+fn pseudo_file_systems_are_not_in_the_gofers_trees() {
+    if !is_root() {
+        return;
+    }
+    let opened = |taken: &Taken| {
+        let mut opened = Vec::new();
+        for fd in taken.descriptors() {
+            let ours = PSEUDO.into_iter().filter(|path| taken.open(fd, path, libc::O_RDONLY).unwrap() >= 0);
+            opened.extend(ours);
+        }
+        opened
+    };
+    let taken = Taken::without(None);
+    assert_eq!(opened(&taken), [""; 0]);
+    let real = taken.descriptors().into_iter().any(|fd| taken.open(fd, "etc/passwd", libc::O_RDWR).unwrap() >= 0);
+    assert!(real, "the writable bind is there");
+    // What is shown in their place is nobody's to change or to remove, which would take the host's mount with it.
+    let flags = u64::from((libc::O_CREAT | libc::O_WRONLY).unsigned_abs());
+    let roots = taken.descriptors().into_iter().filter(|&fd| taken.open(fd, "proc", libc::O_PATH).unwrap() >= 0);
+    for fd in roots {
+        let fd = u64::from(fd.unsigned_abs());
+        let path = taken.put(b"proc/new\0");
+        assert_eq!(taken.call(libc::SYS_openat, [fd, path, flags, 0o644, 0]).unwrap(), -i64::from(libc::EROFS));
+    }
+    assert!(opened(&Taken::without(Some("covers"))).contains(&"proc/version"));
+}
+
+#[test]
+fn the_gofer_has_the_capabilities_of_file_access_only() {
+    if !is_root() {
+        return;
+    }
+    // Process 1 of the sandbox is the sentry, in whose memory all secrets of the guest are.
+    let reaches_sentry =
+        |taken: &Taken| taken.descriptors().into_iter().any(|fd| taken.open(fd, "1/mem", libc::O_RDWR).unwrap() >= 0);
+    let taken = Taken::without(None);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", taken.pid)).unwrap();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID.
+    for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
+        assert_eq!(u64::from_str_radix(&field(set), 16), Ok(0b1_1111), "{set}");
+    }
+    for set in ["CapInh:", "CapAmb:"] {
+        assert_eq!(u64::from_str_radix(&field(set), 16), Ok(0), "{set}");
+    }
+    assert_eq!((field("NoNewPrivs:"), field("Seccomp:")), ("1".into(), "2".into()));
+    assert!(!reaches_sentry(&taken));
+    assert!(reaches_sentry(&Taken::without(Some("capabilities"))));
+}
+
+#[test]
+fn paths_without_a_descriptor_of_its_own_are_what_the_filter_stops() {
+    if !is_root() {
+        return;
+    }
+    let open = |defence| Taken::without(defence).open(libc::AT_FDCWD, "/etc/passwd", libc::O_RDONLY);
+    assert_eq!(open(None), Err(Signal::SIGSYS));
+    assert!(open(Some("paths")).unwrap() >= 0);
+}
+
+/// As a host file system that does not answer: whoever asks waits (until the sandbox ends, even if killed); the others go on.
+#[test]
+fn a_gofer_that_never_answers_holds_up_the_call_and_nothing_else() {
+    let script = "trap go=1 USR1; echo ready; while [ -z \"$go\" ]; do :; done
+        (echo </etc/never) & echo going; kill -9 $!; echo killed; while :; do :; done";
+    let mut running = Running::with(&["do", "--", "/bin/sh", "-c", script]);
+    let gofer = Pid::from_raw(running.gofer);
+    nix::sys::signal::kill(gofer, Signal::SIGSTOP).unwrap();
+    running.signal(rustix::process::Signal::USR1);
+    assert_eq!([running.line(), running.line()], ["going", "killed"]);
+    let handles = running.handles();
+    running.signal(rustix::process::Signal::KILL);
+    assert!(all_end(&handles));
+    running.command.wait().unwrap();
 }

@@ -5,12 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use bevor_abi::Errno;
-use bevor_hostcall::confine::{CapabilitySet, clone_directory, clone_tree, empty_root, limit_capabilities, no_new_privileges};
+use bevor_hostcall::confine::{
+    CapabilitySet, clone_directory, clone_tree, empty_root, limit_capabilities, no_new_privileges, private_mounts,
+};
 use bevor_hostcall::process::{Namespaces, unshare};
 use bevor_hostcall::seccomp::{AllowList, FilterError};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 
+use crate::pseudo::without_pseudo;
 use crate::server::{Mask, MountSource, Server, open_own_fds};
 use crate::transport::{Transport, errno};
 
@@ -23,6 +26,23 @@ pub struct MountConfig {
     pub read_only: bool,
     /// Whether files may get set-id bits.
     pub suid: bool,
+}
+
+/// What confines a gofer. Only tests leave something out.
+#[derive(Clone, Copy, Debug)]
+pub struct Confinement {
+    /// Mount points of pseudo file systems lead to something empty.
+    pub covers: bool,
+    /// Paths begin at a descriptor, and none that the process has leads up.
+    pub paths: bool,
+    /// Of the capabilities only those of file access are left.
+    pub capabilities: bool,
+}
+
+impl Default for Confinement {
+    fn default() -> Self {
+        Self { covers: true, paths: true, capabilities: true }
+    }
 }
 
 /// What stopped a gofer from starting or serving.
@@ -52,19 +72,22 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 ///
 /// # Errors
 /// Says which step failed.
-pub fn run(mounts: &[MountConfig], masks: &[Mask], socket: OwnedFd) -> Result<(), GoferError> {
+pub fn run(mounts: &[MountConfig], masks: &[Mask], confinement: Confinement, socket: OwnedFd) -> Result<(), GoferError> {
     let root = rustix::process::geteuid().is_root();
     // The standard hook looks at the file system, which the filter forbids.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
     rustix::process::umask(Mode::empty());
     raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
     let (sources, own_fds) = if root {
-        isolated(mounts).map_err(at("make a mount namespace"))?
+        isolated(mounts, confinement).map_err(at("make a mount namespace"))?
     } else {
         (shared(mounts).map_err(at("open the mounts"))?, open_own_fds().map_err(at("open /proc/self/fd"))?)
     };
     let proc = receive_proc(&socket).map_err(at("hear from the sentry"))?;
-    limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() }).map_err(at("give up capabilities"))?;
+    if confinement.capabilities {
+        limit_capabilities(if root { file_capabilities() } else { CapabilitySet::empty() })
+            .map_err(at("give up capabilities"))?;
+    }
     no_new_privileges().map_err(at("give up privileges"))?;
     // The process ends with the last request: its end closes thousands of files quicker than a call for each.
     let mut server = ManuallyDrop::new(Server::new(sources, &own_fds, proc).map_err(at("enter /proc/self/fd"))?);
@@ -72,7 +95,9 @@ pub fn run(mounts: &[MountConfig], masks: &[Mask], socket: OwnedFd) -> Result<()
     for (number, _) in mounts.iter().enumerate().filter(|(_, mount)| mount.suid) {
         server.allow_set_ids(number);
     }
-    filter().and_then(AllowList::install).map_err(at("install the seccomp filter"))?;
+    filter(if confinement.paths { NO_DESCRIPTOR } else { 0 })
+        .and_then(AllowList::install)
+        .map_err(at("install the seccomp filter"))?;
     server.serve(socket).map_err(at("serve the sentry"))
 }
 
@@ -86,14 +111,21 @@ fn file_capabilities() -> CapabilitySet {
 }
 
 /// The mounts, and the process's /proc/self/fd.
-fn isolated(mounts: &[MountConfig]) -> Result<(Vec<MountSource>, OwnedFd), Errno> {
+fn isolated(mounts: &[MountConfig], confinement: Confinement) -> Result<(Vec<MountSource>, OwnedFd), Errno> {
     unshare(Namespaces::MOUNT | Namespaces::NET | Namespaces::IPC | Namespaces::UTS)?;
-    let sources = mounts
-        .iter()
-        .map(|mount| Ok(MountSource { fd: clone_tree(&mount.source, mount.read_only)?, read_only: mount.read_only }))
-        .collect::<Result<_, Errno>>()?;
-    let own_fds = clone_directory(Path::new("/proc/self/fd"))?;
-    empty_root()?;
+    private_mounts()?;
+    let own_fds = if confinement.paths { clone_directory(Path::new("/proc/self/fd"))? } else { open_own_fds()? };
+    let sources = if confinement.covers {
+        without_pseudo(mounts)?
+    } else {
+        mounts
+            .iter()
+            .map(|mount| Ok(MountSource { fd: clone_tree(&mount.source, mount.read_only)?, read_only: mount.read_only }))
+            .collect::<Result<_, Errno>>()?
+    };
+    if confinement.paths {
+        empty_root()?;
+    }
     Ok((sources, own_fds))
 }
 
@@ -139,8 +171,8 @@ fn receive_proc(socket: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
 /// The bit that AT_FDCWD has and no descriptor.
 const NO_DESCRIPTOR: u32 = 1 << 31;
 
-/// The calls that take paths, from a descriptor of the process's own only.
-fn beneath_own_descriptors(list: AllowList) -> Result<AllowList, FilterError> {
+/// The calls that take paths, if none of `not` is set in the directory they begin at.
+fn beneath_own_descriptors(list: AllowList, not: u32) -> Result<AllowList, FilterError> {
     const FIRST: [i64; 9] = [
         libc::SYS_openat2,
         libc::SYS_openat,
@@ -152,15 +184,15 @@ fn beneath_own_descriptors(list: AllowList) -> Result<AllowList, FilterError> {
         libc::SYS_fchownat,
         libc::SYS_utimensat,
     ];
-    let list = FIRST.into_iter().try_fold(list, |list, call| list.allow_without(call, 0, NO_DESCRIPTOR))?;
-    let list = list.allow_without(libc::SYS_symlinkat, 1, NO_DESCRIPTOR)?;
+    let list = FIRST.into_iter().try_fold(list, |list, call| list.allow_without(call, 0, not))?;
+    let list = list.allow_without(libc::SYS_symlinkat, 1, not)?;
     [libc::SYS_renameat2, libc::SYS_linkat]
         .into_iter()
-        .try_fold(list, |list, call| list.allow_without_all(call, &[(0, NO_DESCRIPTOR), (2, NO_DESCRIPTOR)]))
+        .try_fold(list, |list, call| list.allow_without_all(call, &[(0, not), (2, not)]))
 }
 
-/// The host calls that serving takes.
-fn filter() -> Result<AllowList, FilterError> {
+/// The host calls that serving takes; those with paths only where the directory has no bit of `not`.
+fn filter(not: u32) -> Result<AllowList, FilterError> {
     AllowList::default()
         .allow(&[
             // The connection.
@@ -197,6 +229,6 @@ fn filter() -> Result<AllowList, FilterError> {
             &[libc::F_DUPFD_CLOEXEC.unsigned_abs(), libc::F_GETFD.unsigned_abs(), libc::F_GETFL.unsigned_abs()],
         )?
         // No device node may be made: S_IFCHR is a bit of S_IFBLK too.
-        .allow_without_all(libc::SYS_mknodat, &[(0, NO_DESCRIPTOR), (2, libc::S_IFCHR)])
-        .and_then(beneath_own_descriptors)
+        .allow_without_all(libc::SYS_mknodat, &[(0, not), (2, libc::S_IFCHR)])
+        .and_then(|list| beneath_own_descriptors(list, not))
 }

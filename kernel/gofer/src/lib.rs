@@ -9,6 +9,7 @@
 pub mod client;
 pub mod confine;
 pub mod protocol;
+mod pseudo;
 pub mod server;
 mod transport;
 

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use bevor_abi::Errno;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
@@ -26,7 +26,7 @@ pub fn clone_tree(path: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, path, flags).map_err(errno)?;
     // Changes of the host's mounts reach the copy no more. Device nodes are of no use to anyone who holds it.
-    set_tree_attributes(&tree, read_only)?;
+    restrict_tree(&tree, read_only)?;
     Ok(tree)
 }
 
@@ -48,7 +48,11 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
+/// Makes a detached tree private, and its mounts read-only if `read_only`, without devices and set-id bits in any case.
+///
+/// # Errors
+/// Those of mount_setattr(2).
+pub fn restrict_tree(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     const RDONLY: u64 = 0x1;
     const NOSUID: u64 = 0x2;
     const NODEV: u64 = 0x4;
@@ -70,6 +74,61 @@ fn set_tree_attributes(tree: &OwnedFd, read_only: bool) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// Lets nothing that is mounted from now on spread to or from other mount namespaces. Needs a mount namespace of one's own.
+///
+/// # Errors
+/// EINVAL where the root directory is no mount point.
+pub fn private_mounts() -> Result<(), Errno> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(errno)
+}
+
+/// An empty directory and an empty file, both read-only, to be mounted over what nobody is to look into.
+#[derive(Debug)]
+pub struct Covers(OwnedFd);
+
+impl Covers {
+    /// Needs a mount namespace of one's own. It is there until [`empty_root`].
+    ///
+    /// # Errors
+    /// The errno of the mount call that failed.
+    pub fn new() -> Result<Self, Errno> {
+        let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
+        fsconfig_create(fs.as_fd()).map_err(errno)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(errno)?;
+        rustix::fs::mkdirat(&mount, Self::name(true), Mode::from_raw_mode(0o555)).map_err(errno)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(&mount, Self::name(false), flags, Mode::from_raw_mode(0o444)).map_err(errno)?;
+        // Only what is attached can be copied. Nobody comes by on top of the root: every process is below it already.
+        move_mount(mount.as_fd(), "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)?;
+        Ok(Self(mount))
+    }
+
+    fn name(directory: bool) -> &'static str {
+        if directory { "directory" } else { "file" }
+    }
+
+    /// A detached mount of the empty directory or file.
+    ///
+    /// # Errors
+    /// As [`Covers::new`].
+    pub fn copy(&self, directory: bool) -> Result<OwnedFd, Errno> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let copy = open_tree(&self.0, Self::name(directory), flags).map_err(errno)?;
+        restrict_tree(&copy, true)?;
+        Ok(copy)
+    }
+
+    /// Mounts the empty directory or file on `point`.
+    ///
+    /// # Errors
+    /// As [`Covers::new`].
+    pub fn put(&self, point: &Path, directory: bool) -> Result<(), Errno> {
+        let copy = self.copy(directory)?;
+        move_mount(copy.as_fd(), "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)
+    }
+}
+
 /// A detached proc file system of the calling process's pid namespace, with processes and nothing else: no knobs of the host's. Needs CAP_SYS_ADMIN over that namespace.
 ///
 /// # Errors
@@ -88,7 +147,7 @@ pub fn detached_proc() -> Result<OwnedFd, Errno> {
 /// # Errors
 /// The errno of the mount call that failed.
 pub fn empty_root() -> Result<(), Errno> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(errno)?;
+    private_mounts()?;
     let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
     fsconfig_create(fs.as_fd()).map_err(errno)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY

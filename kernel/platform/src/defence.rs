@@ -41,6 +41,9 @@ defences! {
     Objects "objects" "What a guest makes the kernel keep has a ceiling, kind by kind.",
     Cycles "cycles" "Sockets that lie in each other's queues, where nobody can reach them, are closed.",
     Keeping "keeping" "A stub keeps no descriptor of a file that is private, or that it can write.",
+    Covers "covers" "The gofer's trees have no pseudo file systems.",
+    Paths "paths" "The gofer's paths begin at descriptors, none of which leads up.",
+    Capabilities "capabilities" "The gofer has the capabilities of file access only.",
     Tie "tie" "The sentry ends with the command.",
 }
 

@@ -23,11 +23,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start() -> Self {
+        Self::with(&["selftest-confinement", "signals"])
+    }
+
+    /// `bevor` with `arguments`, ready.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         // Whoever runs the tests in the background may ignore SIGINT, and an ignored signal is not forwarded.
         let mut command = Command::new("env")
             .arg("--default-signal")
             .arg(bevor())
-            .args(["selftest-confinement", "signals"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -446,6 +446,11 @@ fn xattr_name(name: &[u8]) -> Result<&[u8], Errno> {
     Ok(name)
 }
 
+/// Whether a file is on a file system of knobs and views.
+pub(crate) fn is_pseudo(fd: &OwnedFd) -> Result<bool, Errno> {
+    host::is_pseudo(fd.as_fd())
+}
+
 /// The process's own /proc/self/fd, for [`Server::new`].
 ///
 /// # Errors
