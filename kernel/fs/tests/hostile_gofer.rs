@@ -164,7 +164,6 @@ fn expected(request: &Request<'_>) -> u64 {
         Request::ReadDir(..) => 7,
         Request::GetAttr(_) | Request::SetAttr(..) | Request::Link(..) => 5,
         Request::Unlink(..) | Request::Rename(..) | Request::Forget(_) | Request::SetXattr(..) | Request::RemoveXattr(..) => 1,
-        Request::SetXattr(..) | Request::RemoveXattr(..) => 1,
         Request::StatFs(_) => 8,
         Request::ProcPids | Request::ProcFiles(_) => 9,
     }
