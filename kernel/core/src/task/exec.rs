@@ -126,7 +126,7 @@ impl Task {
             tree.add_task(self);
         }
         if let Some(process) = tree.process_mut(self.pid()) {
-            process.leader_status = None;
+            process.last_status = None;
             process.execed = true;
         }
         self.group.signals.lock().exec = None;

@@ -89,12 +89,10 @@ impl Task {
         let _ = self.kernel.timers.schedule(at, PollEvents::IN, timer);
     }
 
-    /// exit(2): the status counts if this is the leader. The thread ends on its way back.
+    /// exit(2): the status counts if no other thread makes one later. The thread ends on its way back.
     pub fn set_exit_code(&self, code: i32) {
-        if self.tid() == self.pid()
-            && let Some(process) = self.kernel.tree.lock().process_mut(self.pid())
-        {
-            process.leader_status = Some(WaitStatus::exited(code));
+        if let Some(process) = self.kernel.tree.lock().process_mut(self.pid()) {
+            process.last_status = Some(WaitStatus::exited(code));
         }
     }
 
@@ -186,7 +184,7 @@ impl Task {
             let is_main = tree.main == pid;
             let heir = tree.reparent_children(pid);
             if let Some(process) = tree.process_mut(pid) {
-                let status = exit.or(process.leader_status).unwrap_or(WaitStatus::exited(0));
+                let status = exit.or(process.last_status).unwrap_or(WaitStatus::exited(0));
                 process.stopped = None;
                 process.continued = false;
                 process.zombie = Some(Zombie { status, own: times.dead, children: times.children });

@@ -40,8 +40,8 @@ pub struct Process {
     pub sid: i32,
     /// Sent to the parent at the end; 0 for none.
     pub exit_signal: i32,
-    /// The leader's status if it has ended before other threads.
-    pub leader_status: Option<WaitStatus>,
+    /// Of the thread that has made an exit(2) last.
+    pub last_status: Option<WaitStatus>,
     /// Set at the end.
     pub zombie: Option<Zombie>,
     /// A stop not yet reported to a waiter.
