@@ -20,6 +20,8 @@ pub struct PendingExec {
     pub creds: Credentials,
     /// PR_GET_DUMPABLE afterwards: false for images that gain privileges or that the caller may not read.
     pub dumpable: bool,
+    /// It has other rights than the caller: PR_SET_PDEATHSIG is not the caller's to leave there.
+    pub secure: bool,
 }
 
 impl Task {
@@ -59,8 +61,11 @@ impl Task {
             return self.exit_thread(Some(thread));
         };
         self.initial_mask.store(thread.sigmask(), SeqCst);
-        let PendingExec { loaded, creds, dumpable } = *pending;
+        let PendingExec { loaded, creds, dumpable, secure } = *pending;
         self.take_leadership();
+        if secure {
+            self.pdeath_signal.store(0, SeqCst);
+        }
         let borrows = self.group.borrows_memory.load(SeqCst);
         if !borrows && self.keeps_rights(&creds, dumpable) && thread.may_replace_image(&loaded.image) {
             return self.exec_in_place(thread, loaded, creds, dumpable);

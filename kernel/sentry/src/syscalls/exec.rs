@@ -338,9 +338,10 @@ fn prepare(
     match load_program(start, file, &open) {
         Ok(loaded) => {
             let (new, secure) = exec_credentials(&creds, loaded.attributes);
-            let mixed = secure || (creds.uid, creds.gid) != (creds.euid, creds.egid) || creds.ends_dumpable(&new);
+            let secure = secure || creds.ends_dumpable(&new);
+            let mixed = secure || (creds.uid, creds.gid) != (creds.euid, creds.egid);
             let (creds, dumpable) = (new, !mixed && !loaded.attributes.unreadable);
-            ctx.task.begin_exec(PendingExec { loaded, creds, dumpable })?;
+            ctx.task.begin_exec(PendingExec { loaded, creds, dumpable, secure })?;
             Ok(())
         }
         Err(LoadError::Refused(errno)) => Err(errno.into()),

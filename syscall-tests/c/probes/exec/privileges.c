@@ -167,23 +167,25 @@ static void copy_self(const char *to)
 	must(sys(close, out));
 }
 
+/* On the root: the folder of a probe may lie on a mount whose set-id bits do not count. */
+static const char program[] = "/probe-of-exec-privileges";
+
 PROBE("exec/privileges", "plain", "user", "saved_id", "suid", "suid_root", "suid_own", "suid_nnp", "sgid", "sgid_without_execute", "keepcaps", "noroot", "noroot_suid", "securebits", "bounded", "inheritable", "ambient",
       "ambient_suid", "no_ambient", "undumpable", "unreadable", "pdeath", "pdeath_suid", "real_root", "effective_root", "nnp_root", "nnp_reduced")
 {
 	seen = pages(1, true);
-	copy_self("program");
-	must(sys(chmod, ".", 0755));
+	copy_self(program);
 	for (size_t i = 0; i < countof(cases); i++) {
 		int p[2];
-		must(sys(chown, "program", cases[i].owner, cases[i].group));
-		must(sys(chmod, "program", cases[i].mode));
+		must(sys(chown, program, cases[i].owner, cases[i].group));
+		must(sys(chmod, program, cases[i].mode));
 		make_pipe(p, O_CLOEXEC);
 		long pid = must(sys(fork));
 		if (pid == 0) {
 			char *argv[] = {"program", "child", "privileges", NULL}, *envp[] = {NULL};
 			must(sys(dup2, p[1], 1));
 			cases[i].before();
-			sys(exit_group, err_of(sys(execve, "program", argv, envp)));
+			sys(exit_group, err_of(sys(execve, program, argv, envp)));
 		}
 		must(sys(close, p[1]));
 		memset(seen, 0, sizeof *seen);
@@ -198,4 +200,5 @@ PROBE("exec/privileges", "plain", "user", "saved_id", "suid", "suid_root", "suid
 			      f_bool("bounding_kill", strtoull(seen->bounding, NULL, 16) & BIT(CAP_KILL)), f_str("ambient", seen->ambient), f_uint("secure", seen->secure), f_bool("aux", seen->aux_euid == seen->uids[1]),
 			      f_hex("securebits", seen->securebits), f_uint("keepcaps", seen->keepcaps), f_uint("dumpable", seen->dumpable), f_int("pdeath", seen->pdeath)));
 	}
+	sys(unlinkat, AT_FDCWD, program, 0);
 }
