@@ -77,7 +77,6 @@ list! {
     Bug "exec/shared-files" [execve clone] "What an execve closes is closed for those who share the descriptors.";
     Bug "exec/shared-handlers" [execve clone] "An execve resets the handlers of those who share them.";
     Rule "exec/not-secure" [execve] "AT_SECURE is 0 for a set-user-ID program.";
-    Rule "exec/longest-string" [execve] "A string of the greatest length and one more byte is accepted.";
     Bug "exec/root-inherits" [execve capset] "Inheritable capabilities beyond the bounding set are lost to root.";
     Bug "exec/pending-own" [execve tgkill] "Signals pending for the thread do not outlive an execve.";
     Bug "setuid/stays-dumpable" [setuid prctl] "A change of the effective id leaves the process dumpable.";

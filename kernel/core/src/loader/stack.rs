@@ -33,7 +33,7 @@ pub struct Built {
 pub fn check_limits(argv: &[Vec<u8>], envp: &[Vec<u8>], stack_limit: u64) -> Result<(), Errno> {
     let mut total = 0;
     for string in argv.iter().chain(envp) {
-        if bevor_abi::mutant!("exec/longest-string", string.len() >= MAX_ARG_STRLEN, string.len() > MAX_ARG_STRLEN) {
+        if string.len() >= MAX_ARG_STRLEN {
             return Err(Errno::E2BIG);
         }
         total += to_u64(string.len()) + 9;
