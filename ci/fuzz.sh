@@ -118,5 +118,7 @@ awk -F '[:,"]+' '
         printf "fuzz: %d of %d implemented calls have succeeded\n", hit, all
         if (missed) { printf "fuzz: never:%s\n", missed; exit 1 }
     }' "$dir/succeeded" "$dir/table" || [ "$seconds" -lt 60 ] || failed "calls were not reached"
-# The gofer's protocol, as a taken-over sentry would speak it.
-BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_ROUNDS=${FUZZ_ROUNDS:-2000} cargo test -q -p bevor-gofer --test fuzz
+# The gofer's protocol, as a taken-over sentry would speak it, and as a taken-over gofer would.
+export BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_SECONDS=${FUZZ_GOFER_SECONDS:-10}
+cargo test -q --locked -p bevor-gofer --test fuzz -- --nocapture
+cargo test -q --locked -p bevor-fs --test hostile_gofer -- --nocapture
