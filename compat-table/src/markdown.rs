@@ -14,8 +14,15 @@ pub fn render(compat: &Compat) -> String {
          sandbox in the same run. How to read it is at the end.\n\n",
     );
     summary(compat, &mut out);
+    let mut same: Vec<(Vec<&str>, &ColumnSummary)> = Vec::new();
     for (name, column) in &compat.columns {
-        next(name, column, &mut out);
+        match same.iter_mut().find(|(_, other)| other.next == column.next) {
+            Some((names, _)) => names.push(name),
+            None => same.push((vec![name], column)),
+        }
+    }
+    for (names, column) in same {
+        next(&names.join(", "), column, &mut out);
     }
     calls(compat, &mut out);
     excluded(compat, &mut out);
@@ -182,7 +189,8 @@ fn legend(compat: &Compat, out: &mut String) {
     let _ = write!(
         out,
         "## How to read it\n\n\
-         - **Item**: a call, or one documented flag, operation or errno of it. The denominator is the catalogue ({}); the oracle is native Linux.\n\
+         - **Item**: a call, or one documented flag, operation or errno of it. The denominator is the catalogue ({}); the oracle is native Linux.\n  \
+           Flags and operations are probed where strace(1) saw them passed to an observed call.\n\
          - **crash**: a probe of the call crashed, hung or took the sandbox down. **missing**: every answer is ENOSYS. **stub**: no\n  \
            call that succeeds natively has its effect. **full**: all of at least {FULL_OBSERVATIONS} observations agree, and at least\n  \
            {FULL_ITEMS} items and {FULL_PERCENT} % of those in scope are probed. **partial**: anything between. **by-design**: differs only where recorded as meant. **untested**: no probe observes it.\n\

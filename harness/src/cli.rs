@@ -35,6 +35,8 @@ enum Cmd {
     Merge(Merge),
     /// Check manifests, probe binaries, catalogue and expectations against each other.
     Lint(Lint),
+    /// See natively, by strace(1), which flags the probes pass, for the table in place of what manifests declare.
+    Trace(Trace),
     /// Write what a run measured into the expectations, and print the change for review.
     Bless(Bless),
     /// Render the compatibility table from a run's results.
@@ -202,6 +204,23 @@ pub struct Lint {
     /// Results in which native Linux must have answered every errno that a probe claims [default: none].
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+}
+
+/// `trace`.
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// Which probes; what is known of the others stays.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Which not.
+    #[command(flatten)]
+    pub narrow: Narrow,
+    /// Probes at a time.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub jobs: usize,
+    /// Write nothing; exit with 2 if a flag that is written down is no longer passed, or one that is passed is not written down.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `bless`.
@@ -404,6 +423,7 @@ fn dispatch(command: Cmd) -> Result<ExitCode> {
         Cmd::Bless(args) => commands::bless(&args),
         Cmd::Table(args) => crate::table::table(&args),
         Cmd::Catalogue(args) => crate::table::catalogue(&args),
+        Cmd::Trace(args) => commands::trace(&args),
         Cmd::Mutate(args) => commands::mutate(&args),
         Cmd::Mutants(args) => commands::mutants(&args),
         Cmd::Selfcheck(args) => commands::selfcheck(&args),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use bevor_compat_table::results::{Part, Results};
 
-use crate::cli::{Bless, BlessState, Choice, Lint, List, Mutants, Mutate, Run, Selfcheck};
+use crate::cli::{self, Bless, BlessState, Choice, Lint, List, Mutants, Mutate, Run, Selfcheck};
 use crate::container::{Column, LogPolicy};
 use crate::discover::{self, Suite};
 use crate::error::{EXIT_REGRESSION, Error, Result};
@@ -15,7 +15,7 @@ use crate::manifest::{self, Lang, Probe};
 use crate::mutants::{self as switched, Fate, Mutant};
 use crate::progress::Progress;
 use crate::provenance::{self, Provenance};
-use crate::{bless as blessing, jail, lint, mutate as mutation, place, report, runner, selfcheck as checks};
+use crate::{bless as blessing, jail, lint, mutate as mutation, place, report, runner, selfcheck as checks, trace};
 
 /// The suite that the command line asks for.
 ///
@@ -195,7 +195,11 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
         catalogue.calls.iter().flat_map(bevor_compat_table::catalogue::Call::items).map(|(_, item)| item).collect();
     let probes: Vec<&Probe> = suite.families.iter().flat_map(|f| &f.probes).collect();
     if !args.choice.fixture {
-        faults.extend(lint::unknown(&probes, &known));
+        let dir = discover::manifests_dir(args.choice.manifests.as_deref())?;
+        let declared = manifest::load(&dir)?;
+        let declared: Vec<&Probe> = declared.iter().flat_map(|f| &f.probes).collect();
+        faults.extend(lint::unknown(&declared, &known));
+        faults.extend(trace::faults(&declared, &trace::load(&trace::path(&dir))?));
         let path = expectations_dir(args.expectations.as_ref())?.join("unprobed.yaml");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::input(format!("can't read {}: {e}", path.display())))?;
         let reviewed = serde_yaml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
@@ -225,6 +229,30 @@ pub fn lint(args: &Lint) -> Result<ExitCode> {
     }
     eprintln!("{} probes, {} faults", probes.len(), faults.len());
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REGRESSION) })
+}
+
+/// `trace`.
+///
+/// # Errors
+/// [`Error::Infrastructure`] if strace is missing or a probe doesn't come to its end under it.
+pub fn trace(args: &cli::Trace) -> Result<ExitCode> {
+    let suite = suite(&args.choice)?;
+    suite.require_built()?;
+    let dir = discover::manifests_dir(args.choice.manifests.as_deref())?;
+    // As declared, so that what an earlier trace showed has no say.
+    let families = manifest::load(&dir)?;
+    let mut probes = args.narrow.of(&args.choice).choose(&families)?;
+    probes.retain(|p| runner::unmet(&p.needs).is_none());
+    let catalogue = bevor_compat_table::catalogue::load(&crate::table::dir(None)?.join("catalogue"))
+        .map_err(|e| Error::input(format!("{e:#}")))?
+        .0;
+    jail::set_limits()?;
+    let found = trace::run(&suite, &probes, &trace::Reader::new(&catalogue), args.jobs, &Progress::new())?;
+    let path = trace::path(&dir);
+    let mut traced = trace::load(&path)?;
+    traced.retain(|id, _| families.iter().any(|f| f.probes.iter().any(|p| p.id == *id)));
+    traced.extend(found);
+    crate::table::settle(&[(path, trace::render(&traced)?)], args.check)
 }
 
 /// `bless`.

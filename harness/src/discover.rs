@@ -91,16 +91,25 @@ pub fn fixture() -> Result<Suite> {
     })
 }
 
+/// Folder of the manifests: `given`, or the repository's.
+///
+/// # Errors
+/// As [`repository`].
+pub fn manifests_dir(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(dir) => Ok(dir.to_path_buf()),
+        None => Ok(repository()?.join("syscall-tests/manifests")),
+    }
+}
+
 /// The real probes: manifests of the repository (or `manifests`), binaries beside this program (or in `bin`).
 ///
 /// # Errors
 /// [`Error::Input`] for faulty manifests.
 pub fn suite(manifests: Option<&Path>, bin: Option<&Path>) -> Result<Suite> {
-    let dir = match manifests {
-        Some(dir) => dir.to_path_buf(),
-        None => repository()?.join("syscall-tests/manifests"),
-    };
-    let families = manifest::load(&dir)?;
+    let dir = manifests_dir(manifests)?;
+    let mut families = manifest::load(&dir)?;
+    crate::trace::apply(&mut families, &crate::trace::load(&crate::trace::path(&dir))?);
     let program = match bin {
         Some(dir) => dir.to_path_buf(),
         None => bin_dir()?,
@@ -128,16 +137,22 @@ impl Suite {
         }
     }
 
+    /// The binary with the probes of `lang`.
+    #[must_use]
+    pub fn program(&self, lang: Lang) -> PathBuf {
+        let agent = Path::new(self.agent.command.first().map_or("", String::as_str));
+        match lang {
+            Lang::C => agent.with_file_name("probes-c"),
+            Lang::Rust => agent.to_path_buf(),
+        }
+    }
+
     /// What the binary of `lang` lists.
     ///
     /// # Errors
     /// [`Error::Infrastructure`] if it can't be run.
     pub fn listed(&self, lang: Lang) -> Result<Vec<String>> {
-        let agent = Path::new(self.agent.command.first().map_or("", String::as_str));
-        let program = match lang {
-            Lang::C => agent.with_file_name("probes-c"),
-            Lang::Rust => agent.to_path_buf(),
-        };
+        let program = self.program(lang);
         let out = Command::new(&program)
             .arg("list")
             .output()

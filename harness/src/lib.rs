@@ -27,5 +27,6 @@ pub mod selfcheck;
 pub mod source;
 pub mod stream;
 pub mod table;
+pub mod trace;
 pub mod value;
 mod work;

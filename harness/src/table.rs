@@ -92,7 +92,7 @@ pub fn catalogue(args: &cli::Catalogue) -> Result<ExitCode> {
 }
 
 /// Writes the files, or with `check` compares them with what is there.
-fn settle(files: &[(PathBuf, String)], check: bool) -> Result<ExitCode> {
+pub(crate) fn settle(files: &[(PathBuf, String)], check: bool) -> Result<ExitCode> {
     let mut stale = false;
     for (path, text) in files {
         if !check {

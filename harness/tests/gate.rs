@@ -115,6 +115,7 @@ struct Suite {
     /// `FOLDER/FILE` and its text.
     expectation: Option<(&'static str, &'static str)>,
     unprobed: &'static str,
+    traced: &'static str,
     /// The errno that native Linux answered.
     errno: &'static str,
 }
@@ -128,6 +129,7 @@ impl Suite {
             listed: "f/p",
             expectation: None,
             unprobed: "{}",
+            traced: "f/p: []",
             errno: "EBADF",
         }
     }
@@ -138,6 +140,7 @@ impl Suite {
         fs::create_dir_all(path("manifests")).unwrap();
         let manifest = format!("family: f\nprobes:\n  - {{ id: f/p, lang: c, covers: [{}] }}\n", self.covers);
         fs::write(path("manifests/f.yaml"), manifest).unwrap();
+        fs::write(path("traced.yaml"), self.traced).unwrap();
         // The harness looks for the others beside itself.
         fs::create_dir_all(path("bin")).unwrap();
         if !path("bin/bevor-harness").exists() {
@@ -191,6 +194,16 @@ fn lint_is_red_for_an_item_that_the_catalogue_lacks() {
 #[test]
 fn lint_is_red_for_an_errno_that_native_linux_did_not_answer() {
     Suite { errno: "EINVAL", ..Suite::new() }.is_red("f/p read/errno:EBADF: native Linux did not answer it");
+}
+
+#[test]
+fn lint_is_red_for_a_flag_that_no_trace_shows_and_for_a_probe_without_a_trace() {
+    let covers = "openat, 'openat/flag:O_EXCL'";
+    let suite = |traced: &'static str| Suite { covers, traced, answered: r#"{"name":"openat","answered":true}"#, ..Suite::new() };
+    assert_eq!(suite("f/p: ['openat/flag:O_EXCL', 'openat/flag:O_CREAT']").lint().code, 0);
+    suite("f/p: ['openat/flag:O_CREAT']").is_red("f/p: covers `openat/flag:O_EXCL`, and the trace doesn't show it");
+    suite("{}").is_red("f/p: traced.yaml doesn't have it");
+    suite("f/p: ['openat/flag:O_EXCL']\nf/q: []").is_red("traced.yaml: f/q doesn't exist");
 }
 
 #[test]
