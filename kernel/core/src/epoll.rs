@@ -22,6 +22,8 @@ pub const WAKEUP: u32 = 1 << 29;
 pub const ONESHOT: u32 = 1 << 30;
 /// EPOLLET.
 pub const EDGE: u32 = 1 << 31;
+/// EPOLLERR and EPOLLHUP are reported, asked for or not.
+const ALWAYS: u32 = 0x18;
 /// How many epoll instances there may be above one another's lowest (EP_MAX_NESTS).
 const MAX_NESTING: usize = 4;
 /// How many ways up a file may have, by the number of instances on the way beyond the first; any number of direct ones.
@@ -50,7 +52,7 @@ impl Ready {
 struct Entry {
     this: Weak<Entry>,
     file: Weak<File>,
-    /// Wanted events and flags; 0 after EPOLLONESHOT fired.
+    /// Wanted events and flags, and what is always reported; flags alone after EPOLLONESHOT fired.
     wanted: AtomicU32,
     data: AtomicU64,
     ready: Arc<Ready>,
@@ -62,13 +64,7 @@ struct Entry {
 
 impl Entry {
     fn mask(&self) -> PollEvents {
-        let wanted = self.wanted.load(Ordering::Acquire);
-        if wanted & !(EDGE | ONESHOT | EXCLUSIVE | WAKEUP) == 0 && !bevor_abi::mutated!("epoll/oneshot-hangup") {
-            return PollEvents::empty();
-        }
-        PollEvents::from_bits_truncate(wanted)
-            | PollEvents::ERR
-            | bevor_abi::mutant!("epoll/hangup-unasked", PollEvents::HUP, PollEvents::empty())
+        PollEvents::from_bits_truncate(self.wanted.load(Ordering::Acquire))
     }
 
     fn push(&self) {
@@ -299,7 +295,7 @@ impl Epoll {
         let entry = Arc::new_cyclic(|this| Entry {
             this: Weak::clone(this),
             file: Arc::downgrade(file),
-            wanted: AtomicU32::new(wanted),
+            wanted: AtomicU32::new(wanted | bevor_abi::mutant!("epoll/hangup-unasked", ALWAYS, ALWAYS & !0x10)),
             data: AtomicU64::new(data),
             ready: Arc::clone(&self.ready),
             listed: AtomicBool::new(false),
@@ -340,7 +336,7 @@ impl Epoll {
             return Err(Errno::EINVAL);
         }
         entry.data.store(data, Ordering::Release);
-        entry.wanted.store(wanted, Ordering::Release);
+        entry.wanted.store(wanted | ALWAYS, Ordering::Release);
         if file.poll().intersects(entry.mask()) && !bevor_abi::mutated!("epoll/mod-unseen") {
             entry.push();
         }
@@ -385,7 +381,8 @@ impl Epoll {
             report(EpollEvent { events: events.bits(), data: entry.data.load(Ordering::Acquire) });
             count += 1;
             if wanted & ONESHOT != 0 {
-                entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP, Ordering::AcqRel);
+                let kept = bevor_abi::mutant!("epoll/oneshot-hangup", 0, ALWAYS);
+                entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP | kept, Ordering::AcqRel);
             } else if wanted & EDGE == 0 && !entry.listed.swap(true, Ordering::AcqRel) {
                 let mut list = self.ready.list.lock();
                 bevor_abi::mutant!(

@@ -188,16 +188,13 @@ impl Pipe {
     /// F_SETPIPE_SZ; returns the new size.
     ///
     /// # Errors
-    /// EINVAL for 0 or too much; EPERM beyond the limit if not `privileged`; EBUSY if more is in the pipe.
+    /// EINVAL for too much; EPERM beyond the limit if not `privileged`; EBUSY if more is in the pipe.
     pub fn set_capacity(&self, size: usize, privileged: bool) -> Result<usize, Errno> {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
         }
         let rounded =
             bevor_abi::mutant!("pipes/size-unrounded", size.max(PAGE).next_power_of_two(), size.max(PAGE).next_multiple_of(PAGE));
-        if size == 0 {
-            return Err(Errno::EINVAL);
-        }
         let mut state = self.state.lock();
         let slots = rounded / PAGE;
         if slots > state.max && rounded > PIPE_MAX_SIZE && !privileged {
@@ -274,11 +271,11 @@ impl Pipe {
         let quiet = bevor_abi::mutated!("pipes/edge-from-empty") && !self.is_empty();
         {
             let mut state = self.state.lock();
-            if state.readers == 0 {
-                return Err(Errno::EPIPE);
-            }
             if total == 0 {
                 return Ok(0);
+            }
+            if state.readers == 0 {
+                return Err(Errno::EPIPE);
             }
             // The odd bytes of a write go behind what the last page holds, if they fit there whole.
             let odd = total % PAGE;
@@ -330,21 +327,25 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
+    /// How often a FIFO had been opened for writing before this end was: who went earlier has not hung up on it.
+    since: u64,
 }
 
 impl PipeEnd {
     /// Adds an end to `pipe`.
     #[must_use]
     pub fn attach(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> Arc<Self> {
+        let since;
         {
             let mut state = pipe.state.lock();
+            since = if pipe.anonymous || state.writers > 0 { 0 } else { state.writer_opens };
             state.readers += u32::from(reads);
             state.writers += u32::from(writes);
             state.reader_opens += u64::from(reads);
             state.writer_opens += u64::from(writes);
         }
         pipe.queue.wake(PollEvents::all());
-        Arc::new(Self { pipe: Arc::clone(pipe), reads, writes })
+        Arc::new(Self { pipe: Arc::clone(pipe), reads, writes, since })
     }
 
     /// The pipe.
@@ -368,7 +369,10 @@ impl FileOps for PipeEnd {
             if !state.slots.is_empty() {
                 events |= PollEvents::IN | PollEvents::RDNORM;
             }
-            if state.writers == 0 && (state.writer_opens > 0 || bevor_abi::mutated!("pipes/fresh-hangup")) {
+            if state.writers == 0
+                && (state.writer_opens > bevor_abi::mutant!("pipes/old-hangup", self.since, 0)
+                    || bevor_abi::mutated!("pipes/fresh-hangup"))
+            {
                 events |= PollEvents::HUP;
             }
         }

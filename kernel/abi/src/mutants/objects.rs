@@ -92,7 +92,14 @@ list! {
     Rule "proc/text-stale" [read pread64] "A file of /proc that was read in part shows its old text when it is read again from its start.";
     Bug "proc/fd-mode" [newfstatat] "The links in /proc/self/fd look the same whatever the file was opened for.";
     Rule "proc/threads" [read] "/proc/self/status does not count threads.";
-    Bug "proc/zombie-state" [read] "A process that has ended and was not waited for looks asleep.";
     Rule "proc/fdsize" [read] "FDSize is what is in use, not what there is room for.";
+    Rule "unix/accept-passcred" [accept accept4 recvmsg] "SO_PASSCRED of a listener does not pass to what it accepts.";
+    Rule "unix/accept-no-wake" [accept connect] "An accept does not tell who waits to connect.";
+    Rule "unix/queue-no-wake" [recvfrom sendto] "Reading does not wake strangers that sleep until they can send.";
+    Rule "unix/poller-no-wake" [recvfrom poll] "Reading does not tell strangers that poll until they can send.";
+    Bug "unix/foreign-connect" [connect] "A datagram socket can be connected to one that is connected to another.";
+    Bug "unix/packet-signal" [write sendto] "EPIPE of sockets that keep messages apart raises SIGPIPE.";
+    Bug "unix/peer-stays" [sendto write] "A datagram socket stays connected to a peer that is gone.";
+    Bug "pipes/old-hangup" [poll openat] "A FIFO that is opened after its last writer went polls POLLHUP.";
     //MUTANTS
 }

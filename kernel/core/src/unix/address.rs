@@ -219,7 +219,14 @@ impl UnixSocket {
             return Ok(());
         }
         let peer = self.find(who, addr)?;
-        let peer_addr = peer.state.lock().bound.as_ref().map(Bound::address).unwrap_or_default();
+        let peer_addr = {
+            let state = peer.state.lock();
+            if state.peer.as_ref().is_some_and(|w| !w.ptr_eq(&self.this)) && !bevor_abi::mutated!("unix/foreign-connect") {
+                // It is connected to somebody else.
+                return Err(Errno::EPERM);
+            }
+            state.bound.as_ref().map(Bound::address).unwrap_or_default()
+        };
         let mut state = self.state.lock();
         state.peer = Some(Arc::downgrade(&peer));
         state.connected = true;

@@ -415,16 +415,20 @@ impl Socket for UnixSocket {
         if !self.is_connection() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let (socket, charge) = {
+        let (socket, charge, pass_creds) = {
             let mut state = self.state.lock();
             if state.backlog.is_none() || state.shut_read {
                 return Err(Errno::EINVAL);
             }
-            state.pending.pop_front().ok_or(Errno::EAGAIN)?
+            let (socket, charge) = state.pending.pop_front().ok_or(Errno::EAGAIN)?;
+            (socket, charge, state.pass_creds)
         };
         self.vfs.flight.pass();
         drop(charge);
-        self.queue.wake(PollEvents::OUT);
+        socket.state.lock().pass_creds = bevor_abi::mutant!("unix/accept-passcred", pass_creds, false);
+        if !bevor_abi::mutated!("unix/accept-no-wake") {
+            self.queue.wake(PollEvents::OUT);
+        }
         Ok(socket.file(flags, (who.caller.creds.fsuid, who.caller.creds.fsgid)))
     }
     fn connect(&self, who: &SocketCaller<'_>, addr: &[u8]) -> Result<(), Errno> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
 
-use super::address::{Bound, unnamed};
+use super::address::Bound;
 use super::in_flight::InFlight;
 use super::{MAX_DGRAM_QLEN, Packet, Sent, State, UnixKind, UnixSocket, wake_senders};
 use crate::io::{DataSink, DataSource};
@@ -69,6 +69,21 @@ impl UnixSocket {
             return Err(Errno::EPIPE);
         }
         state.peer.as_ref().and_then(Weak::upgrade).ok_or(Errno::EPIPE)
+    }
+
+    /// What a sender of packets is told in place of `e`. A datagram socket whose peer is gone is connected no more.
+    fn refusal(&self, e: Errno) -> Errno {
+        let mut state = self.state.lock();
+        if self.kind != UnixKind::Datagram || e != Errno::EPIPE || state.shut_write {
+            return e;
+        }
+        state.peer = None;
+        state.connected = bevor_abi::mutated!("unix/peer-stays");
+        state.peer_closed = false;
+        let waits_at = state.waits_at.take();
+        drop(state);
+        self.waits_no_more(waits_at);
+        Errno::ECONNREFUSED
     }
 
     fn send_stream(
@@ -144,17 +159,13 @@ impl UnixSocket {
                 }
                 self.find(who, addr)?
             }
-            (Some(_), _) if self.state.lock().connected => return Err(Errno::EISCONN),
-            (Some(_), _) => return Err(Errno::ENOTCONN),
-            (None, _) => self.connected_peer().map_err(|e| match (self.kind, e) {
-                (UnixKind::Datagram, Errno::EPIPE) if !self.state.lock().shut_write => Errno::ECONNREFUSED,
-                (_, e) => e,
-            })?,
+            // A connected sequence of packets ignores the address.
+            _ => self.connected_peer().map_err(|e| self.refusal(e))?,
         };
         let total = source.remaining();
         let (limit, from) = {
             let state = self.state.lock();
-            (state.send_buffer, state.bound.as_ref().map_or_else(unnamed, Bound::address))
+            (state.send_buffer, state.bound.as_ref().map(Bound::address).unwrap_or_default())
         };
         if total == 0 && bevor_abi::mutated!("unix/zero-datagram") {
             return Ok(0);
@@ -213,7 +224,9 @@ impl UnixSocket {
             if let Some(peer) = self.peer().filter(|_| !bevor_abi::mutated!("unix/drain-no-wake")) {
                 peer.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
             }
-            self.queue.wake(PollEvents::OUT);
+            if !bevor_abi::mutated!("unix/queue-no-wake") {
+                self.queue.wake(PollEvents::OUT);
+            }
         }
         Ok(received)
     }
@@ -318,7 +331,9 @@ impl UnixSocket {
         if let Some(packet) = packet {
             out.files = packet.files.arrive();
         }
-        wake_senders(&waiting);
+        if !bevor_abi::mutated!("unix/poller-no-wake") {
+            wake_senders(&waiting);
+        }
         Ok(out)
     }
 }

@@ -19,11 +19,13 @@ const MAP_HUGETLB: i32 = 0x4_0000;
 const MAP_LOCKED: i32 = 0x2000;
 const MAP_SYNC: i32 = 0x8_0000;
 /// Flags that MAP_SHARED_VALIDATE accepts (LEGACY_MAP_MASK).
-const LEGACY: i32 = 0x17_f87f;
+const LEGACY: i32 = 0x7c07_f9f3;
+/// Flags that mean something to the host; without MAP_SHARED_VALIDATE others are ignored.
+const MEANT: i32 = 0x13_cfff;
 
 /// mmap(2).
 pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags: i32, fd: Fd, offset: u64) -> SyscallResult {
-    if !offset.is_multiple_of(4096) || len == 0 {
+    if !offset.is_multiple_of(4096) || (len == 0 && flags & MAP_ANONYMOUS != 0) {
         return Err(Errno::EINVAL.into());
     }
     if flags & MAP_ANONYMOUS != 0 {
@@ -34,6 +36,9 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         return Err(ctx.act(Action::Reply(Reply::Local(Errno::EINVAL))));
     }
     let file = ctx.file(fd)?;
+    if len == 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let shared = match flags & MAP_TYPE {
         MAP_SHARED => true,
         MAP_SHARED_VALIDATE => {
@@ -81,5 +86,5 @@ fn host_flags(flags: i32) -> Result<i32, Errno> {
     if flags & MAP_GROWSDOWN != 0 && flags & MAP_TYPE != 2 {
         return Err(Errno::EINVAL);
     }
-    Ok(flags & !(MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED))
+    Ok(flags & MEANT & !(MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED))
 }

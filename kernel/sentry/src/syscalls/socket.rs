@@ -157,13 +157,6 @@ pub fn accept(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len_at: User
 /// shutdown(2).
 pub fn shutdown(ctx: &mut SyscallContext<'_>, fd: Fd, how: u32) -> SyscallResult {
     let file = ctx.file(fd)?;
-    if let Some(s) = file.ops().as_socket()
-        && s.kind().1 != 2
-        && s.peer_name() == Err(Errno::ENOTCONN)
-        && !matches!(s.option(SOL_SOCKET, 30).as_deref(), Ok([1, ..]))
-    {
-        return Err(if how > 2 { Errno::EINVAL } else { Errno::ENOTCONN }.into());
-    }
     with_socket(&file, |s| s.shutdown(how))??;
     Ok(0)
 }
@@ -327,7 +320,7 @@ fn do_send(
                 if done > 0 {
                     return Ok(to_u64(done));
                 }
-                if e == Errno::EPIPE && flags & msg::NOSIGNAL == 0 && with_socket(file, |s| s.kind().1 != 2)? {
+                if e == Errno::EPIPE && flags & msg::NOSIGNAL == 0 && (stream || bevor_abi::mutated!("unix/packet-signal")) {
                     ctx.raise_sigpipe();
                 }
                 return Err(e.into());
@@ -387,6 +380,15 @@ pub fn sendto(
     do_send(ctx, &file, &iov, to.as_deref(), &Control::default(), flags)
 }
 
+/// The sender's address; empty if it has none. That of a connection is its peer's.
+fn sender(file: &File, r: &Received) -> Result<Vec<u8>, Errno> {
+    with_socket(file, |s| match s.kind().1 {
+        2 => r.from.clone(),
+        1 if r.len == 0 => Vec::new(),
+        _ => s.peer_name().ok().filter(|name| name.len() > 2).unwrap_or_default(),
+    })
+}
+
 /// recvfrom(2).
 pub fn recvfrom(
     ctx: &mut SyscallContext<'_>,
@@ -401,7 +403,9 @@ pub fn recvfrom(
     with_socket(&file, |_| ())?;
     let iov = single(buf, len)?;
     let r = do_receive(ctx, &file, &iov, flags)?;
-    store_address(ctx, addr, len_at, &r.from)?;
+    if !addr.is_null() {
+        store_address(ctx, addr, len_at, &sender(&file, &r)?)?;
+    }
     Ok(to_u64(if flags & msg::TRUNC != 0 { r.full_len } else { r.len }))
 }
 
@@ -556,11 +560,12 @@ fn receive_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32
     let room = if header.control == 0 { 0 } else { room };
     let (control, cut) = build_control(ctx, &mut r, room, flags & msg::CMSG_CLOEXEC != 0);
     if header.name != 0 {
-        let n = to_usize(u64::from(header.name_len)).min(r.from.len());
+        let from = sender(&file, &r)?;
+        let n = to_usize(u64::from(header.name_len)).min(from.len());
         if n > 0 {
-            ctx.copy_out(UserAddr(header.name), &r.from[..n])?;
+            ctx.copy_out(UserAddr(header.name), &from[..n])?;
         }
-        header.name_len = u32::try_from(r.from.len()).unwrap_or(0);
+        header.name_len = u32::try_from(from.len()).unwrap_or(0);
     }
     if !control.is_empty() {
         ctx.copy_out(UserAddr(header.control), &control)?;

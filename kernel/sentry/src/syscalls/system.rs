@@ -4,7 +4,7 @@ use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
 use bevor_core::creds::Capability;
 use bevor_core::error::SyscallResult;
-use bevor_core::num::to_u64;
+use bevor_core::num::{to_u64, to_usize};
 use bevor_hostcall::host;
 
 const FIELD: usize = 65;
@@ -82,7 +82,8 @@ pub fn getrandom(ctx: &mut SyscallContext<'_>, buf: UserAddr, len: usize, flags:
         let part = &mut chunk[..(len - done).min(4096)];
         host::random(part)?;
         let at = buf.add(to_u64(done))?;
-        if done == 0 && len <= 4096 {
+        // In one page it arrives as a whole or not at all.
+        if done == 0 && to_usize(buf.0 % 4096) + len <= 4096 {
             ctx.copy_out(at, part)?;
         } else {
             let stored = ctx.thread.write_memory(at.0, part);
