@@ -279,6 +279,14 @@ impl SyscallContext<'_> {
             buffer.write(0, src);
             return Ok(());
         }
+        self.copy_out_now(addr, src)
+    }
+
+    /// Copies all of `src` out at once, for a handler that takes something back if that fails.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn copy_out_now(&self, addr: UserAddr, src: &[u8]) -> Result<(), Errno> {
         if self.thread.write_memory(addr.0, src) == src.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 

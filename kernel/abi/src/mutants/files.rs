@@ -12,7 +12,6 @@ list! {
     Bug "write/progress-lost" [write] "A write that was interrupted by a sleep begins with its first byte again.";
     Rule "pread64/order" [pread64] "The access mode is looked at before whether there are positions.";
     Bug "pwritev2/append-ignored" [pwritev2] "RWF_APPEND writes at the offset.";
-    Rule "preadv2/append-allowed" [preadv2] "RWF_APPEND is no error for reading.";
     Rule "lseek/data-boundary" [lseek] "SEEK_DATA at the end of the file is no ENXIO.";
     Rule "lseek/hole-position" [lseek] "SEEK_DATA and SEEK_HOLE leave the position.";
     Bug "pread/moves" [pread64 preadv] "A positioned read moves the position.";
@@ -84,7 +83,6 @@ list! {
     Rule "utimensat/ctime" [utimensat utimes utime] "The time of change stays.";
     Rule "utimensat/nsec-boundary" [utimensat] "A fraction of a whole second is accepted.";
     Bug "utimensat/now-unchecked" [utimensat utimes] "Anybody may touch a file.";
-    Rule "truncate/mtime" [truncate] "The time of the last change of data stays.";
     Bug "truncate/permission" [truncate] "A file that may not be written can be truncated.";
     Bug "ftruncate/read-only" [ftruncate] "A descriptor for reading can truncate.";
     Rule "truncate/fsize-boundary" [truncate ftruncate] "Growing to exactly RLIMIT_FSIZE is EFBIG.";
@@ -94,13 +92,11 @@ list! {
     Bug "listxattr/trusted" [listxattr] "Everybody sees trusted attributes.";
     Bug "xattr/user-anywhere" [setxattr lsetxattr] "Files other than regular ones and directories have user attributes.";
     Bug "getxattr/unreadable" [getxattr] "A user attribute of an unreadable file can be read.";
-    Rule "open/trunc-times" [open openat] "O_TRUNC leaves the times.";
     Bug "open/creat-mode" [open openat creat] "A new file that its mode forbids to write cannot be opened by its creator.";
     Rule "open/sgid-group" [open mkdir] "A file made in a set-group-ID directory gets the caller's group.";
     Rule "mkdir/sgid-inherited" [mkdir] "A directory made in a set-group-ID directory has not the bit.";
     Bug "open/noatime-owner" [open openat] "Anybody may open with O_NOATIME.";
     Rule "open/creat-directory" [open openat] "O_CREAT opens a directory that exists.";
-    Bug "open/nofollow-excl" [open openat] "O_CREAT with O_EXCL follows a dangling link.";
     Bug "unlink/sticky" [unlink rmdir rename] "The sticky bit does not protect the files of others.";
     Rule "unlink/sticky-dir-owner" [unlink] "The owner of a sticky directory may not remove the files of others.";
     Bug "rename/same-inode" [rename] "Renaming one hard link onto another removes the first.";
@@ -126,7 +122,6 @@ list! {
     Bug "memfd/noexec" [memfd_create] "MFD_NOEXEC_SEAL does not seal.";
     Bug "overlay/unlink-whiteout" [unlink unlinkat] "A file of the lower layer comes back once it is removed.";
     Bug "overlay/rename-whiteout" [rename] "A file of the lower layer keeps its old name too.";
-    Bug "overlay/opaque" [mkdir] "A directory made where one was removed shows what that one held.";
     Bug "overlay/copy-up-times" [chmod chown] "A change of the mode of a file of the lower layer sets the time of its data.";
     Bug "overlay/copy-up-parent" [chmod open] "Copying a file up changes the times of its directory.";
     Bug "overlay/truncate-data" [truncate] "A file of the lower layer is zeros after it was cut.";

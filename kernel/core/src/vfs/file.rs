@@ -1,7 +1,7 @@
 //! Open file descriptions.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevor_abi::fs::o;
@@ -134,6 +134,8 @@ pub struct File {
     position: Mutex<u64>,
     /// F_SETOWN: > 0 process, < 0 process group, 0 nobody.
     pub owner: AtomicI32,
+    /// Which is a single thread (F_OWNER_TID).
+    pub owner_is_thread: AtomicBool,
     /// F_SETSIG.
     pub sig: AtomicI32,
     /// Holds write access to the inode.
@@ -160,6 +162,7 @@ impl File {
             flags: AtomicU32::new(flags & !(o::CREAT | o::EXCL | o::NOCTTY | o::TRUNC | o::CLOEXEC)),
             position: Mutex::new(0),
             owner: AtomicI32::new(0),
+            owner_is_thread: AtomicBool::new(true),
             sig: AtomicI32::new(0),
             counted_writer,
             charge: OnceLock::new(),
@@ -305,6 +308,9 @@ impl File {
         }
         let mut position = self.position.lock();
         if self.flags() & o::APPEND != 0 {
+            if source.remaining() == 0 {
+                return Ok(0);
+            }
             let (n, end) = self.ops.append(self, source)?;
             *position = bevor_abi::mutant!("write/append-position", end, *position + to_u64(n));
             return Ok(n);

@@ -338,6 +338,21 @@ impl Inode {
         Err(Errno::EACCES)
     }
 
+    /// The mode without the set-id bits that a change of contents by `creds` takes away; `None` if it stays as it is.
+    #[must_use]
+    pub fn without_privileges(&self, creds: &Credentials) -> Option<u32> {
+        let bits = self.mode();
+        if bits & (mode::ISUID | mode::ISGID) == 0 || self.kind() != FileKind::Regular || creds.capable(Capability::Fsetid) {
+            return None;
+        }
+        let mut kept = bevor_abi::mutant!("write/keeps-suid", bits & !mode::ISUID, bits);
+        // Without the right to execute it means mandatory locking, which the file's group may keep.
+        if bits & 0o010 != 0 || !creds.in_group(self.gid()) || bevor_abi::mutated!("write/sgid-always") {
+            kept &= !mode::ISGID;
+        }
+        (kept != bits).then_some(kept)
+    }
+
     /// Whether `creds` own the inode or may act as owner.
     #[must_use]
     pub fn owner_or_capable(&self, creds: &Credentials) -> bool {

@@ -106,8 +106,7 @@ impl FsContext {
             return self.open_tmpfile(start, path, caller, request);
         }
         let mut walk = request.resolve;
-        let nofollow = flags & o::NOFOLLOW != 0
-            || flags & (o::CREAT | o::EXCL) == o::CREAT | o::EXCL && !bevor_abi::mutated!("open/nofollow-excl");
+        let nofollow = flags & o::NOFOLLOW != 0 || flags & (o::CREAT | o::EXCL) == o::CREAT | o::EXCL;
         if !nofollow {
             walk |= WalkFlags::FOLLOW;
         }
@@ -127,7 +126,7 @@ impl FsContext {
         loop {
             let last = walker.to_last()?;
             let Last::Name { trailing, .. } = last else {
-                return Err(Errno::EISDIR);
+                return Err(if flags & o::EXCL != 0 { Errno::EEXIST } else { Errno::EISDIR });
             };
             if trailing {
                 return Err(Errno::EISDIR);
@@ -255,8 +254,17 @@ impl FsContext {
         }
         let opened = inode.ops().open_as(inode, flags, caller).and_then(|ops| {
             if flags & o::TRUNC != 0 {
-                let now = bevor_abi::mutant!("open/trunc-times", Some(self.now()), None);
-                inode.ops().setattr(inode, &SetAttr { size: Some(0), mtime: now, ctime: now, ..SetAttr::default() })?;
+                let now = Some(self.now());
+                inode.ops().setattr(
+                    inode,
+                    &SetAttr {
+                        size: Some(0),
+                        mode: inode.without_privileges(caller.creds),
+                        mtime: now,
+                        ctime: now,
+                        ..SetAttr::default()
+                    },
+                )?;
             }
             Ok(ops)
         });
@@ -298,7 +306,7 @@ impl FsContext {
         let dentry = dir.dentry.new_child(name.as_bytes(), made);
         dentry.set_unlinked();
         let path = Path { mount: Arc::clone(&dir.mount), dentry };
-        self.make_file(&path, request.flags & !o::TMPFILE_BIT, &caller).map(Opened::File)
+        self.make_file(&path, request.flags, &caller).map(Opened::File)
     }
 
     fn new_node(&self, dir: &Inode, kind: FileKind, wanted: u32, caller: Caller<'_>, rdev: u64) -> NewNode {

@@ -169,7 +169,7 @@ impl Node {
 
     /// A new upper entry becomes an overlay inode.
     fn adopt(&self, made: Arc<Inode>, opaque: bool) -> Result<Arc<Inode>, Errno> {
-        if opaque && made.is_dir() && !bevor_abi::mutated!("overlay/opaque") {
+        if opaque && made.is_dir() {
             set_opaque(&made)?;
         }
         Ok(self.fs.inode(Some(made), None, None))

@@ -328,7 +328,7 @@ impl ProcFs {
     fn link_mode(&self, tid: i32, fd: Fd) -> u32 {
         let file = self.data.task(tid).and_then(|t| t.files()).and_then(|f| f.get_any(fd).ok());
         file.map_or(0, |f| {
-            let mut mode = 0o100;
+            let mut mode = if f.is_readable() || f.is_writable() { 0o100 } else { 0 };
             if f.is_readable() || bevor_abi::mutated!("proc/fd-mode") {
                 mode |= 0o400;
             }

@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use bevor_abi::Errno;
+use bevor_abi::fs::o;
 use bevor_core::io::{DataSink, DataSource};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{DirEntry, File, FileOps};
@@ -35,12 +36,11 @@ impl Node {
 }
 
 impl FileOps for Node {
-    fn read_at(&self, _file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
+    fn read_at(&self, file: &File, offset: u64, sink: &mut dyn DataSink) -> Result<usize, Errno> {
         let mut state = self.state.lock();
         let n = state.content()?.read(offset, sink)?;
-        if (state.atime <= state.mtime || state.atime <= state.ctime) && !bevor_abi::mutated!("tmpfs/read-atime") {
-            // relatime
-            state.atime = self.now();
+        if file.flags() & o::NOATIME == 0 {
+            self.accessed(&mut state);
         }
         Ok(n)
     }
@@ -64,7 +64,11 @@ impl FileOps for Node {
         self.state.lock().content()?.seek(offset, hole)
     }
     fn readdir(&self, file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<(), Errno> {
-        self.read_entries(file, pos, emit)
+        self.read_entries(file, pos, emit)?;
+        if file.flags() & o::NOATIME == 0 {
+            self.accessed(&mut self.state.lock());
+        }
+        Ok(())
     }
     fn mapping(&self, _file: &File, write: bool) -> Result<FileMapping, Errno> {
         let mut state = self.state.lock();
@@ -87,7 +91,7 @@ impl FileOps for Node {
         if mode & 2 != 0 && !bevor_abi::mutated!("memfd/seal-punch") && seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
             return Err(Errno::EPERM);
         }
-        if mode == 0 && seals & seal::GROW != 0 && offset.saturating_add(len) > content.size() {
+        if mode & 2 == 0 && seals & seal::GROW != 0 && offset.saturating_add(len) > content.size() {
             return Err(Errno::EPERM);
         }
         content.allocate(mode, offset, len)?;
@@ -119,6 +123,11 @@ impl FileOps for Node {
                 state.content()?.seal_write()?;
             }
             state.seals |= new;
+            if new & seal::EXEC != 0 && file.inode().mode() & 0o111 != 0 {
+                // What can be executed is not to change.
+                state.seals |= seal::SHRINK | seal::GROW | seal::WRITE | seal::FUTURE_WRITE;
+                state.content()?.seal_write().ok();
+            }
         }
         Ok(state.seals)
     }

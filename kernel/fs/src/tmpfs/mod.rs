@@ -212,6 +212,13 @@ impl Node {
         self.fs.vfs.now()
     }
 
+    /// Notes an access, as relatime does.
+    fn accessed(&self, state: &mut State) {
+        if (state.atime <= state.mtime || state.atime <= state.ctime) && !bevor_abi::mutated!("tmpfs/read-atime") {
+            state.atime = self.now();
+        }
+    }
+
     fn truncate_to(&self, size: u64) -> Result<(), Errno> {
         let now = self.now();
         let mut state = self.state.lock();
@@ -348,7 +355,9 @@ impl InodeOps for NodeRef {
     }
 
     fn readlink(&self, _inode: &Inode, _caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
-        match &self.0.state.lock().body {
+        let mut state = self.0.state.lock();
+        self.0.accessed(&mut state);
+        match &state.body {
             Body::Link(target) => Ok(target.clone()),
             _ => Err(Errno::EINVAL),
         }
@@ -369,10 +378,11 @@ impl InodeOps for NodeRef {
         let now = self.0.now();
         let mut state = self.0.state.lock();
         let exists = state.xattrs.contains_key(name);
-        match flags {
-            1 if exists => return Err(Errno::EEXIST),
-            2 if !exists && !bevor_abi::mutated!("setxattr/replace") => return Err(Errno::ENODATA),
-            _ => {}
+        if flags & 2 != 0 && !exists && !bevor_abi::mutated!("setxattr/replace") {
+            return Err(Errno::ENODATA);
+        }
+        if flags & 1 != 0 && exists {
+            return Err(Errno::EEXIST);
         }
         self.0.fs.memory().charge(xattr_cost(name, value))?;
         if let Some(old) = state.xattrs.insert(name.to_vec(), value.to_vec()) {

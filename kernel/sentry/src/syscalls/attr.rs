@@ -8,6 +8,7 @@ use bevor_core::error::SyscallResult;
 use bevor_core::vfs::{FileKind, Path, SetAttr, may};
 
 use super::hooks::{self, Env};
+use super::io::drop_privileges;
 use super::stat::resolve_at;
 
 fn check_writable(place: &Path) -> Result<(), Errno> {
@@ -272,7 +273,7 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
     let now = Some(env.fs.ns.vfs.now());
     let result = inode.ops().setattr(
         inode,
-        &SetAttr { size: Some(size), mtime: bevor_abi::mutant!("truncate/mtime", now, None), ctime: now, ..SetAttr::default() },
+        &SetAttr { size: Some(size), mode: inode.without_privileges(&env.creds), mtime: now, ctime: now, ..SetAttr::default() },
     );
     inode.put_write_access();
     result?;
@@ -288,6 +289,7 @@ pub fn ftruncate(ctx: &mut SyscallContext<'_>, fd: Fd, size: i64) -> SyscallResu
     }
     size_limit(ctx, size)?;
     file.ops().truncate(&file, size)?;
+    drop_privileges(ctx, &file);
     Ok(0)
 }
 
@@ -313,6 +315,7 @@ pub fn fallocate(ctx: &mut SyscallContext<'_>, fd: Fd, mode: u32, offset: i64, l
     let end = offset.checked_add(len).filter(|e| *e <= i64::MAX.cast_unsigned()).ok_or(Errno::EFBIG)?;
     size_limit(ctx, end)?;
     file.ops().fallocate(&file, mode, offset, len)?;
+    drop_privileges(ctx, &file);
     Ok(0)
 }
 

@@ -76,7 +76,8 @@ fn read_entries(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32, f
         return Err(Errno::EINVAL.into());
     }
     if !out.is_empty() {
-        ctx.copy_out(buf, &out)?;
+        // What does not arrive is read again.
+        ctx.copy_out_now(buf, &out)?;
     }
     *file.position() = next;
     Ok(to_u64(out.len()))

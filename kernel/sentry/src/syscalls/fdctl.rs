@@ -145,7 +145,7 @@ fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> 
             if signed == i32::MIN {
                 return Err(Errno::EINVAL.into());
             }
-            file.owner.store(signed, Ordering::Relaxed);
+            set_owner(ctx, file, signed, false)?;
         }
         f::GETOWN => {
             let owner = i64::from(file.owner.load(Ordering::Relaxed));
@@ -161,20 +161,41 @@ fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> 
         f::SETOWN_EX => {
             let [kind, pid]: [i32; 2] = ctx.copy_in_value(UserAddr(arg))?;
             let owner = match kind {
+                0 | 1 if pid < 0 => return Err(Errno::ESRCH.into()),
                 0 | 1 => pid,
                 2 => bevor_abi::mutant!("fcntl/owner-group", pid, -pid).checked_neg().ok_or(Errno::EINVAL)?,
                 _ => return Err(Errno::EINVAL.into()),
             };
-            file.owner.store(owner, Ordering::Relaxed);
+            set_owner(ctx, file, owner, kind == 0)?;
         }
         f::GETOWN_EX => {
             let owner = file.owner.load(Ordering::Relaxed);
-            let out = if owner < 0 { [2, owner.wrapping_neg()] } else { [1, owner] };
+            let out = match owner {
+                ..0 => [2, owner.wrapping_neg()],
+                _ => [i32::from(!file.owner_is_thread.load(Ordering::Relaxed)), owner],
+            };
             ctx.copy_out_value(UserAddr(arg), &out)?;
         }
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
+}
+
+/// Who gets the signals: a process or thread, or (negative) a process group; 0 is nobody.
+fn set_owner(ctx: &SyscallContext<'_>, file: &File, owner: i32, thread: bool) -> Result<(), Errno> {
+    let tree = ctx.task.kernel.tree.lock();
+    let there = match owner {
+        0 => true,
+        ..0 => !tree.group_members(owner.wrapping_neg()).is_empty(),
+        _ => tree.task(owner).is_some(),
+    };
+    drop(tree);
+    if !there {
+        return Err(Errno::ESRCH);
+    }
+    file.owner.store(owner, Ordering::Relaxed);
+    file.owner_is_thread.store(thread, Ordering::Relaxed);
+    Ok(())
 }
 
 /// `struct flock`.
@@ -206,7 +227,9 @@ fn range(file: &File, lock: &Flock) -> Result<(u64, u64), Errno> {
     let mut start = base.checked_add(lock.start).ok_or(Errno::EOVERFLOW)?;
     let mut end = None;
     if lock.len > 0 {
-        end = Some(start.checked_add(lock.len).ok_or(Errno::EOVERFLOW)?);
+        let last = start.checked_add(lock.len - 1).ok_or(Errno::EOVERFLOW)?;
+        // The last of all bytes is the end of the file, however large it gets.
+        end = last.checked_add(1);
     } else if lock.len < 0 {
         end = Some(bevor_abi::mutant!("fcntl/lock-backwards", start, start + 1));
         start = start.checked_add(lock.len).ok_or(Errno::EINVAL)?;
@@ -304,6 +327,11 @@ pub fn flock(ctx: &mut SyscallContext<'_>, fd: Fd, operation: u32) -> SyscallRes
     }
 }
 
+/// Whether there are files of its type that send SIGIO.
+fn has_signals(file: &File) -> bool {
+    matches!(file.inode().kind(), FileKind::Fifo | FileKind::Socket | FileKind::CharDevice) && file.queue().is_some()
+}
+
 /// ioctl(2).
 pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> SyscallResult {
     let file = ctx.file(fd)?;
@@ -317,6 +345,9 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         0x5421 | 0x5452 => {
             let on: i32 = ctx.copy_in_value(UserAddr(arg))?;
             let bit = if request == 0x5421 { o::NONBLOCK } else { o::ASYNC };
+            if bit == o::ASYNC && (file.flags() & bit != 0) != (on != 0) && !has_signals(&file) {
+                return Err(Errno::ENOTTY.into());
+            }
             file.set_flags(bit, if on != 0 || bevor_abi::mutated!("ioctl/fionbio-off") { bit } else { 0 })?;
             Ok(0)
         }
@@ -328,8 +359,9 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         }
         // FIONREAD of a regular file: what is left.
         0x541b if file.inode().kind() == FileKind::Regular => {
-            let left = file.ops().size(&file)?.saturating_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
-            ctx.copy_out_value(UserAddr(arg), &i32::try_from(left).unwrap_or(i32::MAX))?;
+            let left = file.ops().size(&file)?.wrapping_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
+            // Negative behind the end, and cut to 32 bits.
+            ctx.copy_out_value(UserAddr(arg), &low(left))?;
             Ok(0)
         }
         _ => {

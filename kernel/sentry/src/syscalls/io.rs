@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bevor_abi::fs::{IoVec, mode, o};
+use bevor_abi::fs::{IoVec, o};
 use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::{SyscallContext, Wakeup};
-use bevor_core::creds::Capability;
 use bevor_core::error::{Restart, SyscallError, SyscallResult};
 use bevor_core::num::{to_u64, to_usize};
 use bevor_core::time::Instant;
@@ -116,12 +115,12 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
 }
 
 /// How much of a write to a regular file RLIMIT_FSIZE lets through; raises SIGXFSZ if nothing.
-fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, place: Place, len: usize) -> Result<usize, Errno> {
+pub(super) fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, offset: Option<u64>, len: usize) -> Result<usize, Errno> {
     let limit = hooks::fsize_limit(ctx);
     if limit == u64::MAX {
         return Ok(len);
     }
-    let start = match place.offset {
+    let start = match offset {
         _ if file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("write/fsize-append") => file.ops().size(file)?,
         Some(offset) => offset,
         None => *file.position(),
@@ -133,18 +132,10 @@ fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, place: Place, len: usiz
     Ok(len.min(to_usize(limit - start)))
 }
 
-/// Writing takes set-user-ID and set-group-ID away (unless CAP_FSETID).
-fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
+/// A change of contents takes set-user-ID and set-group-ID away (unless CAP_FSETID).
+pub(super) fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
     let inode = file.inode();
-    let bits = inode.mode();
-    if bits & (mode::ISUID | mode::ISGID) == 0 || ctx.creds().capable(Capability::Fsetid) {
-        return;
-    }
-    let mut kept = bevor_abi::mutant!("write/keeps-suid", bits & !mode::ISUID, bits);
-    if bits & 0o010 != 0 || bevor_abi::mutated!("write/sgid-always") {
-        kept &= !mode::ISGID;
-    }
-    if kept != bits {
+    if let Some(kept) = inode.without_privileges(&ctx.creds()) {
         let set = SetAttr { mode: Some(kept), ..SetAttr::default() };
         // The write has happened; a file system without modes keeps them.
         inode.ops().setattr(inode, &set).ok();
@@ -159,7 +150,7 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     let regular = kind == FileKind::Regular;
     let mut want = total(iov);
     if regular && file.is_writable() {
-        want = limit_size(ctx, file, place, want)?;
+        want = limit_size(ctx, file, place.offset, want)?;
     }
     let mut done = ctx.progress.done.min(want);
     loop {
@@ -322,9 +313,7 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
     if total(&iov) == 0 && place.flags & !rwf::VALID == 0 {
         return Ok(0);
     }
-    if place.flags & !rwf::VALID != 0
-        || (!writes && !bevor_abi::mutated!("preadv2/append-allowed") && place.flags & rwf::APPEND != 0)
-    {
+    if place.flags & !rwf::VALID != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
     if place.flags & (rwf::APPEND | rwf::NOAPPEND) == rwf::APPEND | rwf::NOAPPEND {
@@ -341,7 +330,9 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
 
 /// RWF_APPEND: at the end, and the position stays (pwritev2 with an offset) or moves there.
 fn append_once(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec]) -> SyscallResult {
-    let mut source = UserSource::gather(&**ctx.thread, iov, 0, CHUNK)?;
+    let end = file.ops().size(file)?;
+    let len = limit_size(ctx, file, Some(end), total(iov).min(CHUNK))?;
+    let mut source = UserSource::gather(&**ctx.thread, iov, 0, len)?;
     let (n, _) = file.ops().append(file, &mut source)?;
     drop_privileges(ctx, file);
     Ok(to_u64(n))

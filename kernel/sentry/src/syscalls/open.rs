@@ -260,7 +260,7 @@ pub fn pipe(ctx: &mut SyscallContext<'_>, fds: UserAddr) -> SyscallResult {
 pub fn install_pair(ctx: &SyscallContext<'_>, files: [Arc<File>; 2], cloexec: bool, out: UserAddr) -> SyscallResult {
     let table = ctx.files();
     let [a, b] = table.alloc_pair(files, cloexec, hooks::nofile_limit(ctx))?;
-    if let Err(e) = ctx.copy_out_value(out, &[a.0, b.0]) {
+    if let Err(e) = ctx.copy_out_now(out, [a.0, b.0].as_bytes()) {
         for fd in [a, b].into_iter().filter(|_| !bevor_abi::mutated!("pipe/efault-leak")) {
             table.close(fd).ok();
         }

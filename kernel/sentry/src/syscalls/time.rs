@@ -13,6 +13,7 @@ use bevor_core::signal::itimer::{IntervalTimer, TimerClock, TimerTarget};
 use bevor_core::task::CpuTime;
 use bevor_core::time::Instant;
 use bevor_hostcall::clock;
+use zerocopy::IntoBytes;
 
 const NANOS: u64 = 1_000_000_000;
 const REALTIME: i32 = 0;
@@ -290,7 +291,7 @@ pub fn timer_create(ctx: &mut SyscallContext<'_>, id: i32, event: UserAddr, out:
     let number = ctx.task.group.itimers.lock().next_id();
     let target = timer_target(ctx, event, number)?;
     let timer = IntervalTimer::new(&ctx.task.kernel, &ctx.task.group, clock, target, Some(place));
-    ctx.copy_out_value(out, &number)?;
+    ctx.copy_out_now(out, number.as_bytes())?;
     timer.remember_clock(id);
     ctx.task.group.itimers.lock().posix.insert(number, timer);
     Ok(0)

@@ -12,7 +12,7 @@ use bevor_core::pipe::PipeEnd;
 use bevor_core::vfs::{File, FileKind};
 use bevor_core::wait::PollEvents;
 
-use super::io::wait_for;
+use super::io::{drop_privileges, limit_size, wait_for};
 use crate::user_io::MAX_RW;
 
 /// How much is moved in one step: no more than a pipe takes, so that little is ever held between two files.
@@ -61,6 +61,16 @@ fn copy_in_offset(ctx: &SyscallContext<'_>, at: UserAddr) -> Result<Option<u64>,
     u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
 }
 
+/// As [`copy_in_offset`]; a negative one with which the range reaches across 0 is EOVERFLOW.
+fn copy_in_start(ctx: &SyscallContext<'_>, at: UserAddr, len: usize) -> Result<Option<u64>, Errno> {
+    if at.is_null() {
+        return Ok(None);
+    }
+    let offset: i64 = ctx.copy_in_value(at)?;
+    let error = if to_u64(len) >= offset.unsigned_abs() { Errno::EOVERFLOW } else { Errno::EINVAL };
+    u64::try_from(offset).map(Some).map_err(|_| error)
+}
+
 fn copy_out_offset(ctx: &SyscallContext<'_>, at: UserAddr, start: Option<u64>, done: usize) -> Result<(), Errno> {
     match start {
         Some(start) => ctx.copy_out_value(at, &(start + to_u64(done))),
@@ -75,7 +85,15 @@ fn is_writable_now(file: &File) -> bool {
 
 /// Moves up to `len` bytes. Waits for the first byte on either side unless `nonblocking`; never after something moved.
 fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, nonblocking: bool) -> Result<usize, SyscallError> {
-    let len = len.min(MAX_RW);
+    let done = move_data(ctx, from, to, len.min(MAX_RW), nonblocking)?;
+    if done > 0 {
+        drop_privileges(ctx, &to.file);
+    }
+    Ok(done)
+}
+
+fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, nonblocking: bool) -> Result<usize, SyscallError> {
+    let regular = to.file.inode().kind() == FileKind::Regular;
     let mut done = 0;
     while done < len {
         if !is_writable_now(&to.file) {
@@ -87,6 +105,11 @@ fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, no
         let room = match to.file.downcast::<PipeEnd>() {
             // What is certain to fit.
             Some(end) => end.pipe().capacity().saturating_sub(end.pipe().len()).clamp(1, STEP),
+            None if regular => match limit_size(ctx, &to.file, to.offset.map(|at| at + to_u64(done)), STEP) {
+                Ok(room) => room,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e.into()),
+            },
             None => STEP,
         };
         let data = match from.read(done, room.min(len - done)) {
@@ -140,6 +163,10 @@ pub fn sendfile(ctx: &mut SyscallContext<'_>, out_fd: Fd, in_fd: Fd, offset_at: 
     if to.file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("sendfile/append-allowed") || from.file.inode().is_dir() {
         return Err(Errno::EINVAL.into());
     }
+    // What has no positions can only go to a pipe, and from a socket.
+    if !from.file.ops().seekable() && (from.file.inode().kind() != FileKind::Socket || to.file.downcast::<PipeEnd>().is_none()) {
+        return Err(Errno::EINVAL.into());
+    }
     let done = transfer(ctx, &from, &to, len, false)?;
     copy_out_offset(ctx, offset_at, offset, bevor_abi::mutant!("sendfile/offset-stale", done, 0))?;
     Ok(to_u64(done))
@@ -156,7 +183,7 @@ pub fn copy_file_range(
     flags: u32,
 ) -> SyscallResult {
     let (from, to) = (ctx.file(in_fd)?, ctx.file(out_fd)?);
-    let (in_offset, out_offset) = (copy_in_offset(ctx, in_at)?, copy_in_offset(ctx, out_at)?);
+    let (in_offset, out_offset) = (copy_in_start(ctx, in_at, len)?, copy_in_start(ctx, out_at, len)?);
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -183,6 +210,7 @@ pub fn copy_file_range(
     {
         return Err(Errno::EINVAL.into());
     }
+    let len = limit_size(ctx, &to, Some(start_out), len)?;
     let from = Side { file: from, offset: in_offset };
     let to = Side { file: to, offset: out_offset };
     let done = transfer(ctx, &from, &to, len, false)?;

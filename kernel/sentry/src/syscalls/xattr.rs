@@ -34,8 +34,13 @@ fn copy_in_name(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<Vec<u8>, Err
     if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
 }
 
-/// The rules of the attribute's namespace.
+/// The rules of the attribute's namespace, which is no name alone.
 fn check(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<(), Errno> {
+    check_namespace(place, env, name, write)?;
+    if name.ends_with(b".") && name.iter().filter(|b| **b == b'.').count() == 1 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+fn check_namespace(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<(), Errno> {
     let inode = place.dentry.inode();
     if write && place.mount.is_read_only() {
         return Err(Errno::EROFS);
