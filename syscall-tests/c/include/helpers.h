@@ -45,6 +45,12 @@ int64_t clock_ns(clockid_t clock);
 int reap(long pid);
 /* Runs `body` in a child that exits with its value; returns the pid. */
 long spawn(int (*body)(void *), void *arg);
+/* Runs `body` in a child with these ids and no supplementary groups; broken unless it returns 0. `results` is shared memory. */
+void run_as(uid_t uid, gid_t gid, int (*body)(long *results), long *results);
+/* A time stamp in ns. */
+static inline int64_t stamp_ns(struct timespec t) { return t.tv_sec * 1000000000ll + t.tv_nsec; }
+/* Returns once a file that changes now gets a later time than all that changed before. */
+void next_stamp(void);
 /* A thread sharing everything with its creator, without its own TLS: only raw system calls in `body`. */
 struct thread {
 	volatile int32_t tid_word; /* set by the kernel to the tid, cleared and woken at its end */

@@ -100,6 +100,33 @@ long spawn(int (*body)(void *), void *arg)
 	return pid;
 }
 
+void run_as(uid_t uid, gid_t gid, int (*body)(long *results), long *results)
+{
+	long pid = must(sys(fork));
+	if (pid == 0) {
+		if (sys(setgroups, 0, NULL) || sys(setresgid, gid, gid, gid) || sys(setresuid, uid, uid, uid))
+			sys(exit_group, 99);
+		sys(exit_group, body(results));
+	}
+	int status = reap(pid);
+	if (status)
+		broken("the child with uid %d ended with status %x", (int)uid, status);
+}
+
+void next_stamp(void)
+{
+	/* Here, for another file system may have another clock. */
+	long fd = must(sys(openat, AT_FDCWD, ".stamp", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+	must(sys(write, fd, "x", 1));
+	int64_t first = stamp_ns(fstat_of((int)fd).st_mtim);
+	do {
+		sys(sched_yield);
+		must(sys(pwrite64, fd, "x", 1, 0));
+	} while (stamp_ns(fstat_of((int)fd).st_mtim) <= first);
+	must(sys(close, fd));
+	must(sys(unlinkat, AT_FDCWD, ".stamp", 0));
+}
+
 /* thread_enter_(flags, stack, ptid, ctid): clone; in the child calls the function and argument that lie on the stack. */
 long thread_enter_(unsigned long flags, void *stack, void *ptid, volatile int32_t *ctid);
 __asm__(".text\n.globl thread_enter_\n.type thread_enter_,@function\nthread_enter_:\n"
