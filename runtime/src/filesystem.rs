@@ -106,6 +106,9 @@ pub(crate) fn make(
     if !options.defences.has(Defence::Cycles) {
         vfs.flight().keep_all();
     }
+    if !options.defences.has(Defence::Nesting) {
+        vfs.nest_without_end();
+    }
     crate::memory::watch(&vfs, gofer);
     open_read_only(&vfs, gofer, &options.defences);
     // One for a name in the gofer, one more here if the file is read; two for a file in memory.

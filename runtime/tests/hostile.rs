@@ -23,7 +23,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly"];
+        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly", "flight"];
         // Programs without an interpreter map no patched copies.
         for (name, linked) in names.into_iter().map(|name| (name, "-static")).chain([("stub", "-rdynamic")]) {
             let program = if linked == "-static" { name.to_owned() } else { format!("{name}-dynamic") };
@@ -372,6 +372,42 @@ fn what_the_kernel_keeps_of_a_kind_has_a_ceiling() {
     let text = run(&[]);
     assert!(text.contains("timers: ") && text.contains("bystander") && !text.contains("endless"), "{text}");
     assert!(run(&["--weaken", "objects"]).contains("endless"), "the attack without the defence");
+}
+
+#[test]
+fn what_is_nested_in_queues_and_watches_neither_overflows_nor_goes_round() {
+    for how in ["chain", "watchers"] {
+        attack(&format!("flight {how}"), 60);
+        let (text, code) = without("nesting", &format!("/hostile/flight {how}"), "ALIVE\n");
+        assert!(!text.contains("ALIVE") && code != Some(0), "{how}: {code:?}: {text}");
+    }
+    attack("flight circle", 60);
+    let text = succeeds_without("nesting", "flight circle");
+    assert!(text.contains("a circle"), "{text}");
+}
+
+#[test]
+fn what_lies_in_queues_is_bounded_and_goes_when_nobody_can_receive_it() {
+    for (how, defence) in [("cycles", "cycles"), ("carried", "objects"), ("pending", "objects")] {
+        let script = format!("/hostile/flight {how}");
+        Sandbox::with_options(&["--file-memory", "64M"], &script, 60).finish(0);
+        let weak = ["--file-memory", "64M", "--weaken", defence];
+        let mut sandbox = Sandbox::with_options(&weak, &script, 60);
+        sandbox.read_until("FAIL");
+    }
+}
+
+#[test]
+fn a_datagram_that_is_too_long_is_refused_before_it_is_copied() {
+    let peak = |options: &[&str]| {
+        let mut sandbox = Sandbox::with_options(options, "/hostile/flight gather; echo done $?; read x", 60);
+        sandbox.read_until("done 0\n");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", sandbox.sentry)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak.unwrap() / 1024
+    };
+    let (with, without) = (peak(&[]), peak(&["--weaken", "objects"]));
+    assert!(with < 150 && without > 250, "{with} MiB and {without} MiB");
 }
 
 /// How many MiB the kernel keeps for the guest `hoard` when it may keep `limit`; what else the guest says.

@@ -145,14 +145,18 @@ impl Task {
             *handlers = own;
         }
         {
-            let mut files = self.files.lock();
-            let own = if Arc::strong_count(&files) > 1 && !bevor_abi::mutated!("exec/shared-files") {
-                files.fork_for_exec()
-            } else {
-                Arc::clone(&files)
+            // Closing has effects on others: not under the lock.
+            let (own, before) = {
+                let mut files = self.files.lock();
+                let own = if Arc::strong_count(&files) > 1 && !bevor_abi::mutated!("exec/shared-files") {
+                    files.fork_for_exec()
+                } else {
+                    Arc::clone(&files)
+                };
+                (Arc::clone(&own), std::mem::replace(&mut *files, own))
             };
+            drop(before);
             own.close_on_exec();
-            *files = own;
         }
         let creds = Arc::new(creds);
         *self.group.image_creds.lock() = Some(Arc::clone(&creds));

@@ -266,18 +266,18 @@ fn parent_ignores(parent: &ThreadGroup) -> bool {
 
 /// Sends the exit signal and wakes waiters; reaps at once if the parent does not care.
 pub(crate) fn notify_parent_of_exit(kernel: &Arc<Kernel>, pid: i32) {
-    let (parent, info, reap) = {
+    // What is removed is dropped after the lock.
+    let (parent, info, removed) = {
         let mut tree = kernel.tree.lock();
         let Some(facts) = exit_facts(&tree, pid) else { return };
         let (parent, exit_signal, info) = facts;
         let reap = exit_signal == SIGCHLD && parent_ignores(&parent);
-        if reap {
-            let removed = tree.remove_process(pid);
-            debug_assert!(removed.is_some());
-        }
-        (parent, info.filter(|_| exit_signal != 0), reap)
+        let removed = if reap { tree.remove_process(pid) } else { None };
+        debug_assert_eq!(removed.is_some(), reap);
+        (parent, info.filter(|_| exit_signal != 0), removed)
     };
-    let ignored = reap && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
+    let ignored =
+        removed.is_some() && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
     if let Some(info) = info
         && !ignored
     {

@@ -32,6 +32,7 @@ pub struct Flight {
     /// The steps of the last look.
     cost: AtomicU64,
     off: AtomicBool,
+    recursive: AtomicBool,
 }
 
 /// A file that is in flight.
@@ -48,6 +49,15 @@ impl Flight {
     /// Attacks only: nothing is collected.
     pub fn keep_all(&self) {
         self.off.store(true, Ordering::Relaxed);
+    }
+
+    /// Attacks only: what is in flight is dropped where it lies.
+    pub fn nest_without_end(&self) {
+        self.recursive.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_recursive(&self) -> bool {
+        self.recursive.load(Ordering::Relaxed)
     }
 
     /// `files` are about to be put into a queue.

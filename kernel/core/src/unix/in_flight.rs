@@ -81,8 +81,12 @@ impl Drop for InFlight {
         if self.files.is_empty() {
             return;
         }
+        let recursive = self.flight.as_ref().is_some_and(|flight| flight.is_recursive());
         self.leave();
         let mut files = std::mem::take(&mut self.files);
+        if recursive {
+            return;
+        }
         let later = DROPPING.with_borrow_mut(|list| list.as_mut().map(|list| list.append(&mut files)));
         if later.is_none() {
             drop_together(files);

@@ -14,6 +14,7 @@ use bevor_core::unix::{UnixKind, UnixSocket};
 use bevor_core::vfs::File;
 use bevor_core::wait::PollEvents;
 use bevor_hostcall::SharedSlice;
+use bevor_platform::Defence;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::hooks::{self, Env};
@@ -250,7 +251,7 @@ impl Outgoing {
 
 fn gather(ctx: &SyscallContext<'_>, iov: &[IoVec], done: usize, longest: usize) -> Result<Outgoing, Errno> {
     let left = total(iov) - done;
-    if left > longest {
+    if left > longest && ctx.task.kernel.options.defences.has(Defence::Objects) {
         return Ok(Outgoing::TooLong(TooLong(left)));
     }
     let stream = longest == usize::MAX;
