@@ -257,8 +257,13 @@ fn more_host_files_than_descriptors_can_be_looked_at() {
     bind.push(":/data:ro");
     let look = "find /data -type f -size +0 | wc -l; cat /data/*/* | wc -c; find /data | wc -l; ls -d /etc";
     let script = format!("ulimit -n 800 && exec \"$0\" do --bind \"$1\" -- sh -c '{look}'");
-    let out = cmd!("sh", "-c", script, bevor(), bind).stdin_null().stderr_to_stdout().read().unwrap();
+    let out = cmd!("sh", "-c", script, bevor(), &bind).stdin_null().stderr_to_stdout().read().unwrap();
     assert_eq!(out, "3000\n3000\n3031\n/etc");
+    // The same for a process that counts as having much open, and so has less for its files.
+    let hoards = "exec 100</dev/null; find /data -type f -size +0 | wc -l; cat /data/*/* /data/*/* /data/*/* | wc -c; ls -d /etc";
+    let script = format!("ulimit -n 800 && exec \"$0\" do --bind \"$1\" -- bash -c '{hoards}'");
+    let out = cmd!("sh", "-c", script, bevor(), bind).stdin_null().stderr_to_stdout().read().unwrap();
+    assert_eq!(out, "3000\n9000\n/etc");
 }
 
 /// A file in memory that is large or mapped costs two descriptors; a small one none.

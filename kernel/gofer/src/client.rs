@@ -52,6 +52,9 @@ pub struct Walked {
     pub stopped: Option<Errno>,
 }
 
+/// So many nodes are given back together.
+const FORGET_TOGETHER: usize = 64;
+
 fn unexpected() -> Errno {
     Errno::EPROTO
 }
@@ -434,9 +437,18 @@ impl Gofer {
         }
     }
 
-    /// Gives a node back with others that are about to be, at the next [`Gofer::flush_forgotten`].
+    /// Gives a node back with others that are about to be: at the next [`Gofer::flush_forgotten`], or once there are some, so
+    /// that the gofer never keeps many descriptors that nobody here knows.
     pub fn forget_soon(&self, node: NodeId) {
-        self.forgotten.lock().push(node);
+        let full = {
+            let mut forgotten = self.forgotten.lock();
+            forgotten.push(node);
+            if forgotten.len() < FORGET_TOGETHER {
+                return;
+            }
+            std::mem::take(&mut *forgotten)
+        };
+        self.forget(&full);
     }
 
     /// Gives back what is to be.

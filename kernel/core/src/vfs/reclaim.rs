@@ -21,6 +21,8 @@ pub struct Reclaim {
     trees: Mutex<Vec<Weak<Dentry>>>,
     /// When names were last dropped to let a file be opened.
     pruned: AtomicU64,
+    /// The last time many could be dropped: it need not be long ago then.
+    eased: AtomicBool,
 }
 
 impl Default for Reclaim {
@@ -33,6 +35,7 @@ impl Default for Reclaim {
             busy: AtomicBool::default(),
             trees: Mutex::default(),
             pruned: AtomicU64::new(0),
+            eased: AtomicBool::default(),
         }
     }
 }
@@ -87,6 +90,7 @@ impl Reclaim {
         // What is left may be in use: not tried again until there are many more.
         let left = self.held.load(Ordering::Relaxed);
         self.next.store(limit.max(left.saturating_add(limit / 8)), Ordering::Relaxed);
+        self.eased.store(left <= limit - limit / 4, Ordering::Relaxed);
     }
 
     /// Whether a host file may be opened: more than the limit are known only while programs use as many. A sixth of it is kept for
@@ -101,9 +105,9 @@ impl Reclaim {
         if fits() {
             return Ok(());
         }
-        // They may have ended meanwhile. Looking takes long, so it is not done for every call.
+        // They may have ended meanwhile. Looking takes long, so it is not done for every call that it may not help.
         let last = self.pruned.load(Ordering::Relaxed);
-        if now.saturating_sub(last) > PRUNE_EVERY
+        if (self.eased.load(Ordering::Relaxed) || now.saturating_sub(last) > PRUNE_EVERY)
             && self.pruned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             && !self.busy.swap(true, Ordering::Acquire)
         {
