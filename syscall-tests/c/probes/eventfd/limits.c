@@ -15,7 +15,7 @@ static int pollers(void *unused)
 {
 	(void)unused;
 	struct pollfd p = {(int)fd, POLLOUT, 0};
-	result = sys(poll, &p, 1, 3000);
+	result = sys(poll, &p, 1, -1);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ static int polls(void *unused)
 {
 	(void)unused;
 	struct pollfd e = {p[1], 0, 0};
-	result = sys(poll, &e, 1, 3000) == 1 ? e.revents : -1;
+	result = sys(poll, &e, 1, -1) == 1 ? e.revents : -1;
 	return 0;
 }
 

@@ -9,7 +9,7 @@ static int polls(void *unused)
 {
 	(void)unused;
 	struct pollfd p = {(int)fd, POLLIN, 0};
-	result = sys(poll, &p, 1, 3000);
+	result = sys(poll, &p, 1, -1);
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static int polls(void *unused)
 {
 	(void)unused;
 	struct pollfd p = {s[0], POLLRDHUP, 0};
-	result = sys(poll, &p, 1, 3000) == 1 ? p.revents : -1;
+	result = sys(poll, &p, 1, -1) == 1 ? p.revents : -1;
 	return 0;
 }
 
