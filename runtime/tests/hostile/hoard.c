@@ -153,7 +153,7 @@ static long sockets(void)
         for (long n; (n = write(p[1], block, 65536)) > 0;)
             done += n;
     }
-    /* Messages without bytes take room as well. */
+    /* Messages without bytes take room in the sender's buffer, whatever the kernel may keep. */
     long empty = 0;
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, p) == 0)
         while (empty < MIB / 2 && send(p[0], "", 0, 0) == 0)
