@@ -23,7 +23,7 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly", "flight"];
+        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly", "flight", "burn"];
         // Programs without an interpreter map no patched copies.
         for (name, linked) in names.into_iter().map(|name| (name, "-static")).chain([("stub", "-rdynamic")]) {
             let program = if linked == "-static" { name.to_owned() } else { format!("{name}-dynamic") };
@@ -408,6 +408,43 @@ fn a_datagram_that_is_too_long_is_refused_before_it_is_copied() {
     };
     let (with, without) = (peak(&[]), peak(&["--weaken", "objects"]));
     assert!(with < 150 && without > 250, "{with} MiB and {without} MiB");
+}
+
+#[test]
+fn others_get_on_while_one_keeps_the_kernel_busy() {
+    for how in ["polls", "nests", "maps", "locks", "vectors", "names", "signals", "vast"] {
+        let text = Sandbox::with_options(&["--file-memory", "256M"], &format!("/hostile/burn {how}"), 120).finish(0);
+        assert!(text.contains("then killed"), "{how}: {text}");
+    }
+}
+
+/// Milliseconds of CPU time that a process has used.
+fn cpu_time(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
+}
+
+#[test]
+fn timers_that_nobody_waits_for_cost_little() {
+    let script = "/hostile/burn timers; read x";
+    let mut sandbox = Sandbox::with_options(&["--file-memory", "256M"], script, 120);
+    sandbox.read_until("standing still\n");
+    // The first seconds are for those that have just been made.
+    let measure = |sandbox: &Sandbox, time: Duration| {
+        let (before, start) = (cpu_time(sandbox.sentry), Instant::now());
+        while start.elapsed() < time {
+            std::thread::park_timeout(time.saturating_sub(start.elapsed()));
+        }
+        cpu_time(sandbox.sentry) - before
+    };
+    measure(&sandbox, Duration::from_secs(3));
+    // Looked at every 10 ms, 10,000 timers take a CPU for themselves.
+    let used = measure(&sandbox, Duration::from_secs(2));
+    println!("{used} ms of 2000");
+    assert!(used < 700, "the sentry uses {used} ms in 2 s");
+    sandbox.command.stdin.as_mut().unwrap().write_all(b"go\n\n").unwrap();
+    sandbox.read_until("then killed\n");
 }
 
 /// How many MiB the kernel keeps for the guest `hoard` when it may keep `limit`; what else the guest says.

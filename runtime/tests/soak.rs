@@ -106,7 +106,8 @@ impl Drop for Guest {
 
 fn written(pid: i32) -> i64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix(" kB")?.trim().parse::<i64>().ok());
+    let field =
+        |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix(" kB")?.trim().parse::<i64>().ok());
     // Older hosts do not tell how much of the dirty memory is whose.
     field("Pss_Dirty:").or_else(|| field("Private_Dirty:")).expect(&text)
 }

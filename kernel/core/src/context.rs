@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_platform::{CloneOp, Reply, Thread};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 use crate::creds::Credentials;
 use crate::error::{Restart, SyscallError};
+use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
+use crate::num::to_u64;
 use crate::task::Task;
 use crate::time::{Instant, Timers};
 use crate::vfs::{FdTable, File, FsContext};
@@ -55,9 +58,32 @@ pub struct Sleep {
     pub deadline: Option<Instant>,
     /// Only the death of the process ends the sleep early.
     pub killable: bool,
+    /// What a wait for many queues is counted by.
+    charge: Option<ObjectCharge>,
 }
 
+/// So many queues need not be counted.
+const FEW_QUEUES: usize = 64;
+/// What waiting for one more queue takes: here, in the task's registrations and in the queue.
+const QUEUE_COST: usize = 96;
+
 impl Sleep {
+    /// Adds many queues, each once: poll(2) may name a file any number of times.
+    fn add_many(&mut self, queues: &[(&WaitQueue, PollEvents)], memory: &Arc<MemoryBudget>) -> Result<(), Errno> {
+        let mut merged: FxHashMap<usize, (&WaitQueue, PollEvents)> = FxHashMap::default();
+        for (queue, events) in queues {
+            merged.entry(queue.id()).or_insert((queue, PollEvents::empty())).1 |= *events;
+        }
+        if merged.len() > FEW_QUEUES {
+            self.charge = Some(memory.object_of(Kind::Waiter, to_u64(merged.len() * QUEUE_COST), Owner::default())?);
+        }
+        let mut merged: Vec<_> = merged.into_values().collect();
+        // In the same order each time.
+        merged.sort_unstable_by_key(|(queue, _)| queue.id());
+        self.queues.extend(merged.into_iter().map(|(queue, events)| (queue.clone(), events)));
+        Ok(())
+    }
+
     /// Whether both wait for the same.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
@@ -200,7 +226,13 @@ impl SyscallContext<'_> {
         if self.wakeup == Wakeup::Interrupted {
             return SyscallError::Restart(restart);
         }
-        self.sleep.queues.extend(queues.iter().map(|(q, e)| ((*q).clone(), *e)));
+        if queues.len() > FEW_QUEUES {
+            if let Err(errno) = self.sleep.add_many(queues, self.task.kernel.memory()) {
+                return errno.into();
+            }
+        } else {
+            self.sleep.queues.extend(queues.iter().map(|(q, e)| ((*q).clone(), *e)));
+        }
         self.sleep.deadline = deadline;
         SyscallError::Block
     }

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use bevor_abi::Errno;
+
+use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
+use crate::num::to_u64;
+
 /// A capability set, one bit per capability number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct CapSet(pub u64);
@@ -100,7 +105,7 @@ pub struct Credentials {
     /// File-system group id.
     pub fsgid: u32,
     /// Supplementary groups, sorted.
-    pub groups: Arc<[u32]>,
+    pub groups: Arc<Groups>,
     /// Permitted capabilities.
     pub permitted: CapSet,
     /// Effective capabilities.
@@ -116,6 +121,45 @@ pub struct Credentials {
     /// no_new_privs.
     pub no_new_privs: bool,
 }
+
+/// Supplementary groups.
+#[derive(Debug, Default)]
+pub struct Groups {
+    list: Box<[u32]>,
+    _charge: Option<ObjectCharge>,
+}
+
+/// Lists up to this length count with their process.
+const FEW_GROUPS: usize = 32;
+
+impl Groups {
+    /// A list, which is counted if it is long.
+    ///
+    /// # Errors
+    /// ENOMEM if there is too much of them.
+    pub fn new(memory: &Arc<MemoryBudget>, list: Vec<u32>) -> Result<Arc<Self>, Errno> {
+        let bytes = to_u64(list.len() * size_of::<u32>());
+        let long = list.len() > FEW_GROUPS;
+        let charge = if long { Some(memory.object_of(Kind::GroupList, bytes, Owner::default())?) } else { None };
+        Ok(Arc::new(Self { list: list.into(), _charge: charge }))
+    }
+}
+
+impl std::ops::Deref for Groups {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        &self.list
+    }
+}
+
+impl PartialEq for Groups {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Groups {}
 
 impl Credentials {
     /// Root with every capability.

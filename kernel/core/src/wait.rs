@@ -54,13 +54,39 @@ pub trait Waiter: Send + Sync {
 struct Entry {
     id: u64,
     mask: PollEvents,
-    waiter: Arc<dyn Waiter>,
+    /// `None` once its registration has ended.
+    waiter: Option<Arc<dyn Waiter>>,
 }
 
 #[derive(Default)]
 struct Entries {
     next_id: u64,
+    /// Numbers ascend. What has ended stays until it is half of all: a call may have any number of registrations, which end one by one.
     list: Vec<Entry>,
+    ended: usize,
+}
+
+impl Entries {
+    fn waiters(&self) -> impl Iterator<Item = (PollEvents, &Arc<dyn Waiter>)> {
+        self.list.iter().filter_map(|e| Some((e.mask, e.waiter.as_ref()?)))
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<dyn Waiter>> {
+        let at = self.list.binary_search_by_key(&id, |e| e.id).ok()?;
+        let waiter = self.list.get_mut(at)?.waiter.take();
+        self.ended += 1;
+        while self.list.pop_if(|e| e.waiter.is_none()).is_some() {
+            self.ended -= 1;
+        }
+        if self.ended > self.list.len() / 2 {
+            self.list.retain(|e| e.waiter.is_some());
+            self.ended = 0;
+        }
+        if self.list.capacity() > 64 && self.list.len() < self.list.capacity() / 4 {
+            self.list.shrink_to(self.list.len() * 2);
+        }
+        waiter
+    }
 }
 
 /// A set of waiters. Cheap to clone: clones are the same queue.
@@ -85,7 +111,7 @@ impl WaitQueue {
         let mut entries = self.0.lock();
         let id = entries.next_id;
         entries.next_id += 1;
-        entries.list.push(Entry { id, mask: mask | PollEvents::ERR | PollEvents::HUP, waiter });
+        entries.list.push(Entry { id, mask: mask | PollEvents::ERR | PollEvents::HUP, waiter: Some(waiter) });
         WaitToken { queue: Arc::downgrade(&self.0), id }
     }
 
@@ -94,8 +120,8 @@ impl WaitQueue {
         // Notified after the lock is released: a waiter may wake queues of its own.
         let hit: SmallVec<[(PollEvents, Arc<dyn Waiter>); 4]> = {
             let entries = self.0.lock();
-            let hit = entries.list.iter().map(|entry| (entry.mask & events, entry));
-            hit.filter(|(hit, _)| !hit.is_empty()).map(|(hit, entry)| (hit, Arc::clone(&entry.waiter))).collect()
+            let hit = entries.waiters().map(|(mask, waiter)| (mask & events, waiter));
+            hit.filter(|(hit, _)| !hit.is_empty()).map(|(hit, waiter)| (hit, Arc::clone(waiter))).collect()
         };
         for (events, waiter) in hit.iter().take(bevor_abi::mutant!("wait/first-only", hit.len(), 1)) {
             waiter.notify(*events);
@@ -105,12 +131,12 @@ impl WaitQueue {
     /// Waiters that wake others in turn.
     pub(crate) fn passing_on(&self) -> Vec<Arc<dyn Waiter>> {
         let entries = self.0.lock();
-        entries.list.iter().filter(|e| e.waiter.passes_on().is_some()).map(|e| Arc::clone(&e.waiter)).collect()
+        entries.waiters().filter(|(_, w)| w.passes_on().is_some()).map(|(_, w)| Arc::clone(w)).collect()
     }
 
     /// Whether a waiter wakes others in turn.
     pub(crate) fn has_passing_on(&self) -> bool {
-        self.0.lock().list.iter().any(|e| e.waiter.passes_on().is_some())
+        self.0.lock().waiters().any(|(_, w)| w.passes_on().is_some())
     }
 
     /// Which queue it is.
@@ -127,7 +153,8 @@ impl WaitQueue {
     /// Whether nobody waits: lets hot paths skip work.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.lock().list.is_empty()
+        let entries = self.0.lock();
+        entries.list.len() == entries.ended
     }
 }
 
@@ -141,12 +168,8 @@ pub struct WaitToken {
 impl Drop for WaitToken {
     fn drop(&mut self) {
         let Some(queue) = self.queue.upgrade() else { return };
-        let removed = {
-            let mut entries = queue.lock();
-            // Numbers ascend.
-            entries.list.binary_search_by_key(&self.id, |e| e.id).ok().map(|at| entries.list.remove(at))
-        };
-        drop(removed);
+        let ended = queue.lock().remove(self.id);
+        drop(ended);
     }
 }
 
@@ -162,6 +185,23 @@ mod tests {
             if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
                 self.0.wake(events);
             }
+        }
+    }
+
+    #[test]
+    fn registrations_end_in_any_order() {
+        let queue = WaitQueue::new();
+        let echo = Arc::new(Echo(WaitQueue::new(), 0.into()));
+        let count = 100_000;
+        let mut tokens: Vec<_> =
+            (0..count).map(|_| Some(queue.register(PollEvents::IN, Arc::<Echo>::clone(&echo) as Arc<dyn Waiter>))).collect();
+        let mut left = count;
+        for step in [3, 7, 2, 1] {
+            for token in tokens.iter_mut().step_by(step) {
+                left -= usize::from(token.take().is_some());
+            }
+            assert_eq!((queue.0.lock().waiters().count(), queue.is_empty()), (left, left == 0));
+            assert!(queue.0.lock().list.len() <= 2 * left + 1);
         }
     }
 

@@ -14,11 +14,10 @@
 //! | standard signals pending | 31 per task and process |
 //! | names of processes, the host name, resource limits, signal actions | their size |
 //! | arguments of execve | a quarter of RLIMIT_STACK, at most 6 MiB, while the call lasts |
-//! | tasks | RLIMIT_NPROC, for root what the host bounds |
 //! | mounts | made when the sandbox starts only |
 //! | files remembered for /proc/PID/maps | the names that there are |
 //! | the kernel log | a ring |
-//! | waiters and timeouts of sleeping calls | one call per task, with as many queues as it has descriptors to wait for |
+//! | waiters and timeouts of sleeping calls | one call per task; waits for many files are counted ([`Kind::Waiter`]) |
 //! | interval timers | three per process |
 
 use bevor_abi::Errno;
@@ -67,6 +66,8 @@ macro_rules! kinds {
 
 kinds! {
     File 1024 2 ENFILE - "An open file description with its inode, its name, and a pipe, event, timer, signal or process behind it (fs.file-max).",
+    Task 4096 2 EAGAIN - "A process or thread, with its channel (kernel.threads-max).",
+    GroupList 1 16 ENOMEM - "The bytes of supplementary groups.",
     FdTable 1 4 ENOMEM - "The bytes of descriptor tables.",
     EpollInstance 1024 8 ENOMEM - "epoll_create(2).",
     EpollWatch 512 4 ENOSPC EpollWatches "A file watched by an epoll instance (fs.epoll.max_user_watches).",
@@ -77,6 +78,7 @@ kinds! {
     Timer 512 4 EAGAIN Signals "A POSIX timer, which holds a place for its signal (RLIMIT_SIGPENDING).",
     QueuedSignal 160 4 EAGAIN Signals "A queued signal (RLIMIT_SIGPENDING).",
     Lock 160 4 ENOLCK - "A range lock or a lock of flock(2).",
+    Waiter 1 8 ENOMEM - "The bytes of registrations of a call that waits for many files.",
     ProcText 1 4 ENOMEM - "The bytes of text of /proc that an open file keeps.",
     DirSnapshot 1 4 ENOMEM - "The bytes of a directory's listing that an open file keeps.",
 }

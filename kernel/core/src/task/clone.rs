@@ -11,6 +11,7 @@ use bevor_platform::{CloneOp, Defence, Thread};
 use super::tree::{Process, TaskTree};
 use super::{SchedAttributes, Task, TaskInit, ThreadGroup};
 use crate::creds::Capability;
+use crate::memory::Kind;
 use crate::signal::action::SignalHandlers;
 
 /// What clone(2) and clone3(2) ask for, in one form.
@@ -71,13 +72,23 @@ impl Task {
         let mask = thread.sigmask();
         let mut tree = self.kernel.tree.lock();
         self.check_process_limit(&tree)?;
+        let charge = self.kernel.memory().object(Kind::Task)?;
         let tid = tree.allocate_pid()?;
         let group = if has(abi::CLONE_THREAD) { Arc::clone(&self.group) } else { self.fork_group(tid, flags) };
         let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork()? };
         let fs = if has(abi::CLONE_FS) { Arc::clone(&self.fs.lock()) } else { self.fs.lock().fork() };
         let child = Task::new(
             &self.kernel,
-            TaskInit { tid, group: Arc::clone(&group), files, fs, creds: Arc::clone(&creds), mask, name: *self.name.lock() },
+            TaskInit {
+                tid,
+                group: Arc::clone(&group),
+                files,
+                fs,
+                creds: Arc::clone(&creds),
+                mask,
+                name: *self.name.lock(),
+                charge: Some(charge),
+            },
         );
         self.inherit(&child, request);
         {
@@ -110,6 +121,10 @@ impl Task {
         let privileged = creds.uid == 0 || creds.capable(Capability::SysResource) || creds.capable(Capability::SysAdmin);
         let enforced = self.kernel.options.defences.has(Defence::Processes);
         if privileged || limit == abi::RLIM_INFINITY || !enforced {
+            return Ok(());
+        }
+        if crate::num::to_u64(tree.task_count()) < limit {
+            // Whosever they are.
             return Ok(());
         }
         let count = tree.tasks().iter().filter(|t| t.creds().uid == creds.uid).count();
@@ -251,6 +266,7 @@ pub fn make_main(kernel: &Arc<crate::kernel::Kernel>, init: MainTask) -> Result<
             creds: init.creds,
             mask: init.mask,
             name: [0; 16],
+            charge: None,
         },
     );
     {

@@ -11,6 +11,7 @@ use super::run::{GUEST, RUNNING, TaskOwner};
 use super::{Task, WaitStatus, task_name};
 use crate::creds::Credentials;
 use crate::loader::Loaded;
+use crate::vfs::FdTable;
 
 /// An image that waits for the other threads to end.
 pub struct PendingExec {
@@ -18,6 +19,8 @@ pub struct PendingExec {
     pub loaded: Loaded,
     /// The credentials that it runs with.
     pub creds: Credentials,
+    /// A descriptor table of its own, where it has shared one.
+    pub files: Option<Arc<FdTable>>,
     /// PR_GET_DUMPABLE afterwards: false for images that gain privileges or that the caller may not read.
     pub dumpable: bool,
     /// It has other rights than the caller: PR_SET_PDEATHSIG is not the caller's to leave there.
@@ -48,6 +51,17 @@ impl Task {
         Ok(())
     }
 
+    /// A copy of the descriptor table for an image, if it is shared with other processes. (Threads end first.)
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn files_for_exec(&self) -> Result<Option<Arc<FdTable>>, Errno> {
+        let files = Arc::clone(&self.files.lock());
+        // The task's and this one.
+        let shared = Arc::strong_count(&files) > 2 && !bevor_abi::mutated!("exec/shared-files");
+        if shared && self.is_alone() { files.fork().map(Some) } else { Ok(None) }
+    }
+
     /// Whether the calling thread is the only one left.
     #[must_use]
     pub fn is_alone(&self) -> bool {
@@ -61,7 +75,17 @@ impl Task {
             return self.exit_thread(Some(thread));
         };
         self.initial_mask.store(thread.sigmask(), SeqCst);
-        let PendingExec { loaded, creds, dumpable, secure } = *pending;
+        let PendingExec { loaded, creds, files, dumpable, secure } = *pending;
+        let Ok(files) = files.map_or_else(|| self.files_for_exec(), |files| Ok(Some(files))) else {
+            // Too late for an error, as on Linux.
+            self.begin_group_exit(WaitStatus::killed(SIGKILL));
+            return self.exit_thread(Some(thread));
+        };
+        if let Some(own) = files {
+            // Closing has effects on others: not under the lock.
+            let before = std::mem::replace(&mut *self.files.lock(), own);
+            drop(before);
+        }
         self.take_leadership();
         if secure {
             self.pdeath_signal.store(0, SeqCst);
@@ -144,20 +168,9 @@ impl Task {
             own.reset_caught();
             *handlers = own;
         }
-        {
-            // Closing has effects on others: not under the lock.
-            let (own, before) = {
-                let mut files = self.files.lock();
-                let own = if Arc::strong_count(&files) > 1 && !bevor_abi::mutated!("exec/shared-files") {
-                    files.fork_for_exec()
-                } else {
-                    Arc::clone(&files)
-                };
-                (Arc::clone(&own), std::mem::replace(&mut *files, own))
-            };
-            drop(before);
-            own.close_on_exec();
-        }
+        let files = Arc::clone(&self.files.lock());
+        files.close_on_exec();
+        drop(files);
         let creds = Arc::new(creds);
         *self.group.image_creds.lock() = Some(Arc::clone(&creds));
         // In this order: who finds the new image, or the new credentials, finds what protects it.

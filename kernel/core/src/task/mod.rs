@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::creds::Credentials;
 use crate::kernel::Kernel;
 use crate::lock::{Rank, RankedMutex};
+use crate::memory::ObjectCharge;
 use crate::signal::action::SignalHandlers;
 use crate::signal::itimer::Itimers;
 use crate::signal::queue::PendingSignals;
@@ -351,6 +352,7 @@ pub struct Task {
     pub sched: Mutex<SchedAttributes>,
     /// When it was made, CLOCK_MONOTONIC.
     pub start_time: crate::time::Instant,
+    _charge: Option<ObjectCharge>,
 }
 
 /// What a new task starts with.
@@ -369,6 +371,8 @@ pub struct TaskInit {
     pub mask: u64,
     /// PR_SET_NAME.
     pub name: [u8; 16],
+    /// What it is counted by, unless it is the first of all.
+    pub charge: Option<ObjectCharge>,
 }
 
 impl Task {
@@ -406,6 +410,7 @@ impl Task {
             default_slack: AtomicU64::new(50_000),
             sched: Mutex::default(),
             start_time: kernel.timers.now(),
+            _charge: init.charge,
         })
     }
 

@@ -133,6 +133,12 @@ impl TaskTree {
         self.tids.values().cloned().collect()
     }
 
+    /// How many tasks are alive.
+    #[must_use]
+    pub fn task_count(&self) -> usize {
+        self.tids.len()
+    }
+
     /// The process `pid`, zombies too.
     #[must_use]
     pub fn process(&self, pid: i32) -> Option<&Process> {

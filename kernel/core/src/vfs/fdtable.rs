@@ -301,15 +301,6 @@ impl FdTable {
         Ok(Arc::new(Self { slots: RwLock::new(slots), memory: Arc::clone(&self.memory) }))
     }
 
-    /// As [`FdTable::fork`] where nothing may fail any more: of a table for which there is no memory, what needs none.
-    #[must_use]
-    pub fn fork_for_exec(&self) -> Arc<Self> {
-        self.fork().unwrap_or_else(|_| {
-            let slots = self.slots.read().copy(&self.memory, FREE_SLOTS).unwrap_or_default();
-            Arc::new(Self { slots: RwLock::new(slots), memory: Arc::clone(&self.memory) })
-        })
-    }
-
     /// execve(2): closes what is marked close-on-exec.
     pub fn close_on_exec(&self) {
         let mut gone = Vec::new();

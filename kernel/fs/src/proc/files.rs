@@ -17,6 +17,9 @@ use super::{Fixed, OfTask, ProcFs, ProcMemory, TaskFile, What, may_look, mounts}
 /// Types that mount(2) would know.
 const FILESYSTEMS: &[u8] = b"nodev\ttmpfs\nnodev\tproc\nnodev\toverlay\nnodev\tpipefs\nnodev\tsockfs\nnodev\tdevtmpfs\n";
 
+/// The longest text that is rendered for each read if it cannot be kept.
+const RENDERED_AGAIN: usize = 64 << 10;
+
 /// An open text file.
 pub(super) struct TextFile {
     fs: Arc<ProcFs>,
@@ -127,9 +130,13 @@ impl FileOps for TextFile {
         if start + n >= text.len() {
             *self.text.lock() = Kept::End(to_u64(text.len()).max(1));
         } else if kept.is_none() {
-            // Where there is no memory for it, it is rendered again for the next read.
+            // Where there is no memory for it, it is rendered again for the next read: unless that is much work for a few bytes.
             let charge = self.fs.vfs.memory().object_of(Kind::ProcText, to_u64(text.len()), Owner::default());
-            *self.text.lock() = charge.map_or(Kept::Nothing, |charge| Kept::Text(text, charge));
+            match charge {
+                Ok(charge) => *self.text.lock() = Kept::Text(text, charge),
+                Err(errno) if text.len() > RENDERED_AGAIN => return Err(errno),
+                Err(_) => {}
+            }
         }
         Ok(n)
     }

@@ -341,7 +341,8 @@ fn prepare(
             let secure = secure || creds.ends_dumpable(&new);
             let mixed = secure || (creds.uid, creds.gid) != (creds.euid, creds.egid);
             let (creds, dumpable) = (new, !mixed && !loaded.attributes.unreadable);
-            ctx.task.begin_exec(PendingExec { loaded, creds, dumpable, secure })?;
+            let files = ctx.task.files_for_exec()?;
+            ctx.task.begin_exec(PendingExec { loaded, creds, files, dumpable, secure })?;
             Ok(())
         }
         Err(LoadError::Refused(errno)) => Err(errno.into()),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
-use bevor_core::creds::{CapSet, Capability, Credentials, TraceIds};
+use bevor_core::creds::{CapSet, Capability, Credentials, Groups, TraceIds};
 use bevor_core::error::SyscallResult;
 use bevor_core::task::Task;
 
@@ -293,7 +293,7 @@ pub fn setgroups(ctx: &mut SyscallContext<'_>, size: i32, list: UserAddr) -> Sys
     if !bevor_abi::mutated!("setgroups/unsorted") {
         groups.sort_unstable();
     }
-    new.groups = groups.into();
+    new.groups = Groups::new(ctx.task.kernel.memory(), groups)?;
     store(ctx, new);
     Ok(0)
 }
