@@ -25,6 +25,9 @@ const QUIET: u32 = 4;
 #[repr(align(64))]
 struct At(AtomicU64);
 
+/// Looks at something new after which there may be much free memory.
+const LONG: u32 = 10;
+
 /// What the attendant has seen at its last look.
 pub(crate) type Seen = [u64; MOST];
 
@@ -161,6 +164,7 @@ impl Listeners {
     pub(crate) fn attend(&self, start: impl Fn(usize) -> bool) {
         let mut seen = [0; MOST];
         let mut quiet = 0;
+        let mut busy = 0;
         let nobody = Condvar::new();
         loop {
             {
@@ -177,7 +181,14 @@ impl Listeners {
             match self.look(&mut seen) {
                 Look::Quiet => quiet += 1,
                 Look::Another(index) if !start(index) => *self.count.lock() = index,
-                Look::Busy | Look::Another(_) => quiet = 0,
+                Look::Busy | Look::Another(_) => {
+                    quiet = 0;
+                    busy += 1;
+                }
+            }
+            // What much work has left behind, when there is time for it.
+            if quiet > QUIET && std::mem::take(&mut busy) > LONG {
+                super::sys::trim_heap();
             }
         }
     }

@@ -181,6 +181,12 @@ pub(crate) fn limit_arenas() {
     unsafe { libc::mallopt(M_ARENA_MAX, 8) };
 }
 
+/// Gives memory that the heap does not need back to the host: what is freed in the middle stays with libc otherwise.
+pub(crate) fn trim_heap() {
+    // SAFETY: concerns free memory only.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// How many CPUs the calling thread may run on.
 pub(crate) fn allowed_cpus() -> usize {
     // SAFETY: a plain count of bits.
