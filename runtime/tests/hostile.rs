@@ -23,7 +23,8 @@ fn guests() -> &'static Path {
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let names = ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly", "flight", "burn"];
+        let names =
+            ["calls", "stub", "channel", "exhaust", "hoard", "victim", "storms", "leftover", "readonly", "flight", "burn"];
         // Programs without an interpreter map no patched copies.
         for (name, linked) in names.into_iter().map(|name| (name, "-static")).chain([("stub", "-rdynamic")]) {
             let program = if linked == "-static" { name.to_owned() } else { format!("{name}-dynamic") };

@@ -26,7 +26,7 @@ const QUIET: u32 = 4;
 struct At(AtomicU64);
 
 /// Looks at something new after which there may be much free memory.
-const LONG: u32 = 10;
+const LONG: u32 = 4;
 
 /// What the attendant has seen at its last look.
 pub(crate) type Seen = [u64; MOST];
