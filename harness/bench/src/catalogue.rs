@@ -143,7 +143,7 @@ pub const CPU_RATIO: f64 = 4.0;
 /// Longest wanted time of starting a sandbox for `/bin/true`, in milliseconds.
 pub const STARTUP_MS: f64 = 20.0;
 /// Largest wanted memory of all processes of an idle sandbox, in MB (10^6 bytes) of PSS.
-pub const IDLE_PSS_MB: f64 = 12.0;
+pub const IDLE_PSS_MB: f64 = 6.0;
 
 /// The largest wanted ratio to native of `row` in `variant`, if one is set.
 pub fn target_ratio(row: &Row, variant: Variant) -> Option<f64> {
