@@ -32,6 +32,8 @@ pub struct GoferFs {
     shared: bool,
     /// How many files have a window.
     windows: AtomicU32,
+    /// The host device of the root.
+    dev: u64,
 }
 
 /// A read of at most this many bytes takes longer by a host call than by a copy from a mapping.
@@ -64,6 +66,7 @@ impl GoferFs {
             sb: OnceLock::new(),
             shared,
             windows: AtomicU32::new(0),
+            dev: attr.dev,
         });
         // As with a bind mount on Linux, the type is that of what is bound.
         let magic = client.statfs(node).map_or(0xef53, |figures| figures.kind);
@@ -88,6 +91,12 @@ impl GoferFs {
         fs.inode(node, &attr)
     }
 
+    /// The inode number of host inode `ino` on the host's device `dev`: its own on the root's device. One file system of the guest shows
+    /// several of the host's, whose numbers must not meet: a walk would take another's root for its own.
+    fn number(&self, dev: u64, ino: u64) -> u64 {
+        if dev == self.dev { ino } else { ino ^ (dev << 40) }
+    }
+
     fn inode(self: &Arc<Self>, id: NodeId, attr: &wire::Attr) -> Result<Arc<Inode>, Errno> {
         let sb = self.sb.get().ok_or(Errno::EIO)?;
         if self.vfs.reclaim().hold() {
@@ -95,7 +104,7 @@ impl GoferFs {
         }
         Ok(Inode::new(
             Arc::clone(sb),
-            attr.ino,
+            self.number(attr.dev, attr.ino),
             attr.mode,
             attr.uid,
             attr.gid,
@@ -265,7 +274,7 @@ impl InodeOps for NodeRef {
         let a = self.0.attr.lock();
         Ok(Attr {
             dev: inode.sb().dev,
-            ino: a.ino,
+            ino: self.0.fs.number(a.dev, a.ino),
             mode: a.mode,
             nlink: a.nlink,
             uid: a.uid,
@@ -602,11 +611,12 @@ impl FileOps for HostDir {
                 }
             }
         };
+        let dev = self.node.attr.lock().dev;
         for (at, e) in (2u64..).zip(list.iter()) {
             if at < pos {
                 continue;
             }
-            let entry = DirEntry { name: &e.name, ino: e.ino, kind: kind_of(e.kind), next: at + 1 };
+            let entry = DirEntry { name: &e.name, ino: self.node.fs.number(dev, e.ino), kind: kind_of(e.kind), next: at + 1 };
             if !emit(&entry) {
                 break;
             }
