@@ -106,6 +106,7 @@ pub(crate) fn without_pseudo(mounts: &[MountConfig]) -> Result<Vec<MountSource>,
             covers.put(point, FileType::from_raw_mode(rustix::fs::fstat(&there).map_err(errno)?.st_mode).is_dir())?;
         }
     }
+    covers.remove()?;
     let sources = mounts.iter().zip(trees).map(|(mount, tree)| {
         let fd = match tree {
             Some(tree) => {

@@ -87,7 +87,7 @@ pub fn private_mounts() -> Result<(), Errno> {
 pub struct Covers(OwnedFd);
 
 impl Covers {
-    /// Needs a mount namespace of one's own. It is there until [`empty_root`].
+    /// Needs a mount namespace of one's own. It is there until [`Covers::remove`].
     ///
     /// # Errors
     /// The errno of the mount call that failed.
@@ -126,6 +126,17 @@ impl Covers {
     pub fn put(&self, point: &Path, directory: bool) -> Result<(), Errno> {
         let copy = self.copy(directory)?;
         move_mount(copy.as_fd(), "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)
+    }
+
+    /// Takes it from the root again, where [`empty_root`] would take it for the old root and leave that mounted. What was copied stays.
+    /// The current directory is the root then.
+    ///
+    /// # Errors
+    /// The errno of the call that failed.
+    pub fn remove(self) -> Result<(), Errno> {
+        rustix::process::fchdir(&self.0).map_err(errno)?;
+        unmount(".", UnmountFlags::DETACH).map_err(errno)?;
+        rustix::process::chdir("/").map_err(errno)
     }
 }
 
