@@ -45,6 +45,11 @@ impl Running {
         let children = children(command.id());
         let sentry = *children.iter().find(|pid| ns_pid_is_one(**pid)).expect("one child is process 1 of its namespaces");
         let gofer = *children.iter().find(|pid| **pid != sentry).expect("the other is the gofer");
+        // The sentry does not wait for it.
+        let confined = || std::fs::read_to_string(format!("/proc/{gofer}/status")).unwrap().contains("Seccomp:\t2");
+        while !confined() {
+            std::thread::yield_now();
+        }
         Self { command, stdout, sentry, gofer }
     }
 
