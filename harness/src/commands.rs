@@ -284,6 +284,24 @@ pub fn bless(args: &Bless) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The run of `probes` natively and in `column` that later runs of the column are compared with.
+fn baseline(suite: &Suite, probes: Vec<Probe>, column: Column, jobs: usize) -> Result<runner::Plan> {
+    jail::set_limits()?;
+    Ok(runner::Plan {
+        probes,
+        native: suite.native()?,
+        columns: vec![column],
+        agent: suite.agent.clone(),
+        policy: LogPolicy::default(),
+        jobs,
+        seed: 0,
+        repeat: 1,
+        expectations: Expectations::default(),
+        today: provenance::today(),
+        fail_fast: false,
+    })
+}
+
 /// `mutate`.
 ///
 /// # Errors
@@ -311,20 +329,7 @@ pub fn mutate(args: &Mutate) -> Result<ExitCode> {
         name: faulty.name.clone(),
         command: faulty.command.iter().filter(|a| !a.contains(mutation::FAULT)).cloned().collect(),
     };
-    jail::set_limits()?;
-    let plan = runner::Plan {
-        probes,
-        native: suite.native()?,
-        columns: vec![sound],
-        agent: suite.agent.clone(),
-        policy: LogPolicy::default(),
-        jobs: args.jobs,
-        seed: 0,
-        repeat: 1,
-        expectations: Expectations::default(),
-        today: provenance::today(),
-        fail_fast: false,
-    };
+    let plan = baseline(&suite, probes, sound, args.jobs)?;
     let progress = Progress::new();
     let baseline = runner::execute(&plan, &progress).sound()?.results;
     let setup = mutation::Setup {
@@ -372,20 +377,7 @@ pub fn mutants(args: &Mutants) -> Result<ExitCode> {
     // Local calls are answered outside of the handlers that hold the mutants.
     let mut column = discover::bevor(&["--local-calls=off".into()])?;
     column.command[0] = program.display().to_string();
-    jail::set_limits()?;
-    let plan = runner::Plan {
-        probes,
-        native: suite.native()?,
-        columns: vec![column],
-        agent: suite.agent.clone(),
-        policy: LogPolicy::default(),
-        jobs: args.jobs,
-        seed: 0,
-        repeat: 1,
-        expectations: Expectations::default(),
-        today: provenance::today(),
-        fail_fast: false,
-    };
+    let plan = baseline(&suite, probes, column, args.jobs)?;
     let progress = Progress::new();
     let baseline = runner::execute(&plan, &progress).sound()?.results;
     let setup = switched::Setup {
