@@ -200,7 +200,8 @@ mod tests {
             for token in tokens.iter_mut().step_by(step) {
                 left -= usize::from(token.take().is_some());
             }
-            assert_eq!((queue.0.lock().waiters().count(), queue.is_empty()), (left, left == 0));
+            assert_eq!(queue.is_empty(), left == 0);
+            assert_eq!(queue.0.lock().waiters().count(), left);
             assert!(queue.0.lock().list.len() <= 2 * left + 1);
         }
     }
