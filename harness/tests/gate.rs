@@ -187,7 +187,8 @@ fn lint_is_green_without_a_fault() {
 
 #[test]
 fn lint_is_red_for_an_item_that_the_catalogue_lacks() {
-    let suite = Suite { covers: "read, 'read/errno:EBADF', 'read/flag:O_NEW'", ..Suite::new() };
+    let covers = "read, 'read/errno:EBADF', 'read/flag:O_NEW'";
+    let suite = Suite { covers, traced: "f/p: ['read/flag:O_NEW']", ..Suite::new() };
     suite.is_red("f/p: the catalogue has no `read/flag:O_NEW`");
 }
 
