@@ -69,7 +69,12 @@ impl Entry {
 
     fn push(&self) {
         if !self.listed.swap(true, Ordering::AcqRel) {
-            self.ready.list.lock().push_back(Weak::clone(&self.this));
+            let mut list = self.ready.list.lock();
+            bevor_abi::mutant!(
+                "epoll/newest-first",
+                list.push_back(Weak::clone(&self.this)),
+                list.push_front(Weak::clone(&self.this))
+            );
         }
         self.ready.queue.wake(PollEvents::IN | PollEvents::RDNORM);
     }
@@ -276,7 +281,7 @@ impl Epoll {
             self.remove(fd, file).ok();
             return Err(Errno::EINVAL);
         }
-        if file.poll().intersects(entry.mask()) {
+        if file.poll().intersects(entry.mask()) && !bevor_abi::mutated!("epoll/add-unseen") {
             entry.push();
         }
         Ok(())
@@ -345,7 +350,9 @@ impl Epoll {
         if (wanted | bevor_abi::mutant!("epoll/exclusive-mod", entry.wanted.load(Ordering::Acquire), 0)) & EXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
-        entry.data.store(data, Ordering::Release);
+        if !bevor_abi::mutated!("epoll/data-stale") {
+            entry.data.store(data, Ordering::Release);
+        }
         entry.wanted.store(wanted | ALWAYS, Ordering::Release);
         if file.poll().intersects(entry.mask()) && !bevor_abi::mutated!("epoll/mod-unseen") {
             entry.push();
@@ -393,7 +400,9 @@ impl Epoll {
             if wanted & ONESHOT != 0 {
                 let kept = bevor_abi::mutant!("epoll/oneshot-hangup", 0, ALWAYS);
                 entry.wanted.fetch_and(EDGE | ONESHOT | EXCLUSIVE | WAKEUP | kept, Ordering::AcqRel);
-            } else if wanted & EDGE == 0 && !entry.listed.swap(true, Ordering::AcqRel) {
+            } else if (wanted & EDGE == 0 || bevor_abi::mutated!("epoll/edge-level"))
+                && !entry.listed.swap(true, Ordering::AcqRel)
+            {
                 let mut list = self.ready.list.lock();
                 bevor_abi::mutant!(
                     "epoll/level-first",

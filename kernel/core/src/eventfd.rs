@@ -81,7 +81,12 @@ impl FileOps for EventFd {
         Some(&self.queue)
     }
     fn fdinfo(&self, _file: &File) -> String {
-        format!("eventfd-count: {:16x}\n", *self.count.lock())
+        let count = *self.count.lock();
+        bevor_abi::mutant!(
+            "eventfd/fdinfo-decimal",
+            format!("eventfd-count: {count:16x}\n"),
+            format!("eventfd-count: {count:16}\n")
+        )
     }
     fn as_any(&self) -> &dyn Any {
         self

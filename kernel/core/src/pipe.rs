@@ -197,7 +197,7 @@ impl Pipe {
             bevor_abi::mutant!("pipes/size-unrounded", size.max(PAGE).next_power_of_two(), size.max(PAGE).next_multiple_of(PAGE));
         let mut state = self.state.lock();
         let slots = rounded / PAGE;
-        if slots > state.max && rounded > PIPE_MAX_SIZE && !privileged {
+        if slots > state.max && rounded > PIPE_MAX_SIZE && !privileged && !bevor_abi::mutated!("pipes/size-anybody") {
             return Err(Errno::EPERM);
         }
         if bevor_abi::mutant!("pipes/size-busy", state.slots.len() > slots, state.slots.len() >= slots) {
@@ -241,7 +241,9 @@ impl Pipe {
                 }
             }
         }
-        self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+        if !bevor_abi::mutated!("pipes/read-no-wake") {
+            self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
+        }
         Ok(done)
     }
 
@@ -380,7 +382,7 @@ impl FileOps for PipeEnd {
             if state.slots.len() < state.max {
                 events |= PollEvents::OUT | PollEvents::WRNORM;
             }
-            if state.readers == 0 {
+            if state.readers == 0 && !bevor_abi::mutated!("pipes/no-reader-error") {
                 events |= PollEvents::ERR;
             }
         }

@@ -66,7 +66,7 @@ fn render(info: &SigInfo) -> [u8; INFO] {
         copy(72, 16, 8);
     } else if code == SI_TIMER {
         copy(24, 16, 4);
-        copy(32, 20, 4);
+        copy(32, 20, bevor_abi::mutant!("signalfd/overrun", 4, 0));
         copy(48, 24, 8);
         copy(44, 24, 4);
     } else if code == SI_USER || code == SI_KERNEL {

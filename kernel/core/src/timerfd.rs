@@ -67,7 +67,7 @@ impl TimerFd {
                 let ahead = value.saturating_sub(self.timers.realtime());
                 Instant(now.0.saturating_add(ahead))
             } else {
-                Instant(value)
+                Instant(bevor_abi::mutant!("timerfd/absolute-relative", value, now.0.saturating_add(value)))
             }
         });
         self.arm(&mut state);
@@ -111,11 +111,12 @@ impl TimerFd {
             return 1;
         }
         let count = (now.0 - at.0) / state.interval + 1;
+        let shown = bevor_abi::mutant!("timerfd/count", count, 1);
         state.deadline = Some(Instant(at.0.saturating_add(count.saturating_mul(state.interval))));
         if !bevor_abi::mutated!("timerfd/no-rearm") {
             self.arm(&mut state);
         }
-        count
+        shown
     }
 }
 

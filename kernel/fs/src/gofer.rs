@@ -297,8 +297,8 @@ impl InodeOps for NodeRef {
                 uid: set.uid,
                 gid: set.gid,
                 size: set.size,
-                atime: set.atime.map(set_time),
-                mtime: set.mtime.map(set_time),
+                atime: bevor_abi::mutant!("gofer/times-swapped", set.atime, set.mtime).map(set_time),
+                mtime: bevor_abi::mutant!("gofer/times-swapped", set.mtime, set.atime).map(set_time),
             },
         )?;
         inode.set_perm(new.mode, new.uid, new.gid);
@@ -378,7 +378,8 @@ impl InodeOps for NodeRef {
     }
     fn rename(&self, r: &Rename<'_>) -> Result<(), Errno> {
         let new_dir = Node::of(r.new_dir)?;
-        let flags = if r.exchange { RenameFlags::EXCHANGE } else { RenameFlags::empty() };
+        let flags =
+            if r.exchange && !bevor_abi::mutated!("gofer/exchange") { RenameFlags::EXCHANGE } else { RenameFlags::empty() };
         self.client().rename(self.0.id, r.old_name, new_dir.id, r.new_name, flags)?;
         self.touched(&[r.old_dir, r.new_dir, r.source]);
         Ok(())
@@ -549,7 +550,8 @@ impl FileOps for HostWriter {
         Ok(FileMapping { fd: self.fd.clone(), id: self.node.mapping_id + 1 })
     }
     fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
-        file::fallocate(&self.fd, i32::try_from(mode).map_err(|_| Errno::EINVAL)?, offset, len)?;
+        let mode = i32::try_from(mode).map_err(|_| Errno::EINVAL)?;
+        file::fallocate(&self.fd, bevor_abi::mutant!("gofer/fallocate-mode", mode, 0), offset, len)?;
         self.node.changed();
         Ok(())
     }
@@ -599,7 +601,7 @@ impl FileOps for HostDir {
         let list = {
             let mut entries = self.entries.lock();
             match &*entries {
-                Some((list, _)) if pos > 0 => Arc::clone(list),
+                Some((list, _)) if pos > 0 || bevor_abi::mutated!("gofer/rewind") => Arc::clone(list),
                 _ => {
                     let memory = self.node.fs.vfs.memory();
                     let list =
@@ -616,7 +618,12 @@ impl FileOps for HostDir {
             if at < pos {
                 continue;
             }
-            let entry = DirEntry { name: &e.name, ino: self.node.fs.number(dev, e.ino), kind: kind_of(e.kind), next: at + 1 };
+            let entry = DirEntry {
+                name: &e.name,
+                ino: bevor_abi::mutant!("gofer/dirent-ino", self.node.fs.number(dev, e.ino), at),
+                kind: kind_of(e.kind),
+                next: at + 1,
+            };
             if !emit(&entry) {
                 break;
             }

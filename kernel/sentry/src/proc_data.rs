@@ -252,7 +252,7 @@ impl TaskData {
     fn state(&self) -> &'static str {
         if self.is_dead() {
             "Z (zombie)"
-        } else if self.0.is_stopped() {
+        } else if self.0.is_stopped() && !bevor_abi::mutated!("proc/stopped-state") {
             "T (stopped)"
         } else if self.0.is_running() {
             "R (running)"
@@ -268,16 +268,24 @@ impl TaskData {
         let threads = bevor_abi::mutant!("proc/threads", task.group.threads().len(), 1);
         let size = task.files.lock().size();
         let umask = task.fs.lock().umask();
+        let umask = bevor_abi::mutant!("proc/umask-decimal", format!("{umask:04o}"), umask.to_string());
         let groups: Vec<String> = creds.groups.iter().map(u32::to_string).collect();
         let (ignored, caught) = task.group.handlers().sets();
         let mut out = format!(
-            "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0\n",
+            "Name:\t{}\nUmask:\t{umask}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0\n",
             task.comm().escape_ascii(),
             self.state(),
             task.pid(),
             task.tid(),
         );
-        let _ = writeln!(out, "Uid:\t{}\t{}\t{}\t{}", creds.uid, creds.euid, creds.suid, creds.fsuid);
+        let _ = writeln!(
+            out,
+            "Uid:\t{}\t{}\t{}\t{}",
+            creds.uid,
+            bevor_abi::mutant!("proc/saved-order", creds.euid, creds.suid),
+            bevor_abi::mutant!("proc/saved-order", creds.suid, creds.euid),
+            creds.fsuid
+        );
         let _ = writeln!(out, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
         let _ = writeln!(
             out,
@@ -289,8 +297,8 @@ impl TaskData {
         // Not in the array: its locks would be held until all of it is there.
         let own = task.pending.lock().set();
         for (name, set) in [
-            ("SigPnd", own),
-            ("ShdPnd", task.shared_pending_set()),
+            ("SigPnd", bevor_abi::mutant!("proc/pending-swapped", own, task.shared_pending_set())),
+            ("ShdPnd", bevor_abi::mutant!("proc/pending-swapped", task.shared_pending_set(), own)),
             ("SigBlk", task.sigmask()),
             ("SigIgn", ignored),
             ("SigCgt", caught),
@@ -298,7 +306,7 @@ impl TaskData {
             ("CapPrm", creds.permitted.0),
             ("CapEff", creds.effective.0),
             ("CapBnd", creds.bounding.0),
-            ("CapAmb", creds.ambient.0),
+            ("CapAmb", bevor_abi::mutant!("proc/caps-ambient", creds.ambient.0, creds.inheritable.0)),
         ] {
             let _ = writeln!(out, "{name}:\t{set:016x}");
         }
@@ -345,11 +353,14 @@ impl TaskData {
         let task = &self.0;
         let (ppid, pgid, sid) = {
             let tree = task.kernel.tree.lock();
-            tree.process(task.pid()).map_or((0, 0, 0), |p| (p.parent, p.pgid, p.sid))
+            tree.process(task.pid()).map_or((0, 0, 0), |p| {
+                bevor_abi::mutant!("proc/session-swapped", (p.parent, p.pgid, p.sid), (p.parent, p.sid, p.pgid))
+            })
         };
         let cpu = if task.tid() == task.pid() { task.group.cpu_time() } else { task.cpu_time() };
         let threads = task.group.threads().len();
         let nice = task.sched.lock().nice;
+        let nice = bevor_abi::mutant!("proc/nice-sign", nice, -nice);
         let start = ticks(task.start_time.0.saturating_sub(task.kernel.boot_time.0));
         let MemoryUse { minor_faults, major_faults, size, resident } = self.memory_use();
         let mut out = format!(
@@ -391,7 +402,12 @@ impl TaskData {
         let mut out = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
         let limits = *self.0.group.rlimits.lock();
         for ((name, unit), limit) in NAMES.iter().zip(limits) {
-            let _ = writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.cur), show(limit.max));
+            let _ = writeln!(
+                out,
+                "{name:<25} {:<20} {:<20} {unit:<10}",
+                show(bevor_abi::mutant!("proc/limits-hard", limit.cur, limit.max)),
+                show(limit.max)
+            );
         }
         out.into_bytes()
     }

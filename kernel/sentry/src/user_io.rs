@@ -42,7 +42,7 @@ pub fn single(addr: UserAddr, len: usize) -> Result<IoVecs, Errno> {
 /// # Errors
 /// EINVAL for too many or a negative length; EFAULT.
 pub fn copy_in_iovecs(ctx: &SyscallContext<'_>, addr: UserAddr, count: usize) -> Result<IoVecs, Errno> {
-    if count > MAX_IOV {
+    if bevor_abi::mutant!("iov/count-boundary", count > MAX_IOV, count >= MAX_IOV) {
         return Err(Errno::EINVAL);
     }
     let mut iov = IoVecs::new();
@@ -56,7 +56,7 @@ pub fn copy_in_iovecs(ctx: &SyscallContext<'_>, addr: UserAddr, count: usize) ->
         let (base, len) = entry.split_at(8);
         let base = base.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
         let len = len.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-        if len > i64::MAX.cast_unsigned() {
+        if len > i64::MAX.cast_unsigned() && !bevor_abi::mutated!("iov/negative") {
             return Err(Errno::EINVAL);
         }
         UserAddr(base).add(len)?;

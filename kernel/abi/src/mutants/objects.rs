@@ -101,5 +101,36 @@ list! {
     Bug "unix/packet-signal" [write sendto] "EPIPE of sockets that keep messages apart raises SIGPIPE.";
     Bug "unix/peer-stays" [sendto write] "A datagram socket stays connected to a peer that is gone.";
     Bug "pipes/old-hangup" [poll openat] "A FIFO that is opened after its last writer went polls POLLHUP.";
+    Rule "pselect6/left-stale" [pselect6] "The timeout is left as it was.";
+    Bug "epoll/data-stale" [epoll_ctl] "EPOLL_CTL_MOD leaves the data.";
+    Bug "epoll/newest-first" [epoll_wait] "What became ready last is reported first.";
+    Bug "epoll/edge-level" [epoll_wait] "EPOLLET reports what is ready again and again.";
+    Bug "epoll/add-unseen" [epoll_ctl] "EPOLL_CTL_ADD does not look whether the file is ready already.";
+    Bug "eventfd/fdinfo-decimal" [read] "fdinfo shows the counter as a decimal number.";
+    Bug "signalfd/kill-kept" [signalfd4 read] "SIGKILL and SIGSTOP stay in the mask.";
+    Rule "pidfd/open-cloexec" [pidfd_open] "A pidfd is not closed at exec.";
+    Bug "pidfd/getfd-access" [pidfd_getfd] "Anybody may copy the descriptors of another.";
+    Bug "signalfd/overrun" [read] "The overrun of a timer is missing.";
+    Rule "timerfd/count" [read] "A timer that has expired twice reads as once.";
+    Bug "timerfd/absolute-relative" [timerfd_settime] "TFD_TIMER_ABSTIME has no effect on CLOCK_MONOTONIC.";
+    Rule "pipes/read-no-wake" [read write] "Reading does not wake who waits to write.";
+    Bug "pipes/no-reader-error" [poll] "The write end of a pipe without readers does not poll POLLERR.";
+    Bug "pipes/size-anybody" [fcntl] "Anybody may exceed pipe-max-size.";
+    Bug "unix/cmsg-cloexec" [recvmsg] "MSG_CMSG_CLOEXEC has no effect.";
+    Bug "unix/ctrunc" [recvmsg] "MSG_CTRUNC is not reported.";
+    Bug "unix/waitforone" [recvmmsg] "MSG_WAITFORONE waits for all messages.";
+    Bug "unix/trunc-length" [recvfrom recvmsg] "MSG_TRUNC returns what was stored.";
+    Bug "unix/sendmmsg-length" [sendmmsg recvmmsg] "msg_len of messages is not stored.";
+    Bug "unix/effective-sender" [recvmsg sendmsg] "SCM_CREDENTIALS tells the effective ids of the sender.";
+    Bug "unix/rebind" [bind] "A socket can be bound twice.";
+    Bug "unix/server-name" [getsockname accept] "An accepted socket has no name.";
+    Bug "unix/backlog-negative" [listen connect] "A negative backlog lets one connection wait.";
+    Bug "unix/shutdown-peer-writes" [shutdown sendto] "The peer can still write after SHUT_RD.";
+    Rule "unix/sndbuf-least" [setsockopt getsockopt] "SO_SNDBUF can be smaller than its least value.";
+    Bug "unix/timeout-range" [setsockopt] "A fraction of more than a second is accepted as a timeout.";
+    Bug "unix/stream-address" [sendto] "An address of a connected stream socket is ignored.";
+    Bug "unix/peek-takes-packet" [recvfrom] "MSG_PEEK takes a datagram.";
+    Bug "mmap/private-write" [mmap] "A private mapping for writing needs a file that is open for writing.";
+    Rule "mmap/overflow" [mmap] "An end beyond the largest offset is no EOVERFLOW.";
     //MUTANTS
 }

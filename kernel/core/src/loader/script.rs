@@ -46,6 +46,8 @@ pub fn parse(head: &[u8]) -> Result<Option<ScriptLine>, Errno> {
     let (interpreter, tail) = line.split_at(end.unwrap_or(line.len()));
     let tail = tail.trim_ascii_start();
     let length = tail.iter().rposition(|b| !is_blank(*b)).map_or(0, |i| i + 1);
+    let word = tail.iter().position(|b| is_blank(*b)).unwrap_or(length);
+    let length = bevor_abi::mutant!("exec/script-words", length, word.min(length));
     Ok(Some(ScriptLine { interpreter: interpreter.to_vec(), argument: (length > 0).then(|| tail[..length].to_vec()) }))
 }
 

@@ -68,7 +68,7 @@ impl SignalHandlers {
     /// execve(2): handlers become the default action; with `ignored_too` (CLONE_CLEAR_SIGHAND keeps ignored ones too) everything else stays.
     pub fn reset_caught(&self) {
         for action in self.0.lock().iter_mut() {
-            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            let handler = if action.handler == SIG_IGN && !bevor_abi::mutated!("exec/ignored-reset") { SIG_IGN } else { SIG_DFL };
             *action = KernelSigaction { handler, ..KernelSigaction::default() };
         }
     }

@@ -169,7 +169,8 @@ impl Task {
             Finish::Restart(Restart::IfSaRestart, ..) if action.flags & SA_RESTART != 0 => CallOutcome::Restart,
             Finish::Restart(..) => CallOutcome::Return(Errno::EINTR.to_result()),
         };
-        let old_mask = self.saved_mask.lock().take().unwrap_or(mask);
+        let saved = self.saved_mask.lock().take();
+        let old_mask = saved.filter(|_| !bevor_abi::mutated!("sigsuspend/mask-stays")).unwrap_or(mask);
         let new_mask = mask | add;
         self.last_frame.store(info.signo(), SeqCst);
         if self.pending_set() & !new_mask != 0 {

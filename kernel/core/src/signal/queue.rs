@@ -46,6 +46,10 @@ impl PendingSignals {
             return false;
         }
         self.bits |= bit(signo);
+        if bevor_abi::mutated!("queue/newest-first") {
+            self.queue.push_front((info, place));
+            return true;
+        }
         self.queue.push_back((info, place));
         true
     }

@@ -76,7 +76,11 @@ impl Task {
         let tid = tree.allocate_pid()?;
         let group = if has(abi::CLONE_THREAD) { Arc::clone(&self.group) } else { self.fork_group(tid, flags) };
         let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork()? };
-        let fs = if has(abi::CLONE_FS) { Arc::clone(&self.fs.lock()) } else { self.fs.lock().fork() };
+        let fs = if has(abi::CLONE_FS) && !bevor_abi::mutated!("fork/umask-shared") {
+            Arc::clone(&self.fs.lock())
+        } else {
+            self.fs.lock().fork()
+        };
         let child = Task::new(
             &self.kernel,
             TaskInit {
@@ -86,7 +90,7 @@ impl Task {
                 fs,
                 creds: Arc::clone(&creds),
                 mask,
-                name: *self.name.lock(),
+                name: bevor_abi::mutant!("fork/name", *self.name.lock(), [0; 16]),
                 charge: Some(charge),
             },
         );
@@ -162,12 +166,15 @@ impl Task {
             child.clear_tid.store(request.child_tid, SeqCst);
         }
         child.personality.store(bevor_abi::mutant!("fork/personality", self.personality.load(SeqCst), 0), SeqCst);
+        if bevor_abi::mutated!("fork/pdeath") {
+            child.pdeath_signal.store(self.pdeath_signal.load(SeqCst), SeqCst);
+        }
         let slack = bevor_abi::mutant!("fork/timer-slack", self.timer_slack.load(SeqCst), 50_000);
         child.timer_slack.store(slack, SeqCst);
         child.default_slack.store(slack, SeqCst);
         let sched = *self.sched.lock();
         *child.sched.lock() = match sched {
-            sched if !sched.reset_on_fork => sched,
+            sched if !sched.reset_on_fork => SchedAttributes { nice: bevor_abi::mutant!("clone/nice", sched.nice, 0), ..sched },
             sched if sched.is_realtime() => {
                 SchedAttributes { reset_on_fork: bevor_abi::mutated!("fork/reset-flag"), ..Default::default() }
             }

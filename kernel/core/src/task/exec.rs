@@ -87,7 +87,7 @@ impl Task {
             drop(before);
         }
         self.take_leadership();
-        if secure {
+        if secure && !bevor_abi::mutated!("exec/pdeath-kept") {
             self.pdeath_signal.store(0, SeqCst);
         }
         let borrows = self.group.borrows_memory.load(SeqCst);
@@ -139,7 +139,9 @@ impl Task {
         let robust_list = thread.end_words().robust_list;
         thread.set_end_words(EndWords::default());
         self.release_memory();
-        thread.reset_altstack();
+        if !bevor_abi::mutated!("exec/altstack") {
+            thread.reset_altstack();
+        }
         self.group.bound_memory(&*thread.space());
         thread.set_identity(self.identity());
         self.publish_pending();
@@ -156,7 +158,7 @@ impl Task {
         }
         if let Some(process) = tree.process_mut(self.pid()) {
             process.last_status = None;
-            process.execed = true;
+            process.execed = !bevor_abi::mutated!("exec/may-join");
         }
         self.group.signals.lock().exec = None;
     }

@@ -264,7 +264,7 @@ impl TaskTree {
     /// # Errors
     /// EPERM if the process leads a group, or a group of its id exists.
     pub fn set_session(&mut self, pid: i32) -> Result<i32, Errno> {
-        if self.procs.values().any(|p| p.pgid == pid) {
+        if self.procs.values().any(|p| p.pgid == pid) && !bevor_abi::mutated!("setsid/leader-of-group") {
             return Err(Errno::EPERM);
         }
         let process = self.procs.get_mut(&pid).ok_or(Errno::ESRCH)?;
@@ -297,10 +297,15 @@ impl TaskTree {
         } else if pid != caller {
             return Err(Errno::ESRCH);
         }
-        if process.sid == pid {
+        if process.sid == pid && !bevor_abi::mutated!("setpgid/leader") {
             return Err(Errno::EPERM);
         }
-        if pgid != pid && !self.procs.values().any(|p| p.pgid == pgid && p.sid == caller_sid) {
+        if pgid != pid
+            && !self
+                .procs
+                .values()
+                .any(|p| p.pgid == pgid && (p.sid == caller_sid || bevor_abi::mutated!("setpgid/other-session")))
+        {
             return Err(Errno::EPERM);
         }
         if let Some(process) = self.procs.get_mut(&pid) {

@@ -103,7 +103,8 @@ impl Task {
         let mut tree = self.kernel.tree.lock();
         let me = tree.process(self.pid()).ok_or(Errno::ECHILD)?;
         let (mut any, mut found) = (false, None);
-        for pid in &me.children {
+        let mut order = me.children.iter();
+        while let Some(pid) = bevor_abi::mutant!("wait/newest", order.next(), order.next_back()) {
             let Some(child) = tree.process(*pid).filter(|p| matches(p, target, options, self.tid())) else {
                 continue;
             };

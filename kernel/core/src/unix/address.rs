@@ -80,6 +80,7 @@ impl UnixSocket {
         if self.state.lock().bound.is_some() {
             return match name {
                 Name::Unnamed => Ok(()),
+                _ if bevor_abi::mutated!("unix/rebind") => Ok(()),
                 _ => Err(Errno::EINVAL),
             };
         }
@@ -184,8 +185,11 @@ impl UnixSocket {
                 return Err(Errno::EAGAIN);
             }
             let peer_creds = bevor_abi::mutant!("unix/peer-of-listener", state.peer_creds, who.creds);
-            server.state.lock().bound =
-                state.bound.as_ref().map(|b| Bound { name: b.name.clone(), owner: false, vfs: Arc::clone(&self.vfs) });
+            server.state.lock().bound = state
+                .bound
+                .as_ref()
+                .filter(|_| !bevor_abi::mutated!("unix/server-name"))
+                .map(|b| Bound { name: b.name.clone(), owner: false, vfs: Arc::clone(&self.vfs) });
             let addr = state.bound.as_ref().map(Bound::address).unwrap_or_default();
             state.pending.push_back((Arc::clone(&server), charge));
             (peer_creds, addr)

@@ -405,7 +405,7 @@ impl Socket for UnixSocket {
         if state.bound.is_none() || state.connected {
             return Err(Errno::EINVAL);
         }
-        state.backlog = Some(usize::try_from(backlog).unwrap_or(4096).min(4096));
+        state.backlog = Some(usize::try_from(backlog).unwrap_or(bevor_abi::mutant!("unix/backlog-negative", 4096, 0)).min(4096));
         state.peer_creds = who.creds;
         drop(state);
         self.queue.wake(PollEvents::OUT);
@@ -463,7 +463,7 @@ impl Socket for UnixSocket {
         if let Some(peer) = peer.filter(|_| self.is_connection()) {
             let mut state = peer.state.lock();
             state.shut_read |= write;
-            state.shut_write |= read;
+            state.shut_write |= read && !bevor_abi::mutated!("unix/shutdown-peer-writes");
             drop(state);
             peer.queue.wake(PollEvents::all());
         }

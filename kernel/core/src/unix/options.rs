@@ -14,7 +14,10 @@ fn timeval(value: &[u8]) -> Result<u64, Errno> {
     let (sec, usec) = bytes.split_at(8);
     let sec = sec.first_chunk::<8>().map_or(0, |b| i64::from_le_bytes(*b));
     let usec = usec.first_chunk::<8>().map_or(0, |b| i64::from_le_bytes(*b));
-    let usec = u64::try_from(usec).ok().filter(|u| *u < 1_000_000).ok_or(Errno::EDOM)?;
+    let usec = u64::try_from(usec)
+        .ok()
+        .filter(|u| *u < bevor_abi::mutant!("unix/timeout-range", 1_000_000, u64::MAX / 1000))
+        .ok_or(Errno::EDOM)?;
     Ok(u64::try_from(sec).unwrap_or(0).saturating_mul(1_000_000_000) + usec * 1000)
 }
 
@@ -34,7 +37,7 @@ impl UnixSocket {
         };
         match option {
             // SO_SNDBUF, SO_RCVBUF: doubled, with a floor.
-            7 => self.state.lock().send_buffer = buffer(int(value)?).max(4608),
+            7 => self.state.lock().send_buffer = buffer(int(value)?).max(bevor_abi::mutant!("unix/sndbuf-least", 4608, 2304)),
             8 => self.state.lock().receive_buffer = buffer(int(value)?).max(2304),
             16 => self.state.lock().pass_creds = int(value)? != 0,
             20 => self.state.lock().receive_timeout = timeval(value)?,

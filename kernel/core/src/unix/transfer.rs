@@ -93,7 +93,7 @@ impl UnixSocket {
         control: &Control,
         creds: UnixCredentials,
     ) -> Result<usize, Errno> {
-        if to.is_some() {
+        if to.is_some() && !bevor_abi::mutated!("unix/stream-address") {
             let connected = self.state.lock().connected;
             return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
         }
@@ -316,7 +316,7 @@ impl UnixSocket {
             // No MSG_EOR: Linux's af_unix reports none.
             out.from.clear();
         }
-        if peek {
+        if peek && !bevor_abi::mutated!("unix/peek-takes-packet") {
             out.files = packet.files.peek().to_vec();
             drop(state);
             if !out.files.is_empty() {

@@ -71,6 +71,9 @@ impl Slots {
         if let Some(last) = self.list.iter().take(most).rposition(Option::is_some) {
             copy.grow(memory, last)?;
             copy.list.clone_from_slice(self.list.get(..=last).unwrap_or_default());
+            if bevor_abi::mutated!("fork/cloexec-lost") {
+                copy.list.iter_mut().flatten().for_each(|slot| slot.cloexec = false);
+            }
         }
         Ok(copy)
     }
@@ -189,7 +192,7 @@ impl FdTable {
     /// EBADF, ENOMEM if the table cannot grow.
     pub fn dup_to(&self, old: Fd, new: Fd, cloexec: bool, limit: u64) -> Result<(), Errno> {
         let at = index(new)?;
-        if u64::try_from(at).is_ok_and(|n| n >= limit) {
+        if u64::try_from(at).is_ok_and(|n| bevor_abi::mutant!("dup2/nofile-boundary", n >= limit, n > limit)) {
             return Err(Errno::EBADF);
         }
         let file = self.get_any(old)?;
@@ -262,7 +265,7 @@ impl FdTable {
                 }
             }
         }
-        for slot in gone {
+        for slot in gone.iter().filter(|_| !bevor_abi::mutated!("close_range/posix-locks")) {
             self.after_remove(&slot.file).ok();
         }
     }
@@ -312,7 +315,7 @@ impl FdTable {
                 }
             }
         }
-        for slot in gone {
+        for slot in gone.iter().filter(|_| !bevor_abi::mutated!("exec/posix-locks")) {
             self.after_remove(&slot.file).ok();
         }
     }

@@ -131,7 +131,7 @@ pub fn display_from(path: &Path, root: &Path) -> Vec<u8> {
         return dentry.name().to_vec();
     }
     let (mut text, _) = render(path, root);
-    if dentry.is_unlinked() {
+    if dentry.is_unlinked() && !bevor_abi::mutated!("getcwd/deleted") {
         text.extend_from_slice(b" (deleted)");
     }
     text

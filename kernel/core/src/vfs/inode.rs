@@ -314,8 +314,10 @@ impl Inode {
     fn mode_permission(&self, creds: &Credentials, mask: u32) -> Result<(), Errno> {
         let mode = self.mode();
         let bits = if self.uid() == creds.fsuid {
-            mode >> 6
-        } else if (mode >> 3) & 7 != mode & 7 && creds.in_group(self.gid()) {
+            mode >> 6 | bevor_abi::mutant!("permission/owner-others", 0, mode)
+        } else if (mode >> 3) & 7 != mode & 7
+            && bevor_abi::mutant!("permission/supplementary", creds.in_group(self.gid()), creds.fsgid == self.gid())
+        {
             mode >> 3
         } else {
             mode
@@ -331,7 +333,9 @@ impl Inode {
             if mask == may::READ && creds.capable(Capability::DacReadSearch) {
                 return Ok(());
             }
-            if (mask & may::EXEC == 0 || mode & 0o111 != 0) && creds.capable(Capability::DacOverride) {
+            if (mask & may::EXEC == 0 || mode & 0o111 != 0 || bevor_abi::mutated!("permission/root-exec"))
+                && creds.capable(Capability::DacOverride)
+            {
                 return Ok(());
             }
         }

@@ -149,7 +149,7 @@ impl InodeLocks {
         let removed = Self::cut(&mut state.ranges, owner, 0, u64::MAX);
         state.settle();
         drop(state);
-        if removed {
+        if removed && !bevor_abi::mutated!("locks/exit-wake") {
             self.queue.wake(PollEvents::IN);
         }
     }
@@ -180,7 +180,9 @@ impl InodeLocks {
         let mut last_own = usize::MAX;
         for lock in ranges.drain(..) {
             if lock.owner == owner {
-                if let Some(last) = out.get_mut(last_own).filter(|p| p.exclusive == lock.exclusive && p.end >= lock.start) {
+                if let Some(last) = out.get_mut(last_own).filter(|p| {
+                    (p.exclusive == lock.exclusive || bevor_abi::mutated!("locks/merge-kinds")) && p.end >= lock.start
+                }) {
                     last.end = last.end.max(lock.end);
                     continue;
                 }
@@ -202,6 +204,9 @@ impl InodeLocks {
         }
         state.reserve(memory, 1)?;
         let before = state.flocks.len();
+        if bevor_abi::mutated!("flock/conversion-keeps") && state.flocks.iter().any(|(f, e)| *f != file && (exclusive || *e)) {
+            return Err(Errno::EAGAIN);
+        }
         state.flocks.retain(|(f, _)| *f != file);
         let dropped = state.flocks.len() != before;
         let conflict = state.flocks.iter().any(|(_, e)| exclusive || *e);
@@ -224,7 +229,7 @@ impl InodeLocks {
         let dropped = state.flocks.len() != before;
         state.settle();
         drop(state);
-        if dropped {
+        if dropped && !bevor_abi::mutated!("flock/unlock-wake") {
             self.queue.wake(PollEvents::IN);
         }
     }

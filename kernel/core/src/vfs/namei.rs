@@ -259,7 +259,7 @@ impl FsContext {
                     inode,
                     &SetAttr {
                         size: Some(0),
-                        mode: inode.without_privileges(caller.creds),
+                        mode: bevor_abi::mutant!("open/trunc-suid", inode.without_privileges(caller.creds), None),
                         mtime: now,
                         ctime: now,
                         ..SetAttr::default()
@@ -317,11 +317,14 @@ impl FsContext {
             mode |= bevor_abi::mutant!("mkdir/sgid-inherited", mode::ISGID, 0);
         } else if inherits && mode & (mode::ISGID | 0o010) == mode::ISGID | 0o010 {
             // Linux's inode_init_owner: not without membership in the group.
-            if !caller.creds.in_group(gid) && !caller.creds.capable(Capability::Fsetid) {
+            if !bevor_abi::mutated!("create/foreign-sgid")
+                && !caller.creds.in_group(gid)
+                && !caller.creds.capable(Capability::Fsetid)
+            {
                 mode &= !mode::ISGID;
             }
         }
-        NewNode { kind, mode, uid: caller.creds.fsuid, gid, rdev }
+        NewNode { kind, mode, uid: bevor_abi::mutant!("create/real-owner", caller.creds.fsuid, caller.creds.uid), gid, rdev }
     }
 
     /// Runs `make` for a name that must not exist yet, under the directory's lock.
@@ -440,7 +443,11 @@ impl FsContext {
             let _guard = dir.inode().dir_lock.lock();
             victim = lookup_locked(dir, &parent.name, &caller)?.ok_or(Errno::ENOENT)?;
             if parent.trailing {
-                return Err(if victim.inode().is_dir() { Errno::EISDIR } else { Errno::ENOTDIR });
+                return Err(if victim.inode().is_dir() {
+                    Errno::EISDIR
+                } else {
+                    bevor_abi::mutant!("unlink/trailing", Errno::ENOTDIR, Errno::EISDIR)
+                });
             }
             may_delete(dir, &victim, &caller, Some(false))?;
             if self.is_busy(&parent.dir, &victim) {
@@ -532,7 +539,7 @@ impl FsContext {
         let (old_dir, new_dir) = (&from.dir.dentry, &to.dir.dentry);
         let source = lookup_locked(old_dir, &from.name, &caller)?.ok_or(Errno::ENOENT)?;
         let target = lookup_locked(new_dir, &to.name, &caller)?;
-        if noreplace && target.is_some() {
+        if noreplace && target.is_some() && !bevor_abi::mutated!("rename/noreplace-ignored") {
             return Err(Errno::EEXIST);
         }
         if exchange {
@@ -563,6 +570,7 @@ impl FsContext {
         match &target {
             None => may_create(new_dir, &caller)?,
             Some(t) if exchange => may_delete(new_dir, t, &caller, None)?,
+            Some(_) if bevor_abi::mutated!("rename/sticky-target") => may_create(new_dir, &caller)?,
             Some(t) => may_delete(new_dir, t, &caller, Some(source_is_dir))?,
         }
         if source_is_dir && !Arc::ptr_eq(old_dir, new_dir) {
@@ -585,7 +593,7 @@ impl FsContext {
             exchange,
         })?;
         if exchange {
-            if let Some(t) = &target {
+            if let Some(t) = target.as_ref().filter(|_| !bevor_abi::mutated!("rename/exchange-cwd")) {
                 t.relink(old_dir, &from.name);
             }
         } else {

@@ -63,13 +63,15 @@ impl Node {
             &made,
             &SetAttr {
                 mode: (lower.kind() != FileKind::Symlink).then_some(attr.mode & 0o7777),
-                atime: Some(attr.atime),
+                atime: bevor_abi::mutant!("overlay/copy-up-atime", Some(attr.atime), None),
                 mtime: bevor_abi::mutant!("overlay/copy-up-times", Some(attr.mtime), None),
                 ctime: Some(attr.ctime),
                 ..SetAttr::default()
             },
         )?;
-        self.fs.origins.lock().insert(made.ino(), lower.ino());
+        if !bevor_abi::mutated!("overlay/inode-changes") {
+            self.fs.origins.lock().insert(made.ino(), lower.ino());
+        }
         Ok(self.upper.get_or_init(|| made))
     }
 
@@ -121,6 +123,9 @@ impl Node {
                 done += written;
             }
             at += to_u64(n);
+            if bevor_abi::mutated!("overlay/copy-short") {
+                break;
+            }
         }
         Ok(())
     }

@@ -169,7 +169,7 @@ impl Node {
 
     /// A new upper entry becomes an overlay inode.
     fn adopt(&self, made: Arc<Inode>, opaque: bool) -> Result<Arc<Inode>, Errno> {
-        if opaque && made.is_dir() {
+        if opaque && made.is_dir() && !bevor_abi::mutated!("overlay/not-opaque") {
             set_opaque(&made)?;
         }
         Ok(self.fs.inode(Some(made), None, None))
@@ -209,7 +209,7 @@ impl InodeOps for Node {
         attr.ino = inode.ino();
         if self.upper.get().is_none() && self.place.lock().is_none() && !inode.is_dir() {
             // Removed without a copy-up: the lower file does not know.
-            attr.nlink = 0;
+            attr.nlink = bevor_abi::mutant!("overlay/removed-nlink", 0, attr.nlink);
         }
         Ok(attr)
     }
@@ -217,7 +217,9 @@ impl InodeOps for Node {
     fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
         let upper = self.copy_up(bevor_abi::mutant!("overlay/truncate-data", set.size != Some(0), set.size.is_none()))?;
         upper.ops().setattr(upper, set)?;
-        inode.set_perm(upper.mode(), upper.uid(), upper.gid());
+        if !bevor_abi::mutated!("overlay/permission-stale") {
+            inode.set_perm(upper.mode(), upper.uid(), upper.gid());
+        }
         Ok(())
     }
 
@@ -267,7 +269,9 @@ impl InodeOps for Node {
     fn link(&self, _dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
         let upper = self.copy_up(true)?;
         let source = Node::of(inode)?.copy_up(true)?;
-        self.clear_whiteout(name)?;
+        if !bevor_abi::mutated!("overlay/link-whiteout") {
+            self.clear_whiteout(name)?;
+        }
         upper.ops().link(upper, name, source)
     }
 
@@ -335,7 +339,10 @@ impl InodeOps for Node {
         let real = self.real()?;
         let list = real.ops().listxattr(real)?;
         let mut out = Vec::new();
-        for name in list.split(|b| *b == 0).filter(|n| !n.is_empty() && !n.starts_with(PRIVATE)) {
+        for name in list
+            .split(|b| *b == 0)
+            .filter(|n| !n.is_empty() && (!n.starts_with(PRIVATE) || bevor_abi::mutated!("overlay/private-listed")))
+        {
             out.extend_from_slice(name);
             out.push(0);
         }
@@ -364,7 +371,9 @@ impl Node {
         }
         match &self.lower {
             Some(lower) => {
-                self.fs.redirects.lock().insert(upper.ino(), Arc::clone(lower));
+                if !bevor_abi::mutated!("overlay/moved-empty") {
+                    self.fs.redirects.lock().insert(upper.ino(), Arc::clone(lower));
+                }
                 Ok(())
             }
             None => set_opaque(upper),

@@ -89,11 +89,12 @@ impl TextFile {
         if files.cloexec(fd)? && !bevor_abi::mutated!("fdinfo/cloexec") {
             flags |= bevor_abi::fs::o::CLOEXEC;
         }
+        let flags = bevor_abi::mutant!("fdinfo/flags-hex", format!("0{flags:o}"), format!("{flags:#x}"));
         let position = bevor_abi::mutant!("fdinfo/position", *file.position(), 0);
         let mount = file.path().mount.id;
         let ino = file.inode().ino();
         let more = file.ops().fdinfo(&file);
-        Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{more}").into_bytes())
+        Ok(format!("pos:\t{position}\nflags:\t{flags}\nmnt_id:\t{mount}\nino:\t{ino}\n{more}").into_bytes())
     }
 }
 

@@ -315,7 +315,11 @@ impl ProcFs {
                 self.data.task(tid).map_or((0, 0), |t| {
                     let c = t.creds();
                     // Directories that all may read show whose the task is; the rest is root's unless it is dumpable.
-                    if mode == 0o040_555 || t.dumpable() == Some(true) { (c.euid, c.egid) } else { (0, 0) }
+                    if mode == 0o040_555 || t.dumpable() == Some(true) {
+                        bevor_abi::mutant!("proc/owner-real", (c.euid, c.egid), (c.uid, c.gid))
+                    } else {
+                        (0, 0)
+                    }
                 })
             }
             _ => (0, 0),
@@ -486,7 +490,8 @@ impl InodeOps for Node {
     fn follow(&self, inode: &Inode, caller: &Caller<'_>) -> Result<LinkTarget, Errno> {
         let path = match self.what {
             What::FdLink(tid, fd) => {
-                let files = self.check_access(tid, caller)?.files().ok_or(Errno::ENOENT)?;
+                let task = bevor_abi::mutant!("proc/fd-access", self.check_access(tid, caller), self.fs.task(tid))?;
+                let files = task.files().ok_or(Errno::ENOENT)?;
                 Some(files.get_any(fd).map_err(|_| Errno::ENOENT)?.path().clone())
             }
             What::OfTask(tid, OfTask::Exe) => self.check_access(tid, caller)?.exe(),

@@ -105,8 +105,12 @@ impl Node {
         let now = self.now();
         let mut state = self.state.lock();
         state.dir()?.insert(name, Arc::clone(inode), back)?;
-        state.nlink += u32::from(inode.is_dir());
+        let before = (state.mtime, state.ctime);
+        state.nlink += u32::from(inode.is_dir() && !(back && bevor_abi::mutated!("tmpfs/move-nlink")));
         state.touch(now);
+        if bevor_abi::mutated!("tmpfs/insert-times") {
+            (state.mtime, state.ctime) = before;
+        }
         Ok(())
     }
 
@@ -116,7 +120,7 @@ impl Node {
         {
             let mut state = self.state.lock();
             state.dir()?.remove(name)?;
-            state.nlink -= u32::from(victim.is_dir());
+            state.nlink -= bevor_abi::mutant!("tmpfs/rmdir-nlink", u32::from(victim.is_dir()), 0);
             if !bevor_abi::mutated!("tmpfs/remove-times") {
                 state.touch(now);
             }
@@ -124,7 +128,7 @@ impl Node {
         if unlink {
             let mut state = Node::required(victim)?.state.lock();
             state.nlink = if victim.is_dir() { 0 } else { state.nlink.saturating_sub(1) };
-            state.ctime = now;
+            state.ctime = bevor_abi::mutant!("tmpfs/unlink-ctime", now, state.ctime);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ impl Node {
         let seals = state.seals;
         let content = state.content()?;
         let offset = at.unwrap_or_else(|| content.size());
-        if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+        if seals & (seal::WRITE | bevor_abi::mutant!("memfd/future-write", seal::FUTURE_WRITE, 0)) != 0 {
             return Err(Errno::EPERM);
         }
         if seals & seal::GROW != 0
@@ -65,7 +65,7 @@ impl FileOps for Node {
     }
     fn readdir(&self, file: &File, pos: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<(), Errno> {
         self.read_entries(file, pos, emit)?;
-        if file.flags() & o::NOATIME == 0 {
+        if file.flags() & o::NOATIME == 0 && !bevor_abi::mutated!("tmpfs/readdir-atime") {
             self.accessed(&mut self.state.lock());
         }
         Ok(())
@@ -110,7 +110,7 @@ impl FileOps for Node {
         let mut state = self.state.lock();
         state.content().map_err(|_| Errno::EINVAL)?;
         if let Some(new) = add {
-            if !file.is_writable() {
+            if !file.is_writable() && !bevor_abi::mutated!("memfd/add-read-only") {
                 return Err(Errno::EPERM);
             }
             if new & !seal::ALL != 0 {

@@ -175,7 +175,7 @@ impl State {
 
     fn touch(&mut self, now: Timespec) {
         self.mtime = now;
-        self.ctime = now;
+        self.ctime = bevor_abi::mutant!("tmpfs/write-ctime", now, self.ctime);
     }
 }
 
@@ -225,11 +225,15 @@ impl Node {
         let seals = state.seals;
         let content = state.content()?;
         let old = content.size();
-        if size < old && seals & seal::SHRINK != 0 || size > old && seals & seal::GROW != 0 {
+        if size < old && seals & seal::SHRINK != 0 && !bevor_abi::mutated!("memfd/seal-shrink")
+            || size > old && seals & seal::GROW != 0
+        {
             return Err(Errno::EPERM);
         }
         content.set_size(size)?;
-        state.touch(now);
+        if size != old || !bevor_abi::mutated!("tmpfs/truncate-same") {
+            state.touch(now);
+        }
         Ok(())
     }
 }
@@ -298,7 +302,7 @@ impl InodeOps for NodeRef {
 
     fn tmpfile(&self, _dir: &Arc<Inode>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
         let inode = self.0.fs.inode(new)?;
-        Node::required(&inode)?.state.lock().nlink = 0;
+        Node::required(&inode)?.state.lock().nlink = bevor_abi::mutant!("tmpfs/tmpfile-nlink", 0, 1);
         Ok(inode)
     }
 
@@ -356,7 +360,9 @@ impl InodeOps for NodeRef {
 
     fn readlink(&self, _inode: &Inode, _caller: &Caller<'_>) -> Result<Vec<u8>, Errno> {
         let mut state = self.0.state.lock();
-        self.0.accessed(&mut state);
+        if !bevor_abi::mutated!("tmpfs/readlink-atime") {
+            self.0.accessed(&mut state);
+        }
         match &state.body {
             Body::Link(target) => Ok(target.clone()),
             _ => Err(Errno::EINVAL),
@@ -381,7 +387,7 @@ impl InodeOps for NodeRef {
         if flags & 2 != 0 && !exists && !bevor_abi::mutated!("setxattr/replace") {
             return Err(Errno::ENODATA);
         }
-        if flags & 1 != 0 && exists {
+        if flags & 1 != 0 && exists && !bevor_abi::mutated!("tmpfs/xattr-create") {
             return Err(Errno::EEXIST);
         }
         self.0.fs.memory().charge(xattr_cost(name, value))?;
@@ -406,7 +412,7 @@ impl InodeOps for NodeRef {
         let mut state = self.0.state.lock();
         let old = state.xattrs.remove(name).ok_or(Errno::ENODATA)?;
         self.0.fs.memory().release(xattr_cost(name, &old));
-        state.ctime = now;
+        state.ctime = bevor_abi::mutant!("tmpfs/removexattr-ctime", now, state.ctime);
         Ok(())
     }
 

@@ -176,7 +176,7 @@ pub(crate) fn setattr(fds: OwnFds<'_>, fd: BorrowedFd<'_>, file_type: u32, set: 
         rustix::fs::ftruncate(&file, size).map_err(errno)?;
     }
     if set.uid.is_some() || set.gid.is_some() {
-        chown(fd, set.uid, set.gid)?;
+        chown(fd, set.uid, bevor_abi::mutant!("gofer/chown-both", set.gid, None))?;
     }
     if let Some(mode) = set.mode {
         if file_type == S_IFLNK {
@@ -219,7 +219,7 @@ pub(crate) fn drop_privileges(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 
 fn timespec(time: Option<SetTime>) -> Result<Timespec, Errno> {
     let (tv_sec, tv_nsec) = match time {
-        None => (0, rustix::fs::UTIME_OMIT),
+        None => (0, bevor_abi::mutant!("gofer/omit-now", rustix::fs::UTIME_OMIT, rustix::fs::UTIME_NOW)),
         Some(SetTime::Now) => (0, rustix::fs::UTIME_NOW),
         Some(SetTime::At(t)) if t.nsec < 1_000_000_000 => (t.sec, i64::from(t.nsec)),
         Some(SetTime::At(_)) => return Err(Errno::EINVAL),
@@ -251,7 +251,7 @@ pub(crate) fn own_new(fds: OwnFds<'_>, fd: BorrowedFd<'_>, owner: Owner, mode: O
         return Ok(now);
     }
     if now.uid != owner.uid || now.gid != owner.gid {
-        match chown(fd, Some(owner.uid), Some(owner.gid)) {
+        match chown(fd, Some(owner.uid), bevor_abi::mutant!("gofer/new-group", Some(owner.gid), None)) {
             Err(Errno::EPERM) if now.uid != 0 => {}
             changed => changed?,
         }
@@ -285,7 +285,7 @@ pub(crate) fn getxattr(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno
 
 /// Sets an extended attribute.
 pub(crate) fn setxattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
-    let flags = XattrFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let flags = XattrFlags::from_bits(bevor_abi::mutant!("gofer/xattr-flags", flags, 0)).ok_or(Errno::EINVAL)?;
     rustix::fs::setxattr(own(fd), name, value, flags).map_err(errno)
 }
 

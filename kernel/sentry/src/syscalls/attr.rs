@@ -49,7 +49,8 @@ pub fn fchmodat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, new: u
     if flags & !(at::SYMLINK_NOFOLLOW | at::EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let place = resolve_at(ctx, dirfd, path, flags, flags & at::SYMLINK_NOFOLLOW != 0)?;
+    let place =
+        resolve_at(ctx, dirfd, path, flags, flags & bevor_abi::mutant!("fchmodat2/nofollow", at::SYMLINK_NOFOLLOW, 0) != 0)?;
     chmod_path(&place, &Env::new(ctx), new)
 }
 
@@ -77,7 +78,7 @@ fn chown_path(place: &Path, env: &Env, uid: u32, gid: u32) -> SyscallResult {
     let capable = creds.capable(Capability::Chown);
     let owner = inode.uid() == creds.fsuid;
     if !capable
-        && (uid.is_some_and(|u| !owner || u != inode.uid())
+        && (uid.is_some_and(|u| !owner || u != inode.uid() && !bevor_abi::mutated!("chown/give-away"))
             || gid
                 .is_some_and(|g| !owner || !(bevor_abi::mutant!("chown/any-group", creds.in_group(g), true) || g == inode.gid())))
     {
@@ -116,7 +117,7 @@ pub fn chown(ctx: &mut SyscallContext<'_>, path: UserAddr, uid: u32, gid: u32) -
 
 /// lchown(2).
 pub fn lchown(ctx: &mut SyscallContext<'_>, path: UserAddr, uid: u32, gid: u32) -> SyscallResult {
-    fchownat(ctx, Fd::CWD, path, uid, gid, at::SYMLINK_NOFOLLOW)
+    fchownat(ctx, Fd::CWD, path, uid, gid, bevor_abi::mutant!("lchown/follows", at::SYMLINK_NOFOLLOW, 0))
 }
 
 /// fchown(2).
@@ -216,7 +217,11 @@ fn micro_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], E
     }
     let [a, au, m, mu]: [i64; 4] = ctx.copy_in_value(addr)?;
     let convert = |sec, usec: i64| {
-        if (0..1_000_000).contains(&usec) { Ok(Stamp::At(Timespec { sec, nsec: usec * 1000 })) } else { Err(Errno::EINVAL) }
+        if (0..1_000_000).contains(&usec) {
+            Ok(Stamp::At(Timespec { sec, nsec: bevor_abi::mutant!("utimes/nanoseconds", usec * 1000, usec) }))
+        } else {
+            Err(Errno::EINVAL)
+        }
     };
     Ok([convert(a, au)?, convert(m, mu)?])
 }
@@ -224,7 +229,11 @@ fn micro_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], E
 /// futimesat(2).
 pub fn futimesat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, times: UserAddr) -> SyscallResult {
     let times = micro_times(ctx, times)?;
-    let place = if path.is_null() { ctx.file(dirfd)?.path().clone() } else { resolve_at(ctx, dirfd, path, 0, false)? };
+    let place = if path.is_null() {
+        ctx.file(dirfd)?.path().clone()
+    } else {
+        resolve_at(ctx, bevor_abi::mutant!("futimesat/cwd", dirfd, Fd::CWD), path, 0, false)?
+    };
     set_times(&place, &Env::new(ctx), times)
 }
 
@@ -269,7 +278,9 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
     check_writable(&place)?;
     inode.permission(&env.caller(), bevor_abi::mutant!("truncate/permission", may::WRITE, 0))?;
     size_limit(ctx, size)?;
-    inode.get_write_access()?;
+    if !bevor_abi::mutated!("truncate/running") {
+        inode.get_write_access()?;
+    }
     let now = Some(env.fs.ns.vfs.now());
     let result = inode.ops().setattr(
         inode,
@@ -289,7 +300,9 @@ pub fn ftruncate(ctx: &mut SyscallContext<'_>, fd: Fd, size: i64) -> SyscallResu
     }
     size_limit(ctx, size)?;
     file.ops().truncate(&file, size)?;
-    drop_privileges(ctx, &file);
+    if !bevor_abi::mutated!("ftruncate/keeps-suid") {
+        drop_privileges(ctx, &file);
+    }
     Ok(0)
 }
 
@@ -313,7 +326,9 @@ pub fn fallocate(ctx: &mut SyscallContext<'_>, fd: Fd, mode: u32, offset: i64, l
         _ => return Err(Errno::ENODEV.into()),
     }
     let end = offset.checked_add(len).filter(|e| *e <= i64::MAX.cast_unsigned()).ok_or(Errno::EFBIG)?;
-    size_limit(ctx, end)?;
+    if !bevor_abi::mutated!("fallocate/fsize") {
+        size_limit(ctx, end)?;
+    }
     file.ops().fallocate(&file, mode, offset, len)?;
     drop_privileges(ctx, &file);
     Ok(0)
@@ -364,7 +379,7 @@ pub fn sync_file_range(ctx: &mut SyscallContext<'_>, fd: Fd, offset: i64, len: i
 /// fadvise64(2): advice is checked, and there is nothing to advise.
 pub fn fadvise64(ctx: &mut SyscallContext<'_>, fd: Fd, _offset: i64, len: i64, advice: u32) -> SyscallResult {
     let file = ctx.file(fd)?;
-    if file.inode().kind() == FileKind::Fifo {
+    if file.inode().kind() == FileKind::Fifo && !bevor_abi::mutated!("fadvise64/pipe") {
         return Err(Errno::ESPIPE.into());
     }
     if advice > 5 || len < 0 {

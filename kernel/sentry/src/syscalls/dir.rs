@@ -21,7 +21,7 @@ fn entry64(out: &mut Vec<u8>, e: &DirEntry<'_>, limit: usize) -> bool {
     }
     let start = out.len();
     out.extend_from_slice(&e.ino.to_le_bytes());
-    out.extend_from_slice(&e.next.to_le_bytes());
+    out.extend_from_slice(&bevor_abi::mutant!("getdents/offset", e.next, e.next - 1).to_le_bytes());
     out.extend_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes());
     out.push(e.kind.to_dirent_type());
     out.extend_from_slice(e.name);
@@ -41,7 +41,7 @@ fn entry_old(out: &mut Vec<u8>, e: &DirEntry<'_>, limit: usize) -> bool {
     out.extend_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(e.name);
     out.resize(start + len - 1, 0);
-    out.push(e.kind.to_dirent_type());
+    out.push(bevor_abi::mutant!("getdents/old-type", e.kind.to_dirent_type(), 0));
     true
 }
 
@@ -96,7 +96,7 @@ pub fn getdents(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32) -
 fn directory(ctx: &SyscallContext<'_>, path: UserAddr, env: &Env) -> Result<Path, Errno> {
     let text = ctx.copy_in_path(path)?;
     let place = env.fs.resolve(None, &text, env.caller(), WalkFlags::FOLLOW | WalkFlags::DIRECTORY)?;
-    place.dentry.inode().permission(&env.caller(), may::EXEC)?;
+    place.dentry.inode().permission(&env.caller(), bevor_abi::mutant!("chdir/permission", may::EXEC, 0))?;
     Ok(place)
 }
 
@@ -127,6 +127,9 @@ pub fn chroot(ctx: &mut SyscallContext<'_>, path: UserAddr) -> SyscallResult {
     if !env.creds.capable(Capability::SysChroot) {
         return Err(Errno::EPERM.into());
     }
+    if bevor_abi::mutated!("chroot/moves") {
+        env.fs.set_cwd(place.clone());
+    }
     env.fs.set_root(place);
     Ok(0)
 }
@@ -134,7 +137,7 @@ pub fn chroot(ctx: &mut SyscallContext<'_>, path: UserAddr) -> SyscallResult {
 /// mkdirat(2).
 pub fn mkdirat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode: u32) -> SyscallResult {
     let text = ctx.copy_in_path(path)?;
-    let start = start_of(ctx, dirfd, &text)?;
+    let start = start_of(ctx, bevor_abi::mutant!("mkdirat/cwd", dirfd, Fd::CWD), &text)?;
     let env = Env::new(ctx);
     let mode = mode & (bevor_abi::mutant!("mkdir/sticky", mode::ISVTX, 0) | 0o777);
     env.fs.make_node(start.as_ref(), &text, env.caller(), FileKind::Directory, mode, 0)?;

@@ -207,7 +207,8 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
         new.permitted = bevor_abi::mutant!("exec/ambient-lost", new.ambient, CapSet::default());
         new.effective = new.permitted;
     }
-    (new.suid, new.fsuid) = (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), new.euid);
+    (new.suid, new.fsuid) =
+        (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), bevor_abi::mutant!("exec/fsuid-stale", new.euid, new.fsuid));
     (new.sgid, new.fsgid) = (new.egid, new.egid);
     new.securebits &= bevor_abi::mutant!("exec/keepcaps", !SECBIT_KEEP_CAPS, u32::MAX);
     let gained = old.uid != 0 && new.effective.0 & !new.ambient.0 != 0;

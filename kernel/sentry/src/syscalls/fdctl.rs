@@ -96,7 +96,10 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
         }
         f::DUPFD_QUERY => {
             let other = ctx.file_any(<Fd as bevor_abi::FromArg>::from_arg(arg))?;
-            Ok(u64::from(Arc::ptr_eq(&file, &other)))
+            Ok(u64::from(
+                Arc::ptr_eq(&file, &other)
+                    || bevor_abi::mutated!("fcntl/dupfd-query") && Arc::ptr_eq(file.inode(), other.inode()),
+            ))
         }
         f::GETFD => Ok(u64::from(ctx.files().cloexec(fd)?)),
         f::SETFD => {
@@ -152,7 +155,7 @@ fn owner_call(ctx: &mut SyscallContext<'_>, file: &File, cmd: u32, arg: u64) -> 
             return Ok(owner.cast_unsigned());
         }
         f::SETSIG => {
-            if !(0..=64).contains(&signed) {
+            if !(0..=bevor_abi::mutant!("fcntl/setsig-boundary", 64, 63)).contains(&signed) {
                 return Err(Errno::EINVAL.into());
             }
             file.sig.store(signed, Ordering::Relaxed);
@@ -190,11 +193,11 @@ fn set_owner(ctx: &SyscallContext<'_>, file: &File, owner: i32, thread: bool) ->
         _ => tree.task(owner).is_some(),
     };
     drop(tree);
-    if !there {
+    if !there && !bevor_abi::mutated!("fcntl/setown-missing") {
         return Err(Errno::ESRCH);
     }
     file.owner.store(owner, Ordering::Relaxed);
-    file.owner_is_thread.store(thread, Ordering::Relaxed);
+    file.owner_is_thread.store(bevor_abi::mutant!("fcntl/owner-thread", thread, true), Ordering::Relaxed);
     Ok(())
 }
 
@@ -229,7 +232,7 @@ fn range(file: &File, lock: &Flock) -> Result<(u64, u64), Errno> {
     if lock.len > 0 {
         let last = start.checked_add(lock.len - 1).ok_or(Errno::EOVERFLOW)?;
         // The last of all bytes is the end of the file, however large it gets.
-        end = last.checked_add(1);
+        end = last.checked_add(bevor_abi::mutant!("fcntl/lock-end", 1, 0));
     } else if lock.len < 0 {
         end = Some(bevor_abi::mutant!("fcntl/lock-backwards", start, start + 1));
         start = start.checked_add(lock.len).ok_or(Errno::EINVAL)?;
@@ -289,7 +292,13 @@ fn set_lock(ctx: &mut SyscallContext<'_>, fd: Fd, file: &Arc<File>, addr: UserAd
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let wanted = RangeLock { owner, pid: if ofd { -1 } else { hooks::ids(ctx).0 }, exclusive, start, end };
+    let wanted = RangeLock {
+        owner,
+        pid: if ofd && !bevor_abi::mutated!("fcntl/ofd-pid") { -1 } else { hooks::ids(ctx).0 },
+        exclusive,
+        start,
+        end,
+    };
     let locks = file.inode().locks();
     match locks.set(ctx.task.kernel.memory(), &wanted) {
         // Whoever closed the descriptor meanwhile has released the process's locks, but not this one, which came after.
@@ -338,7 +347,7 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
     match request {
         // FIOCLEX, FIONCLEX
         0x5451 | 0x5450 => {
-            ctx.files().set_cloexec(fd, request == 0x5451)?;
+            ctx.files().set_cloexec(fd, request == 0x5451 || bevor_abi::mutated!("ioctl/fionclex"))?;
             Ok(0)
         }
         // FIONBIO, FIOASYNC
@@ -361,6 +370,8 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         0x541b if file.inode().kind() == FileKind::Regular => {
             let left = file.ops().size(&file)?.wrapping_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
             // Negative behind the end, and cut to 32 bits.
+            let left =
+                if bevor_abi::mutated!("ioctl/fionread-beyond") { left.cast_signed().max(0).cast_unsigned() } else { left };
             ctx.copy_out_value(UserAddr(arg), &low(left))?;
             Ok(0)
         }

@@ -42,7 +42,11 @@ fn fix_capabilities(old: &Credentials, new: &mut Credentials) {
         }
         new.ambient = bevor_abi::mutant!("caps/ambient-kept", CapSet::default(), new.ambient);
     }
-    if old.euid == 0 && new.euid != 0 && !bevor_abi::mutated!("caps/effective-kept") {
+    if old.euid == 0
+        && new.euid != 0
+        && !(bevor_abi::mutated!("caps/keepcaps-effective") && old.securebits & SECBIT_KEEP_CAPS != 0)
+        && !bevor_abi::mutated!("caps/effective-kept")
+    {
         new.effective = CapSet::default();
     }
     if old.euid != 0 && new.euid == 0 && !bevor_abi::mutated!("caps/effective-back") {
@@ -97,7 +101,7 @@ pub fn setuid(ctx: &mut SyscallContext<'_>, uid: u32) -> SyscallResult {
     }
     let (old, mut new) = change(ctx);
     if old.capable(Capability::Setuid) {
-        (new.uid, new.suid) = (uid, uid);
+        (new.uid, new.suid) = (uid, bevor_abi::mutant!("setuid/saved-stays", uid, old.suid));
     } else if uid != old.uid && uid != old.suid {
         return Err(Errno::EPERM.into());
     }
@@ -118,7 +122,7 @@ pub fn setgid(ctx: &mut SyscallContext<'_>, gid: u32) -> SyscallResult {
     } else if gid != old.gid && gid != old.sgid {
         return Err(Errno::EPERM.into());
     }
-    (new.egid, new.fsgid) = (gid, gid);
+    (new.egid, new.fsgid) = (gid, bevor_abi::mutant!("setgid/fsgid-stale", gid, old.fsgid));
     store(ctx, new);
     Ok(0)
 }
@@ -265,7 +269,7 @@ pub fn getgroups(ctx: &mut SyscallContext<'_>, size: i32, list: UserAddr) -> Sys
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     let count = creds.groups.len();
     if size != 0 {
-        if count > size {
+        if bevor_abi::mutant!("getgroups/boundary", count > size, count >= size) {
             return Err(Errno::EINVAL.into());
         }
         let bytes: Vec<u8> = creds.groups.iter().flat_map(|g| g.to_le_bytes()).collect();

@@ -107,7 +107,8 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
             Err(_) if done > 0 => return Ok(to_u64(done)),
             Err(Errno::EAGAIN) => {
                 let timeout = socket_timeout(file, false);
-                return Err(wait_for(ctx, file, PollEvents::IN, place.flags & rwf::NOWAIT != 0, timeout));
+                let nowait = place.flags & rwf::NOWAIT != 0 && !bevor_abi::mutated!("preadv2/nowait");
+                return Err(wait_for(ctx, file, PollEvents::IN, nowait, timeout));
             }
             Err(e) => return Err(e.into()),
         }
@@ -127,6 +128,9 @@ pub(super) fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, offset: Opti
     };
     if bevor_abi::mutant!("write/fsize-boundary", start >= limit, start > limit) && len > 0 {
         ctx.raise = bevor_abi::mutant!("write/fsize-signal", Some(25), None);
+        return Err(Errno::EFBIG);
+    }
+    if bevor_abi::mutated!("writev/fsize-part") && to_u64(len) > limit - start {
         return Err(Errno::EFBIG);
     }
     Ok(len.min(to_usize(limit - start)))
@@ -316,7 +320,7 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
     if place.flags & !rwf::VALID != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    if place.flags & (rwf::APPEND | rwf::NOAPPEND) == rwf::APPEND | rwf::NOAPPEND {
+    if place.flags & (rwf::APPEND | rwf::NOAPPEND) == rwf::APPEND | rwf::NOAPPEND && !bevor_abi::mutated!("pwritev2/both") {
         return Err(Errno::EINVAL.into());
     }
     if !writes {

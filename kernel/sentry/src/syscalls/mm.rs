@@ -50,13 +50,15 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         2 => false,
         _ => return Err(Errno::EINVAL.into()),
     };
-    if !file.is_readable() && !bevor_abi::mutated!("mmap/write-only") || shared && prot & PROT_WRITE != 0 && !file.is_writable() {
+    if !file.is_readable() && !bevor_abi::mutated!("mmap/write-only")
+        || (shared || bevor_abi::mutated!("mmap/private-write")) && prot & PROT_WRITE != 0 && !file.is_writable()
+    {
         return Err(Errno::EACCES.into());
     }
     if prot & PROT_EXEC != 0 && file.path().mount.flags() & mount_flags::NOEXEC != 0 {
         return Err(Errno::EPERM.into());
     }
-    if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {
+    if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err() && !bevor_abi::mutated!("mmap/overflow")) {
         return Err(Errno::EOVERFLOW.into());
     }
     // A shared mapping of a writable file can be made writable later: its descriptor must allow it, unless the file is sealed.

@@ -90,7 +90,12 @@ fn fifo_again(ctx: &mut SyscallContext<'_>, request: &OpenRequest) -> SyscallRes
     let opens = pipe.opens();
     let other = if request.flags & o::ACCMODE == o::RDONLY { opens.1 } else { opens.0 };
     let seen = u64::try_from(ctx.progress.done).unwrap_or(u64::MAX);
-    if other > seen {
+    if other > seen
+        && (!bevor_abi::mutated!("open/fifo-writer-waits") || {
+            let (r, w) = pipe.ends();
+            r > 0 && w > 0
+        })
+    {
         ctx.progress.half_open = None;
         return install(ctx, file, request.flags & o::CLOEXEC != 0 && !bevor_abi::mutated!("open/fifo-cloexec"));
     }
@@ -184,7 +189,7 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
     for (bit, flag) in [
         (resolve::NO_XDEV, WalkFlags::NO_XDEV),
         (resolve::NO_MAGICLINKS, WalkFlags::NO_MAGICLINKS),
-        (resolve::NO_SYMLINKS, WalkFlags::NO_SYMLINKS),
+        (resolve::NO_SYMLINKS, bevor_abi::mutant!("openat2/no-symlinks", WalkFlags::NO_SYMLINKS, WalkFlags::empty())),
         (resolve::BENEATH, WalkFlags::BENEATH),
         (resolve::IN_ROOT, WalkFlags::IN_ROOT),
         (resolve::CACHED, WalkFlags::CACHED),

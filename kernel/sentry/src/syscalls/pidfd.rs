@@ -42,7 +42,7 @@ pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> Syscall
     };
     let env = Env::new(ctx);
     let file = PidFd::create(&env.fs.ns.vfs, &group, bevor_abi::mutant!("pidfd/nonblock", flags, 0), env.owner());
-    install(ctx, file, true)
+    install(ctx, file, bevor_abi::mutant!("pidfd/open-cloexec", true, false))
 }
 
 /// pidfd_send_signal(2).
@@ -80,7 +80,9 @@ pub fn pidfd_getfd(ctx: &mut SyscallContext<'_>, pidfd: Fd, target: Fd, flags: u
     }
     let (group, _) = group_of(ctx, pidfd)?;
     let task = group.threads().first().cloned().ok_or(Errno::ESRCH)?;
-    super::ids::check_ptrace_access(ctx.task, &task)?;
+    if !bevor_abi::mutated!("pidfd/getfd-access") {
+        super::ids::check_ptrace_access(ctx.task, &task)?;
+    }
     let files = Arc::clone(&task.files.lock());
     let file = files.get_any(target)?;
     install(ctx, file, bevor_abi::mutant!("pidfd/copy-cloexec", true, false))
@@ -92,7 +94,7 @@ pub fn signalfd4(ctx: &mut SyscallContext<'_>, fd: Fd, mask: UserAddr, size: usi
         return Err(Errno::EINVAL.into());
     }
     let mask: u64 = ctx.copy_in_value(mask)?;
-    let mask = mask & !abi::UNBLOCKABLE;
+    let mask = mask & !bevor_abi::mutant!("signalfd/kill-kept", abi::UNBLOCKABLE, 0);
     if flags & !(o::CLOEXEC | o::NONBLOCK) != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -315,7 +315,7 @@ pub fn pselect6(
         use_mask(ctx, UserAddr(addr), bevor_abi::mutant!("pselect6/mask-pointer", bevor_core::num::to_usize(size), 8))?;
     }
     let result = do_select(ctx, count, [read, write, except], wait);
-    if !matches!(result, Err(SyscallError::Block)) {
+    if !matches!(result, Err(SyscallError::Block)) && !bevor_abi::mutated!("pselect6/left-stale") {
         write_left(ctx, timeout, wait);
     }
     result

@@ -25,7 +25,8 @@ pub fn prctl(ctx: &mut SyscallContext<'_>, option: i32, a: u64, b: u64, c: u64, 
         }
         3 => Ok(u64::from(ctx.task.group.dumpable.load(SeqCst))),
         4 => {
-            let value = u8::try_from(a).ok().filter(|v| *v <= 1).ok_or(Errno::EINVAL)?;
+            let value =
+                u8::try_from(a).ok().filter(|v| *v <= bevor_abi::mutant!("prctl/dumpable-two", 1, 2)).ok_or(Errno::EINVAL)?;
             ctx.task.group.dumpable.store(value, SeqCst);
             Ok(0)
         }
@@ -103,7 +104,10 @@ fn update(ctx: &SyscallContext<'_>, change: impl FnOnce(&mut Credentials)) {
 }
 
 fn set_pdeathsig(ctx: &SyscallContext<'_>, signo: u64) -> SyscallResult {
-    let signo = i32::try_from(signo).ok().filter(|s| (0..=NSIG).contains(s)).ok_or(Errno::EINVAL)?;
+    let signo = i32::try_from(signo)
+        .ok()
+        .filter(|s| (0..=bevor_abi::mutant!("prctl/pdeathsig-boundary", NSIG, NSIG + 1)).contains(s))
+        .ok_or(Errno::EINVAL)?;
     ctx.task.pdeath_signal.store(signo, SeqCst);
     Ok(0)
 }

@@ -25,7 +25,7 @@ fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new
     if new.cur > new.max {
         return Err(Errno::EINVAL);
     }
-    if resource == RLIMIT_NOFILE && new.max > NR_OPEN {
+    if resource == RLIMIT_NOFILE && bevor_abi::mutant!("rlimit/nr-open", new.max > NR_OPEN, new.max >= NR_OPEN) {
         return Err(Errno::EPERM);
     }
     let mut limits = group.rlimits.lock();
@@ -92,6 +92,7 @@ pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: Use
         set_limit(ctx, &target.group, resource, new)?;
     }
     if !old.is_null() {
+        let before = bevor_abi::mutant!("prlimit/old-is-new", before, target.group.rlimit(resource));
         ctx.copy_out_value(old, &before)?;
     }
     Ok(0)
@@ -168,7 +169,8 @@ pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32
     let mut outcome = Err(Errno::ESRCH);
     for task in targets {
         let other = task.creds();
-        let floor = 20 - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
+        let floor =
+            bevor_abi::mutant!("priority/floor", 20, 21) - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
         let one = if creds.euid != other.uid && creds.euid != other.euid && !creds.capable(Capability::SysNice) {
             Err(Errno::EPERM)
         } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
@@ -220,7 +222,9 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
     if !creds.capable(Capability::SysNice) {
         let other = task.creds();
         let limit = i32::try_from(task.group.rlimit(RLIMIT_RTPRIO).cur.min(99)).unwrap_or(0);
-        let raises = matches!(policy, SCHED_FIFO | SCHED_RR) && (limit == 0 || priority > limit && priority > old.priority);
+        let raises = matches!(policy, SCHED_FIFO | SCHED_RR)
+            && (limit == 0
+                || bevor_abi::mutant!("sched/rtprio-boundary", priority > limit, priority >= limit) && priority > old.priority);
         let foreign = creds.euid != other.euid && creds.euid != other.uid;
         if raises && !bevor_abi::mutated!("sched/rtprio")
             || foreign
@@ -306,7 +310,11 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
     ctx.copy_in(mask, &mut bytes)?;
     let task = find(ctx, tid)?;
     let (own, other) = (ctx.task.creds(), task.creds());
-    if own.euid != other.euid && own.euid != other.uid && !own.capable(Capability::SysNice) {
+    if own.euid != other.euid
+        && own.euid != other.uid
+        && !own.capable(Capability::SysNice)
+        && !bevor_abi::mutated!("sched/affinity-foreign")
+    {
         return Err(Errno::EPERM.into());
     }
     let thread = task.thread().ok_or(Errno::ESRCH)?;

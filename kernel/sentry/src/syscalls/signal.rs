@@ -92,7 +92,9 @@ pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult
         }
         0 => tree.group_members(tree.process(task.pid()).map_or(0, |p| p.pgid)),
         -1 => {
-            let others = tree.processes().filter(|p| p.group.pid > 1 && p.group.pid != task.pid());
+            let others = tree
+                .processes()
+                .filter(|p| p.group.pid > 1 && (p.group.pid != task.pid() || bevor_abi::mutated!("kill/all-self")));
             others.map(|p| Arc::clone(&p.group)).collect()
         }
         i32::MIN => return Err(Errno::ESRCH.into()),
@@ -110,7 +112,7 @@ pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult
 fn find_thread(ctx: &SyscallContext<'_>, tgid: Option<i32>, tid: i32) -> Result<Option<Arc<Task>>, Errno> {
     let tree = ctx.task.kernel.tree.lock();
     match tree.task(tid) {
-        Some(task) if tgid.is_none_or(|g| g == task.pid()) => Ok(Some(task)),
+        Some(task) if tgid.is_none_or(|g| g == task.pid() || bevor_abi::mutated!("tgkill/group-unchecked")) => Ok(Some(task)),
         // A leader that has ended while its process lives can be named, and nothing comes of it.
         None if tree.process(tid).is_some() && tgid.is_none_or(|g| g == tid) => Ok(None),
         _ => Err(Errno::ESRCH),
@@ -235,6 +237,9 @@ pub fn rt_sigprocmask(ctx: &mut SyscallContext<'_>, how: i32, set: UserAddr, old
         return Err(Errno::EINVAL.into());
     }
     let mask = ctx.thread.sigmask();
+    if bevor_abi::mutated!("sigprocmask/how") && !(0..=2).contains(&how) {
+        return Err(Errno::EINVAL.into());
+    }
     if !set.is_null() {
         let set: u64 = ctx.copy_in_value(set)?;
         let new = match how {
@@ -247,6 +252,7 @@ pub fn rt_sigprocmask(ctx: &mut SyscallContext<'_>, how: i32, set: UserAddr, old
         ctx.task.mask_changed();
     }
     if !old.is_null() {
+        let mask = bevor_abi::mutant!("sigprocmask/old-is-new", mask, ctx.thread.sigmask());
         ctx.copy_out_value(old, &mask)?;
     }
     if set.is_null() { Ok(0) } else { Err(ctx.act(Action::Unmask(0))) }
@@ -290,7 +296,8 @@ pub fn rt_sigtimedwait(
         let nanos = super::time::copy_in_timespec(ctx, timeout)?;
         ctx.progress.deadline = Some(Instant(ctx.timers.now().0.saturating_add(nanos)));
     }
-    if let Some(found) = ctx.task.take_signal(wanted & !UNBLOCKABLE) {
+    let past = bevor_abi::mutated!("sigtimedwait/poll") && ctx.progress.deadline.is_some_and(|at| at <= ctx.timers.now());
+    if let Some(found) = (!past).then(|| ctx.task.take_signal(wanted & !UNBLOCKABLE)).flatten() {
         if !info.is_null() {
             ctx.copy_out(info, &found.0)?;
         }

@@ -287,7 +287,11 @@ fn do_send(
     let want = total(iov);
     let env = Env::new(ctx);
     // SCM_CREDENTIALS are the real ids, unlike SO_PEERCRED.
-    let creds = UnixCredentials { uid: env.creds.uid, gid: env.creds.gid, ..env.ucred() };
+    let creds = bevor_abi::mutant!(
+        "unix/effective-sender",
+        UnixCredentials { uid: env.creds.uid, gid: env.creds.gid, ..env.ucred() },
+        env.ucred()
+    );
     let sender = SocketCaller { creds, ..caller(&env) };
     let mut done = if stream { ctx.progress.done.min(want) } else { 0 };
     let nothing = Control::default();
@@ -407,7 +411,7 @@ pub fn recvfrom(
     if !addr.is_null() {
         store_address(ctx, addr, len_at, &sender(&file, &r)?)?;
     }
-    Ok(to_u64(if flags & msg::TRUNC != 0 { r.full_len } else { r.len }))
+    Ok(to_u64(if flags & msg::TRUNC != 0 && !bevor_abi::mutated!("unix/trunc-length") { r.full_len } else { r.len }))
 }
 
 /// `struct msghdr`.
@@ -559,7 +563,8 @@ fn receive_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32
     let mut r = do_receive(ctx, &file, &iov, flags)?;
     let room = to_usize(header.control_len).min(MAX_CONTROL);
     let room = if header.control == 0 { 0 } else { room };
-    let (control, cut) = build_control(ctx, &mut r, room, flags & msg::CMSG_CLOEXEC != 0);
+    let (control, cut) =
+        build_control(ctx, &mut r, room, flags & msg::CMSG_CLOEXEC != 0 && !bevor_abi::mutated!("unix/cmsg-cloexec"));
     if header.name != 0 {
         let from = sender(&file, &r)?;
         let n = to_usize(u64::from(header.name_len)).min(from.len());
@@ -572,7 +577,7 @@ fn receive_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32
         ctx.copy_out(UserAddr(header.control), &control)?;
     }
     header.control_len = to_u64(control.len());
-    header.flags = r.flags | if cut { msg::CTRUNC } else { 0 } | flags & msg::CMSG_CLOEXEC;
+    header.flags = r.flags | if cut && !bevor_abi::mutated!("unix/ctrunc") { msg::CTRUNC } else { 0 } | flags & msg::CMSG_CLOEXEC;
     ctx.copy_out_value(at, &header)?;
     Ok(to_u64(if flags & msg::TRUNC != 0 { r.full_len } else { r.len }))
 }
@@ -602,7 +607,7 @@ pub fn recvmmsg(
 ) -> SyscallResult {
     super::poll::Wait::timespec(ctx, timeout)?;
     many(ctx, vector, count, |ctx, at, index| {
-        let later = flags & msg::WAITFORONE != 0 && index > 0;
+        let later = flags & msg::WAITFORONE != 0 && index > 0 && !bevor_abi::mutated!("unix/waitforone");
         let flags = flags & !msg::WAITFORONE | if later { msg::DONTWAIT } else { 0 };
         receive_header(ctx, fd, at, flags)
     })
@@ -619,6 +624,7 @@ fn many(
     while index < count {
         let at = vector.add(index * MMSG)?;
         match one(ctx, at, index) {
+            Ok(_) if bevor_abi::mutated!("unix/sendmmsg-length") => {}
             Ok(n) => ctx.copy_out_value(at.add(56)?, &u32::try_from(n).unwrap_or(u32::MAX))?,
             Err(SyscallError::Block) => {
                 ctx.progress.value = bevor_abi::mutant!("unix/recvmmsg-progress", index, 0);

@@ -38,7 +38,11 @@ fn copy_in_name(ctx: &SyscallContext<'_>, name: UserAddr, len: i32) -> Result<Ve
 
 /// sethostname(2).
 pub fn sethostname(ctx: &mut SyscallContext<'_>, name: UserAddr, len: i32) -> SyscallResult {
-    ctx.task.kernel.uts.lock().nodename = copy_in_name(ctx, name, len)?;
+    let name = copy_in_name(ctx, name, len)?;
+    if bevor_abi::mutated!("sethostname/domain") {
+        ctx.task.kernel.uts.lock().domainname = name.clone();
+    }
+    ctx.task.kernel.uts.lock().nodename = name;
     Ok(0)
 }
 

@@ -180,7 +180,7 @@ pub fn clock_nanosleep(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, reques
         }
     };
     if absolute {
-        return sleep_until(ctx, deadline, UserAddr(0), Restart::IfNoHandler);
+        return sleep_until(ctx, deadline, bevor_abi::mutant!("nanosleep/absolute-rest", UserAddr(0), rem), Restart::IfNoHandler);
     }
     let rem = if bevor_abi::mutated!("nanosleep/rest-stale") && ctx.wakeup == Wakeup::Interrupted && !rem.is_null() {
         let whole = copy_in_timespec(ctx, request)?;
@@ -200,14 +200,18 @@ fn itimer(ctx: &SyscallContext<'_>, which: i32) -> Result<Arc<IntervalTimer>, Er
 /// `struct itimerval`: interval, then value, in microseconds (rounded up so that an armed timer never shows zero).
 fn itimerval((left, interval): (u64, u64)) -> [[i64; 2]; 2] {
     let round = |n: u64| n.div_ceil(1000) * 1000;
-    [parts(round(interval), 1000), parts(round(left), 1000)]
+    bevor_abi::mutant!(
+        "itimer/swapped",
+        [parts(round(interval), 1000), parts(round(left), 1000)],
+        [parts(round(left), 1000), parts(round(interval), 1000)]
+    )
 }
 
 /// alarm(2).
 pub fn alarm(ctx: &mut SyscallContext<'_>, seconds: u32) -> SyscallResult {
     let (left, _) = itimer(ctx, 0)?.set(u64::from(seconds) * NANOS, 0);
     // Linux rounds to the nearest second, but never an armed timer to zero.
-    let rounded = (left + NANOS / 2) / NANOS;
+    let rounded = (left + bevor_abi::mutant!("alarm/rounding", NANOS / 2, 0)) / NANOS;
     Ok(if left > 0 { rounded.max(1) } else { 0 })
 }
 
@@ -307,7 +311,7 @@ pub fn timer_settime(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, new: Use
     // A disarmed timer forgets its interval.
     let interval = if value == 0 { 0 } else { interval };
     let timer = posix_timer(ctx, id)?;
-    let (left, period) = if flags & TIMER_ABSTIME == 0 {
+    let (left, period) = if flags & TIMER_ABSTIME == 0 || bevor_abi::mutated!("timer/absolute-relative") {
         timer.set(value, interval)
     } else {
         timer.set_absolute(value, read_clock(ctx, timer.clock_id())?, interval)
@@ -333,6 +337,10 @@ pub fn timer_getoverrun(ctx: &mut SyscallContext<'_>, id: i32) -> SyscallResult 
 /// timer_delete(2).
 pub fn timer_delete(ctx: &mut SyscallContext<'_>, id: i32) -> SyscallResult {
     let timer = ctx.task.group.itimers.lock().posix.remove(&id).ok_or(Errno::EINVAL)?;
-    timer.arm(None, 0);
+    if !bevor_abi::mutated!("timer/deleted-runs") {
+        timer.arm(None, 0);
+        return Ok(0);
+    }
+    std::mem::forget(timer);
     Ok(0)
 }

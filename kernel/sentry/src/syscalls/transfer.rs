@@ -86,7 +86,7 @@ fn is_writable_now(file: &File) -> bool {
 /// Moves up to `len` bytes. Waits for the first byte on either side unless `nonblocking`; never after something moved.
 fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, nonblocking: bool) -> Result<usize, SyscallError> {
     let done = move_data(ctx, from, to, len.min(MAX_RW), nonblocking)?;
-    if done > 0 {
+    if done > 0 && !bevor_abi::mutated!("sendfile/keeps-suid") {
         drop_privileges(ctx, &to.file);
     }
     Ok(done)
@@ -194,7 +194,7 @@ pub fn copy_file_range(
             _ => return Err(Errno::EINVAL.into()),
         }
     }
-    if !from.is_readable() || !to.is_writable() || to.flags() & o::APPEND != 0 {
+    if !from.is_readable() || !to.is_writable() || to.flags() & o::APPEND != 0 && !bevor_abi::mutated!("copy_file_range/append") {
         return Err(Errno::EBADF.into());
     }
     let start_in = in_offset.unwrap_or_else(|| *from.position());
@@ -255,7 +255,7 @@ pub fn splice(
     {
         return Err(Errno::EINVAL.into());
     }
-    if to.flags() & o::APPEND != 0 {
+    if to.flags() & o::APPEND != 0 && !bevor_abi::mutated!("splice/append") {
         return Err(Errno::EINVAL.into());
     }
     let (in_offset, out_offset) = (copy_in_offset(ctx, in_at)?, copy_in_offset(ctx, out_at)?);
@@ -268,7 +268,7 @@ pub fn splice(
     // Only the pipe side may be waited for; SPLICE_F_NONBLOCK says not even that.
     let done = transfer(ctx, &from, &to, len, flags & NONBLOCK != 0)?;
     copy_out_offset(ctx, in_at, in_offset, done)?;
-    copy_out_offset(ctx, out_at, out_offset, done)?;
+    copy_out_offset(ctx, out_at, out_offset, bevor_abi::mutant!("splice/out-offset", done, 0))?;
     Ok(to_u64(done))
 }
 
@@ -291,7 +291,7 @@ pub fn tee(ctx: &mut SyscallContext<'_>, in_fd: Fd, out_fd: Fd, len: usize, flag
     if Arc::ptr_eq(a.pipe(), b.pipe()) && !bevor_abi::mutated!("tee/same-pipe") {
         return Err(Errno::EINVAL.into());
     }
-    let nonblocking = flags & NONBLOCK != 0;
+    let nonblocking = flags & NONBLOCK != 0 && !bevor_abi::mutated!("tee/nonblock");
     let data = match a.pipe().peek(len.min(b.pipe().capacity())) {
         Ok(data) => data,
         Err(Errno::EAGAIN) => return Err(wait_for(ctx, &from, PollEvents::IN, nonblocking, 0)),

@@ -48,7 +48,7 @@ fn check_namespace(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<
     let capable = env.creds.capable(Capability::SysAdmin);
     if name.starts_with(b"trusted.") {
         if !capable {
-            return Err(if write { Errno::EPERM } else { Errno::ENODATA });
+            return Err(if write || bevor_abi::mutated!("xattr/trusted-read") { Errno::EPERM } else { Errno::ENODATA });
         }
         return Ok(());
     }
@@ -62,7 +62,12 @@ fn check_namespace(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<
         if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) && !bevor_abi::mutated!("xattr/user-anywhere") {
             return Err(if write { Errno::EPERM } else { Errno::ENODATA });
         }
-        if inode.is_dir() && inode.mode() & bevor_abi::fs::mode::ISVTX != 0 && write && !inode.owner_or_capable(&env.creds) {
+        if inode.is_dir()
+            && inode.mode() & bevor_abi::fs::mode::ISVTX != 0
+            && write
+            && !bevor_abi::mutated!("xattr/sticky-directory")
+            && !inode.owner_or_capable(&env.creds)
+        {
             return Err(Errno::EPERM);
         }
         return inode
@@ -76,7 +81,7 @@ fn set(ctx: &mut SyscallContext<'_>, object: Object, name: UserAddr, value: User
         return Err(Errno::EINVAL.into());
     }
     let name = copy_in_name(ctx, name)?;
-    if size > MAX_VALUE {
+    if bevor_abi::mutant!("xattr/value-boundary", size > MAX_VALUE, size >= MAX_VALUE) {
         return Err(Errno::E2BIG.into());
     }
     let mut data = vec![0; size];
@@ -129,7 +134,7 @@ fn list(ctx: &mut SyscallContext<'_>, object: Object, out: UserAddr, size: usize
 fn remove(ctx: &mut SyscallContext<'_>, object: Object, name: UserAddr) -> SyscallResult {
     let name = copy_in_name(ctx, name)?;
     let place = object.get(ctx)?;
-    check(&place, &Env::new(ctx), &name, true)?;
+    check(&place, &Env::new(ctx), &name, bevor_abi::mutant!("removexattr/permission", true, false))?;
     let inode = place.dentry.inode();
     inode.ops().removexattr(inode, &name)?;
     Ok(0)
