@@ -103,6 +103,7 @@ list! {
     Bug "rename/dir-write" [rename] "A directory may be moved that may not be written.";
     Rule "rename/ancestor" [rename] "A target that holds the source is EINVAL.";
     Bug "link/removed-file" [link linkat] "A file without names gets a new one.";
+    Bug "link/others-files" [link linkat] "Anybody may give any file another name.";
     Bug "link/tmpfile-excl" [linkat] "A file made with O_TMPFILE and O_EXCL gets a name.";
     Rule "rmdir/dot" [rmdir] "rmdir of . is ENOTEMPTY.";
     Bug "rmdir/in-removed" [mkdir open] "Files can be made in a removed directory.";

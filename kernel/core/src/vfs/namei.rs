@@ -388,7 +388,8 @@ impl FsContext {
     /// link(2): gives `source` the name `path`.
     ///
     /// # Errors
-    /// EXDEV, EPERM (directories), EMLINK, ENOENT (unlinked source), and as [`FsContext::make_node`].
+    /// EXDEV, EPERM (directories, and others' files but those that one may read and write), EMLINK, ENOENT (unlinked source), and as
+    /// [`FsContext::make_node`].
     pub fn link(&self, source: &Path, start: Option<&Path>, path: &[u8], caller: Caller<'_>) -> Result<(), Errno> {
         let parent = self.parent(start, path, caller, |_| Errno::EEXIST)?;
         let inode = source.dentry.inode();
@@ -406,6 +407,7 @@ impl FsContext {
         if !Arc::ptr_eq(&source.mount, &parent.dir.mount) {
             return Err(Errno::EXDEV);
         }
+        may_link(inode, &caller)?;
         may_create(dir, &caller)?;
         if !Arc::ptr_eq(inode.sb(), dir.inode().sb()) {
             return Err(Errno::EXDEV);
@@ -650,6 +652,23 @@ pub fn may_create(dir: &Dentry, caller: &Caller<'_>) -> Result<(), Errno> {
         return Err(Errno::ENOENT);
     }
     dir.inode().permission(caller, may::WRITE | may::EXEC)
+}
+
+/// Whether `caller` may give `source` another name, as Linux has it with fs.protected_hardlinks: others keep nobody's file, and no
+/// program that grants rights, beyond its removal.
+///
+/// # Errors
+/// EPERM.
+fn may_link(source: &Inode, caller: &Caller<'_>) -> Result<(), Errno> {
+    let group_id = mode::ISGID | 0o010;
+    let plain = || {
+        let bits = source.mode();
+        source.kind() == FileKind::Regular && bits & mode::ISUID == 0 && bits & group_id != group_id
+    };
+    let allowed = source.owner_or_capable(caller.creds)
+        || bevor_abi::mutated!("link/others-files")
+        || plain() && source.permission(caller, may::READ | may::WRITE).is_ok();
+    if allowed { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Whether `caller` may remove `victim` from `dir`. `directory`: whether it must be one.
