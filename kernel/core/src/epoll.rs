@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::o;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 
 use crate::memory::{Kind, MemoryBudget, ObjectCharge};
@@ -29,24 +29,13 @@ const MAX_NESTING: usize = 4;
 /// How many ways up a file may have, by the number of instances on the way beyond the first; any number of direct ones.
 const MAX_PATHS: [u32; MAX_NESTING] = [500, 100, 50, 10];
 
-/// The ready list, shared with the entries.
+/// What the entries share with their instance.
 struct Ready {
-    list: Mutex<VecDeque<Weak<Entry>>>,
-    /// Held while entries are taken out to be looked at and put back: nobody else sees the list without them. Instances that watch others
-    /// take theirs first.
-    looking: Mutex<()>,
+    /// Those that woke since the instance was looked at.
+    woken: Mutex<Vec<Weak<Entry>>>,
+    /// Whether there are any: set and cleared under the lock, so that a look that finds nothing new takes none.
+    any_woken: AtomicBool,
     queue: WaitQueue,
-}
-
-impl Ready {
-    /// The next entry. From here on a wake-up lists it again: nothing is lost between the look and the end.
-    fn next(&self) -> Option<Weak<Entry>> {
-        let entry = self.list.lock().pop_front()?;
-        if let Some(entry) = entry.upgrade() {
-            entry.listed.store(false, Ordering::Release);
-        }
-        Some(entry)
-    }
 }
 
 struct Entry {
@@ -56,6 +45,7 @@ struct Entry {
     wanted: AtomicU32,
     data: AtomicU64,
     ready: Arc<Ready>,
+    /// Is, or is about to be, in one of the lists.
     listed: AtomicBool,
     removed: AtomicBool,
     token: Mutex<Option<WaitToken>>,
@@ -69,14 +59,23 @@ impl Entry {
 
     fn push(&self) {
         if !self.listed.swap(true, Ordering::AcqRel) {
-            let mut list = self.ready.list.lock();
-            bevor_abi::mutant!(
-                "epoll/newest-first",
-                list.push_back(Weak::clone(&self.this)),
-                list.push_front(Weak::clone(&self.this))
-            );
+            let mut woken = self.ready.woken.lock();
+            let this = Weak::clone(&self.this);
+            bevor_abi::mutant!("epoll/newest-first", woken.push(this), woken.insert(0, this));
+            self.ready.any_woken.store(true, Ordering::Release);
         }
         self.ready.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+    }
+
+    /// What is reported of an entry that has been taken off the list; None if there is nothing. From the start on a wake-up lists it again:
+    /// nothing is lost between the look and the end.
+    fn look(&self) -> Option<PollEvents> {
+        self.listed.store(false, Ordering::Release);
+        if self.removed.load(Ordering::Acquire) {
+            return None;
+        }
+        let events = self.file.upgrade()?.poll() & self.mask();
+        (!events.is_empty()).then_some(events)
     }
 }
 
@@ -195,6 +194,9 @@ pub(crate) struct Nesting {
 /// An epoll instance.
 pub struct Epoll {
     entries: Mutex<Entries>,
+    /// The ready list, without those that woke since. Held while its entries are looked at: nobody else sees the list without them. Instances
+    /// that watch others take theirs first.
+    listed: Mutex<VecDeque<Arc<Entry>>>,
     ready: Arc<Ready>,
     /// See [`Epoll::add`].
     nesting: Arc<Nesting>,
@@ -228,7 +230,8 @@ impl Epoll {
     pub fn create(vfs: &Vfs, owner: (u32, u32), user: u32) -> Result<Arc<File>, Errno> {
         let instance = Self {
             entries: Mutex::default(),
-            ready: Arc::new(Ready { list: Mutex::default(), looking: Mutex::default(), queue: WaitQueue::new() }),
+            listed: Mutex::default(),
+            ready: Arc::new(Ready { woken: Mutex::default(), any_woken: AtomicBool::new(false), queue: WaitQueue::new() }),
             nesting: Arc::clone(&vfs.epoll_nesting),
             memory: Arc::clone(vfs.memory()),
             user,
@@ -332,8 +335,9 @@ impl Epoll {
     /// Drops what watched closed files.
     fn forget(&self, closed: Vec<Arc<Entry>>) {
         if !closed.is_empty() {
+            self.listed.lock().retain(|e| e.file.strong_count() > 0);
             drop(closed);
-            self.ready.list.lock().retain(|e| e.strong_count() > 0);
+            self.ready.woken.lock().retain(|e| e.strong_count() > 0);
         }
     }
 
@@ -369,31 +373,36 @@ impl Epoll {
         entry.removed.store(true, Ordering::Release);
         let token = entry.token.lock().take();
         drop(token);
+        // Nobody looks at it now, so that it is on the list or will not be.
+        let mut listed = self.listed.lock();
         if entry.listed.load(Ordering::Acquire) {
-            self.ready.list.lock().retain(|e| !e.ptr_eq(&entry.this));
+            listed.retain(|e| !Arc::ptr_eq(e, &entry));
+            self.ready.woken.lock().retain(|e| !e.ptr_eq(&entry.this));
         }
         Ok(())
     }
 
+    /// The ready list, with those that woke.
+    fn ready_list(&self) -> MutexGuard<'_, VecDeque<Arc<Entry>>> {
+        let mut listed = self.listed.lock();
+        if self.ready.any_woken.load(Ordering::Acquire) {
+            let mut woken = self.ready.woken.lock();
+            self.ready.any_woken.store(false, Ordering::Relaxed);
+            listed.extend(woken.drain(..).filter_map(|entry| entry.upgrade()));
+        }
+        listed
+    }
+
     /// Up to `max` ready events, handed to `report`. Level-triggered entries go to the end of the list and stay.
     pub fn collect(&self, max: usize, report: &mut dyn FnMut(EpollEvent)) -> usize {
-        let _looking = self.ready.looking.lock();
-        let rounds = self.ready.list.lock().len();
+        let mut listed = self.ready_list();
         let mut count = 0;
-        for _ in 0..rounds {
+        for _ in 0..listed.len() {
             if count == max {
                 break;
             }
-            let Some(entry) = self.ready.next() else { break };
-            let Some(entry) = entry.upgrade() else { continue };
-            if entry.removed.load(Ordering::Acquire) {
-                continue;
-            }
-            let Some(file) = entry.file.upgrade() else { continue };
-            let events = file.poll() & entry.mask();
-            if events.is_empty() {
-                continue;
-            }
+            let Some(entry) = listed.pop_front() else { break };
+            let Some(events) = entry.look() else { continue };
             let wanted = entry.wanted.load(Ordering::Acquire);
             report(EpollEvent { events: events.bits(), data: entry.data.load(Ordering::Acquire) });
             count += 1;
@@ -403,12 +412,7 @@ impl Epoll {
             } else if (wanted & EDGE == 0 || bevor_abi::mutated!("epoll/edge-level"))
                 && !entry.listed.swap(true, Ordering::AcqRel)
             {
-                let mut list = self.ready.list.lock();
-                bevor_abi::mutant!(
-                    "epoll/level-first",
-                    list.push_back(Weak::clone(&entry.this)),
-                    list.push_front(Weak::clone(&entry.this))
-                );
+                bevor_abi::mutant!("epoll/level-first", listed.push_back(entry), listed.push_front(entry));
             }
         }
         count
@@ -423,17 +427,12 @@ impl Epoll {
 
 impl FileOps for Epoll {
     fn poll(&self, _file: &File) -> PollEvents {
-        let _looking = self.ready.looking.lock();
+        let mut listed = self.ready_list();
         // What is not ready leaves the list, so that nobody pays for it again.
-        while let Some(entry) = self.ready.next() {
-            let Some(entry) = entry.upgrade().filter(|e| !e.removed.load(Ordering::Acquire)) else { continue };
-            let ready = entry
-                .file
-                .upgrade()
-                .is_some_and(|f| f.poll().intersects(entry.mask()) || bevor_abi::mutated!("epoll/nested-stale"));
-            if ready {
+        while let Some(entry) = listed.pop_front() {
+            if entry.look().is_some() || bevor_abi::mutated!("epoll/nested-stale") {
                 if !entry.listed.swap(true, Ordering::AcqRel) {
-                    self.ready.list.lock().push_front(Weak::clone(&entry.this));
+                    listed.push_front(entry);
                 }
                 return PollEvents::IN | PollEvents::RDNORM;
             }
@@ -450,7 +449,8 @@ impl FileOps for Epoll {
             let token = entry.token.lock().take();
             drop(token);
         }
-        self.ready.list.lock().clear();
+        self.listed.lock().clear();
+        self.ready.woken.lock().clear();
     }
     fn fdinfo(&self, _file: &File) -> String {
         let mut text = String::new();
@@ -523,7 +523,7 @@ mod tests {
             event.read(&mut crate::io::VecSink { data: &mut Vec::new(), room: 8 }).unwrap();
         }
         assert!(inner.poll().contains(PollEvents::IN));
-        assert_eq!(epoll(&inner).ready.list.lock().len(), 1, "the last one stays");
+        assert_eq!(epoll(&inner).listed.lock().len(), 1, "the last one stays");
         events[0].write(&mut crate::io::SliceSource(&1u64.to_le_bytes())).unwrap();
         assert_eq!(epoll(&inner).collect(100, &mut |_| {}), 2);
     }
