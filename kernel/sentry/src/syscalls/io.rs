@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bevor_abi::fs::{IoVec, o};
+use bevor_abi::fs::{IoVec, mode, o};
 use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::{SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallError, SyscallResult};
@@ -139,6 +139,10 @@ pub(super) fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, offset: Opti
 /// A change of contents takes set-user-ID and set-group-ID away (unless CAP_FSETID).
 pub(super) fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
     let inode = file.inode();
+    // Mostly there are none, and credentials are behind a lock.
+    if inode.mode() & (mode::ISUID | mode::ISGID) == 0 {
+        return;
+    }
     if let Some(kept) = inode.without_privileges(&ctx.creds()) {
         let set = SetAttr { mode: Some(kept), ..SetAttr::default() };
         // The write has happened; a file system without modes keeps them.
