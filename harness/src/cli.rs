@@ -339,6 +339,10 @@ pub struct Mutants {
     /// Only mutants that show in this call (repeatable).
     #[arg(long, value_name = "NAME")]
     pub call: Vec<String>,
+    /// Where they are tried (repeatable): what survives in one is tried in the next. Answers of the stub are off in each
+    /// [default: bevor, bevor-bind, bevor-overlay].
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Vec<String>,
     /// Mutants at a time.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,

@@ -374,20 +374,31 @@ pub fn mutants(args: &Mutants) -> Result<ExitCode> {
         None => discover::repository()?.join("target/mutants/bevor"),
     };
     let chosen = switched::choose(switched::list(&program)?, &args.mutant, &args.call)?;
-    // Local calls are answered outside of the handlers that hold the mutants.
-    let mut column = discover::bevor(&["--local-calls=off".into()])?;
-    column.command[0] = program.display().to_string();
-    let plan = baseline(&suite, probes, column, args.jobs)?;
-    let progress = Progress::new();
-    let baseline = runner::execute(&plan, &progress).sound()?.results;
-    let setup = switched::Setup {
-        column: &plan.columns[0],
-        agent: &suite.agent,
-        probes: &plan.probes,
-        baseline: &baseline,
-        jobs: args.jobs,
-    };
-    let tried = switched::run(&setup, chosen, &progress);
+    let runtimes: Vec<&str> =
+        if args.runtime.is_empty() { switched::RUNTIMES.to_vec() } else { args.runtime.iter().map(String::as_str).collect() };
+    let mut tried: Vec<switched::Tried> =
+        chosen.into_iter().map(|mutant| switched::Tried { mutant, fate: Fate::Survived }).collect();
+    for runtime in runtimes {
+        let left: Vec<usize> = (0..tried.len()).filter(|at| tried[*at].fate == Fate::Survived).collect();
+        if left.is_empty() {
+            break;
+        }
+        let column = switched::column(runtime, &program)?;
+        let plan = baseline(&suite, probes.clone(), column, args.jobs)?;
+        let progress = Progress::new();
+        let baseline = runner::execute(&plan, &progress).sound()?.results;
+        let setup = switched::Setup {
+            column: &plan.columns[0],
+            agent: &suite.agent,
+            probes: &plan.probes,
+            baseline: &baseline,
+            jobs: args.jobs,
+        };
+        let again = left.iter().map(|at| tried[*at].mutant.clone()).collect();
+        for (at, one) in left.iter().zip(switched::run(&setup, again, &progress)) {
+            tried[*at] = one;
+        }
+    }
     for one in &tried {
         let Mutant { id, calls, text, .. } = &one.mutant;
         match &one.fate {

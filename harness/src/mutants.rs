@@ -18,6 +18,27 @@ use crate::stream;
 /// What a user has to run for a build with mutants.
 pub const BUILD: &str = "cargo build --profile mutants --features mutants -p bevor";
 
+/// Where mutants are tried: files of the work folder in memory, on the host, and in the root's layers.
+pub const RUNTIMES: [&str; 3] = ["bevor", "bevor-bind", "bevor-overlay"];
+
+/// The column `runtime` as `program` runs it. Local calls are answered outside of the handlers that hold the mutants.
+///
+/// # Errors
+/// As [`crate::discover::column`]; [`Error::Input`] for a command that is not this project's.
+pub fn column(runtime: &str, program: &Path) -> Result<Column> {
+    let mut column = crate::discover::column(runtime)?;
+    if !column.needs_proof() {
+        return Err(Error::input(format!("--runtime `{runtime}`: holds no mutants")));
+    }
+    column.command[0] = program.display().to_string();
+    let off = "--local-calls=off";
+    if !column.command.iter().any(|a| a == off) {
+        let at = column.command.iter().position(|a| a == "--").unwrap_or(column.command.len());
+        column.command.insert(at, off.to_owned());
+    }
+    Ok(column)
+}
+
 /// What a mutant is derived from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,4 +1,4 @@
-use super::{Kind, Mutant, choose, list, mutated};
+use super::{Kind, Mutant, RUNTIMES, choose, column, list, mutated};
 use crate::container::Column;
 
 fn mutant(id: &str, calls: &[&str]) -> Mutant {
@@ -32,4 +32,15 @@ fn a_build_without_mutants_is_an_error_that_says_how_to_build_one() {
     assert!(missing.contains("--profile mutants"), "{missing}");
     let without = list(std::path::Path::new("/bin/false")).unwrap_err().to_string();
     assert!(without.contains("holds no mutants") && without.contains("--profile mutants"), "{without}");
+}
+
+#[test]
+fn each_column_runs_the_build_with_mutants_and_none_answers_in_the_stub() {
+    for runtime in RUNTIMES.into_iter().chain(["bevor-local-off"]) {
+        let command = column(runtime, std::path::Path::new("/m/bevor")).unwrap().command;
+        assert_eq!(command[0], "/m/bevor", "{runtime}");
+        assert_eq!(command.iter().filter(|a| *a == "--local-calls=off").count(), 1, "{runtime}");
+        assert_eq!(command.last().map(String::as_str), Some("--"), "{runtime}");
+    }
+    assert!(column("other=/bin/other", std::path::Path::new("/m/bevor")).is_err());
 }
