@@ -555,4 +555,102 @@ mod tests {
         assert_eq!(vfs.memory().objects_used(Kind::EpollWatch), 0);
         assert_eq!(vfs.memory().objects_used(Kind::EpollInstance), 0);
     }
+
+    /// Ready, and holds whoever looks at it until it has been told twice to go on.
+    struct Slow(WaitQueue, std::sync::Barrier, AtomicBool);
+
+    impl FileOps for Slow {
+        fn poll(&self, _file: &File) -> PollEvents {
+            if self.2.load(Ordering::Acquire) {
+                self.1.wait();
+                self.1.wait();
+            }
+            PollEvents::IN
+        }
+        fn queue(&self) -> Option<&WaitQueue> {
+            Some(&self.0)
+        }
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+
+    /// An instance that watches a file for `wanted`. Once it has been looked at, with `meanwhile` done during the look.
+    fn looked_at(vfs: &Vfs, wanted: u32, meanwhile: impl FnOnce(&Arc<File>, &Arc<File>)) -> (Arc<File>, Arc<File>) {
+        let outer = Epoll::create(vfs, (0, 0), 0).unwrap();
+        let ops = Arc::new(Slow(WaitQueue::new(), std::sync::Barrier::new(2), AtomicBool::new(false)));
+        let file = vfs.anon_file("slow", 0o600, Arc::<Slow>::clone(&ops), o::RDWR, (0, 0));
+        epoll(&outer).add(&outer, 1, &file, wanted, 0).unwrap();
+        ops.2.store(true, Ordering::Release);
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(epoll(&outer).collect(1, &mut |_| {}), 1));
+            ops.1.wait();
+            meanwhile(&outer, &file);
+            ops.1.wait();
+        });
+        ops.2.store(false, Ordering::Release);
+        (outer, file)
+    }
+
+    #[test]
+    fn what_wakes_while_it_is_looked_at_is_looked_at_again() {
+        let vfs = test_vfs();
+        let (outer, _file) = looked_at(&vfs, 1 | EDGE, |_, file| file.queue().unwrap().wake(PollEvents::IN));
+        assert_eq!(epoll(&outer).collect(2, &mut |_| {}), 1);
+        assert_eq!(epoll(&outer).collect(2, &mut |_| {}), 0);
+        let (outer, _file) = looked_at(&vfs, 1, |_, file| file.queue().unwrap().wake(PollEvents::IN));
+        assert_eq!(epoll(&outer).collect(2, &mut |_| {}), 1, "it is listed once");
+    }
+
+    #[test]
+    fn what_is_removed_while_it_is_looked_at_is_not_put_back() {
+        let vfs = test_vfs();
+        let mut remover = None;
+        let (outer, file) = looked_at(&vfs, 1, |outer, file| {
+            let both = (Arc::clone(outer), Arc::clone(file));
+            remover = Some(std::thread::spawn(move || epoll(&both.0).remove(1, &both.1)));
+            // The watch has ended, though what is left of it goes when nobody looks at it.
+            while epoll(outer).find(1, file).is_ok() {
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(remover.unwrap().join().unwrap(), Ok(()));
+        assert_eq!(vfs.memory().objects_used(Kind::EpollWatch), 0);
+        drop((outer, file));
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_looks() {
+        const EVENTS: u64 = 20_000;
+        let vfs = test_vfs();
+        let outer = Epoll::create(&vfs, (0, 0), 0).unwrap();
+        let events: Vec<_> = (0..4).map(|_| EventFd::create(&vfs, 0, false, 0, (0, 0))).collect();
+        for (i, event) in (0..).zip(&events) {
+            // Two by level, two by edge.
+            epoll(&outer).add(&outer, i, event, if i < 2 { 1 } else { 1 | EDGE }, i.unsigned_abs().into()).unwrap();
+        }
+        let mut left = [EVENTS; 4];
+        std::thread::scope(|scope| {
+            for event in &events {
+                scope.spawn(|| {
+                    for _ in 0..EVENTS {
+                        event.write(&mut crate::io::SliceSource(&1u64.to_le_bytes())).unwrap();
+                    }
+                });
+            }
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while left != [0; 4] {
+                assert!(std::time::Instant::now() < until, "events were lost: {left:?} are left");
+                let mut ready = Vec::new();
+                epoll(&outer).collect(3, &mut |e| ready.push(usize::try_from(e.data).unwrap()));
+                for i in ready {
+                    let mut count = Vec::new();
+                    if events[i].read(&mut crate::io::VecSink { data: &mut count, room: 8 }).is_ok() {
+                        left[i] -= u64::from_le_bytes(count.try_into().unwrap());
+                    }
+                }
+            }
+        });
+        assert_eq!(epoll(&outer).collect(4, &mut |_| {}), 0);
+    }
 }
