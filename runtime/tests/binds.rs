@@ -135,3 +135,55 @@ fn roots_of_host_file_systems_have_numbers_of_their_own() {
     let output = Command::new(bevor()).args(["do", "--", "perl", "-e", script]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "end", "{output:?}");
 }
+
+/// The value of a file's access control list with these entries (tag, permissions, id).
+fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut value = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        value.extend([tag.to_le_bytes(), permissions.to_le_bytes()].concat());
+        value.extend(id.to_le_bytes());
+    }
+    value
+}
+
+/// What the lists say beyond the mode counts on a bind, over the root, and for the copy that a change there makes.
+#[test]
+fn access_control_lists_count_beside_the_mode() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let none = u32::MAX;
+    // Refused to nobody alone, granted to nobody alone, and a group's whose bits are the mask.
+    let lists = [
+        ("refused", 0o644, [(1, 6, none), (2, 0, 65534), (4, 4, none), (0x10, 4, none), (0x20, 4, none)]),
+        ("granted", 0o600, [(1, 6, none), (2, 6, 65534), (4, 0, none), (0x10, 6, none), (0x20, 0, none)]),
+        ("group", 0o600, [(1, 6, none), (4, 0, none), (8, 4, 77), (0x10, 6, none), (0x20, 0, none)]),
+    ];
+    for (name, mode, list) in &lists {
+        let path = dir.path().join(name);
+        file(&path, name, 0, *mode);
+        chown(&path, Some(0), Some(65534)).unwrap();
+        let list = access_list(list);
+        rustix::fs::setxattr(&path, "system.posix_acl_access", &list, rustix::fs::XattrFlags::empty()).unwrap();
+    }
+    let script = |dir: &str| {
+        format!(
+            r#"sub look {{ for my $f ("refused", "granted", "group") {{
+                my $h; my $r = open($h, "<", "{dir}/$f") ? "r" : "-";
+                my $w = open($h, "+<", "{dir}/$f") ? "w" : "-";
+                print "$r$w ";
+            }} print "\n" }}
+            sub nobody {{ fork() or do {{ $) = "65534 65534"; $( = 65534; $< = $> = 65534; look(); exit }}; wait }}
+            look(); nobody(); chmod 0640, "{dir}/granted"; nobody();
+            my $h; open($h, ">>", "{dir}/$_") for "refused", "group"; nobody();"#
+        )
+    };
+    let expected = "rw rw rw \n-- rw -- \n-- r- -- \n-- r- -- \n";
+    let here = dir.path().to_str().unwrap();
+    let output = Command::new(bevor()).args(["do", "--", "perl", "-e", &script(here)]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "over the root: {output:?}");
+    assert_eq!(perl(dir.path(), "", &script("/b")), expected);
+    assert_eq!(mode(&dir.path().join("granted")), 0o640);
+}

@@ -13,7 +13,8 @@ use bevor_core::io::{DataSink, DataSource};
 use bevor_core::memory::{Kind, ObjectCharge, Owner as Objects};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{
-    Attr, Caller, DirEntry, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
+    Acl, Attr, Caller, DirEntry, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
+    acl,
 };
 use bevor_gofer::client::Gofer;
 use bevor_gofer::protocol::{self as wire, NodeId, OpenFlags, Owner, RenameFlags, SetTime, SpecialKind};
@@ -119,6 +120,7 @@ impl GoferFs {
                 small_reads: AtomicU32::new(0),
                 window: OnceLock::new(),
                 target: OnceLock::new(),
+                acl: Mutex::default(),
             }))),
         ))
     }
@@ -139,6 +141,8 @@ struct Node {
     window: OnceLock<Option<FileWindow>>,
     /// A symbolic link's target, which never changes.
     target: OnceLock<Vec<u8>>,
+    /// The access control list, and the time of the inode's change when it was asked for.
+    acl: Mutex<Option<(wire::TimeSpec, Arc<Acl>)>>,
 }
 
 impl Drop for Node {
@@ -407,6 +411,27 @@ impl InodeOps for NodeRef {
         self.0.fs.vfs.reclaim().hold();
         Ok(Arc::new(HostWriter { node: Arc::clone(&self.0), fd, appending: Mutex::new(()) }))
     }
+    fn acl(&self, _inode: &Inode) -> Result<Option<Arc<Acl>>, Errno> {
+        let (told, ctime) = {
+            let attr = self.0.attr.lock();
+            (attr.acl, attr.ctime)
+        };
+        if !told {
+            return Ok(None);
+        }
+        if let Some((then, acl)) = &*self.0.acl.lock()
+            && *then == ctime
+        {
+            return Ok(Some(Arc::clone(acl)));
+        }
+        let value = match self.client().getxattr(self.0.id, acl::ACCESS) {
+            Err(Errno::ENODATA) => return Ok(None),
+            other => other?,
+        };
+        let acl = Arc::new(Acl::parse(&value).ok_or(Errno::EACCES)?);
+        *self.0.acl.lock() = Some((ctime, Arc::clone(&acl)));
+        Ok(Some(acl))
+    }
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
         self.client().getxattr(self.0.id, name)
     }
@@ -474,7 +499,8 @@ impl FileOps for Node {
             return Err(Errno::EACCES);
         }
         // Without an identity its text is not copied.
-        let public = if self.attr.lock().mode & 0o004 == 0 { 0 } else { FileMapping::FOR_EVERYBODY };
+        let for_all = |attr: &wire::Attr| attr.mode & 0o004 != 0 && !attr.acl;
+        let public = if !for_all(&self.attr.lock()) { 0 } else { FileMapping::FOR_EVERYBODY };
         let id = if self.mapped_for_writing.load(Ordering::Relaxed) { 0 } else { self.mapping_id | public };
         Ok(FileMapping { fd: self.reader()?.clone(), id })
     }

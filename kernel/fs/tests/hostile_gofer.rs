@@ -98,6 +98,7 @@ fn attr(random: &mut Random, odd: bool) -> wire::Attr {
         ctime: time(random),
         btime: random.once_in(2).then(|| time(random)),
         attributes: random.number(),
+        acl: random.once_in(2),
     }
 }
 

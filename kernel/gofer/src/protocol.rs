@@ -78,6 +78,8 @@ pub struct Attr {
     pub btime: Option<TimeSpec>,
     /// `stx_attributes` (STATX_ATTR_*).
     pub attributes: u64,
+    /// Whether it has an access control list, which counts beside the mode.
+    pub acl: bool,
 }
 
 impl Attr {

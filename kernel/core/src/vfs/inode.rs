@@ -8,6 +8,7 @@ use bevor_abi::Errno;
 use bevor_abi::fs::mode;
 use parking_lot::Mutex;
 
+use super::acl::Acl;
 use super::attr::{Attr, FileKind, FsStats, NewNode, SetAttr};
 use super::file::FileOps;
 use super::locks::InodeLocks;
@@ -155,6 +156,10 @@ pub trait InodeOps: Send + Sync {
     /// Whether the caller may do what the mode bits refuse (a process with its own /proc/self/fd).
     fn grants(&self, inode: &Inode, caller: &Caller<'_>, mask: u32) -> bool {
         false
+    }
+    /// The access control list, which counts for whoever is neither the owner nor may pass over permissions.
+    fn acl(&self, inode: &Inode) -> Result<Option<Arc<Acl>>, Errno> {
+        Ok(None)
     }
     /// An extended attribute's value; ENODATA.
     fn getxattr(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -312,9 +317,17 @@ impl Inode {
     }
 
     fn mode_permission(&self, creds: &Credentials, mask: u32) -> Result<(), Errno> {
+        if self.passed_over(creds, mask) {
+            return Ok(());
+        }
         let mode = self.mode();
         let bits = if self.uid() == creds.fsuid {
             mode >> 6 | bevor_abi::mutant!("permission/owner-others", 0, mode)
+        } else if mode & 0o070 != 0
+            && !self.is_symlink()
+            && let Some(acl) = self.ops.acl(self)?
+        {
+            return if acl.permits(creds, mode, self.gid(), mask) { Ok(()) } else { Err(Errno::EACCES) };
         } else if (mode >> 3) & 7 != mode & 7
             && bevor_abi::mutant!("permission/supplementary", creds.in_group(self.gid()), creds.fsgid == self.gid())
         {
@@ -322,24 +335,17 @@ impl Inode {
         } else {
             mode
         };
-        if mask & !bits & 7 == 0 {
-            return Ok(());
-        }
+        if mask & !bits & 7 == 0 { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// Whether a capability grants what permissions may not.
+    fn passed_over(&self, creds: &Credentials, mask: u32) -> bool {
         if self.is_dir() {
-            if mask & may::WRITE == 0 && creds.capable(Capability::DacReadSearch) {
-                return Ok(());
-            }
-        } else {
-            if mask == may::READ && creds.capable(Capability::DacReadSearch) {
-                return Ok(());
-            }
-            if (mask & may::EXEC == 0 || mode & 0o111 != 0 || bevor_abi::mutated!("permission/root-exec"))
-                && creds.capable(Capability::DacOverride)
-            {
-                return Ok(());
-            }
+            return mask & may::WRITE == 0 && creds.capable(Capability::DacReadSearch);
         }
-        Err(Errno::EACCES)
+        mask == may::READ && creds.capable(Capability::DacReadSearch)
+            || (mask & may::EXEC == 0 || self.mode() & 0o111 != 0 || bevor_abi::mutated!("permission/root-exec"))
+                && creds.capable(Capability::DacOverride)
     }
 
     /// The mode without the set-id bits that a change of contents by `creds` takes away; `None` if it stays as it is.

@@ -1,5 +1,6 @@
 //! The virtual file system: inodes, dentries, mounts, path lookup, open files, descriptor tables.
 
+pub mod acl;
 pub mod attr;
 pub mod dentry;
 pub mod fdtable;
@@ -23,6 +24,7 @@ use bevor_platform::FileMapping;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+pub use acl::Acl;
 pub use attr::{Attr, FileKind, FsStats, NewNode, SetAttr};
 pub use dentry::Dentry;
 pub use fdtable::FdTable;

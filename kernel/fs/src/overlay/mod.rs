@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::creds::Credentials;
-use bevor_core::vfs::{Attr, Caller, FileKind, FileOps, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs};
+use bevor_core::vfs::{Acl, Attr, Caller, FileKind, FileOps, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -212,6 +212,11 @@ impl InodeOps for Node {
             attr.nlink = bevor_abi::mutant!("overlay/removed-nlink", 0, attr.nlink);
         }
         Ok(attr)
+    }
+
+    fn acl(&self, _inode: &Inode) -> Result<Option<Arc<Acl>>, Errno> {
+        let real = self.real()?;
+        real.ops().acl(real)
     }
 
     fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {

@@ -15,7 +15,7 @@ use bevor_abi::fs::{Timespec, mode};
 use bevor_core::memory::MemoryBudget;
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{
-    Attr, Caller, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs,
+    Acl, Attr, Caller, File, FileKind, FileOps, FsStats, Inode, InodeOps, NewNode, Rename, SetAttr, SuperBlock, Vfs, acl,
 };
 use parking_lot::Mutex;
 
@@ -371,6 +371,14 @@ impl InodeOps for NodeRef {
 
     fn open(&self, _inode: &Arc<Inode>, _flags: u32) -> Result<Arc<dyn FileOps>, Errno> {
         Ok(Arc::<Node>::clone(&self.0))
+    }
+
+    /// A copy of a host file may have one; here nobody gives a file another.
+    fn acl(&self, _inode: &Inode) -> Result<Option<Arc<Acl>>, Errno> {
+        match self.0.state.lock().xattrs.get(acl::ACCESS) {
+            None => Ok(None),
+            Some(value) => Acl::parse(value).map(|acl| Some(Arc::new(acl))).ok_or(Errno::EACCES),
+        }
     }
 
     fn getxattr(&self, _inode: &Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {

@@ -85,7 +85,22 @@ pub(crate) fn attr(fd: BorrowedFd<'_>) -> Result<Attr, Errno> {
         ctime: time(x.stx_ctime),
         btime: (x.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| time(x.stx_btime)),
         attributes: x.stx_attributes.bits(),
+        acl: false,
     })
+}
+
+/// Attributes of what `fd` refers to, with whether there is an access control list.
+pub(crate) fn described(fd: BorrowedFd<'_>) -> Result<Attr, Errno> {
+    let attr = attr(fd)?;
+    // Without bits for the group nobody looks at it: they are its mask.
+    let acl = attr.mode & 0o070 != 0
+        && !attr.is_symlink()
+        && match rustix::fs::getxattr(own(fd), "system.posix_acl_access", &mut [0_u8; 0][..]) {
+            Ok(_) => true,
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => false,
+            Err(e) => return Err(errno(e)),
+        };
+    Ok(Attr { acl, ..attr })
 }
 
 /// Opens the inode behind an `O_PATH` descriptor. `file_type` is its type: only regular files and directories are opened.
@@ -248,7 +263,7 @@ pub(crate) fn own_new(fds: OwnFds<'_>, fd: BorrowedFd<'_>, owner: Owner, mode: O
     let now = attr(fd)?;
     let wanted_mode = mode.map(|m| m & 0o7777);
     if now.uid == owner.uid && now.gid == owner.gid && wanted_mode.is_none_or(|m| m == now.mode & 0o7777) {
-        return Ok(now);
+        return described(fd);
     }
     if now.uid != owner.uid || now.gid != owner.gid {
         match chown(fd, Some(owner.uid), bevor_abi::mutant!("gofer/new-group", Some(owner.gid), None)) {
@@ -259,7 +274,7 @@ pub(crate) fn own_new(fds: OwnFds<'_>, fd: BorrowedFd<'_>, owner: Owner, mode: O
     if let Some(mode) = wanted_mode {
         chmod(fds, fd, mode)?;
     }
-    attr(fd)
+    described(fd)
 }
 
 /// A regular file without a name in the file system of `dir`, as an `O_PATH` descriptor.

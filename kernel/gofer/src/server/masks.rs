@@ -107,6 +107,7 @@ pub(crate) fn shown(attr: &Attr) -> Attr {
         ctime: never,
         btime: None,
         attributes: 0,
+        acl: false,
         ..*attr
     }
 }

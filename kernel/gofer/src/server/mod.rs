@@ -188,7 +188,7 @@ impl Server {
 
     fn getattr(&self, id: NodeId) -> Result<Attr, Errno> {
         let node = self.nodes.get(id)?;
-        let attr = host::attr(node.fd.as_fd())?;
+        let attr = host::described(node.fd.as_fd())?;
         Ok(if node.masked { masks::shown(&attr) } else { attr })
     }
 
@@ -196,7 +196,7 @@ impl Server {
         let index = usize::try_from(mount).map_err(|_| Errno::ENODEV)?;
         let source = self.mounts.get(index).ok_or(Errno::ENODEV)?;
         let fd = rustix::io::fcntl_dupfd_cloexec(&source.fd, 0).map_err(errno)?;
-        let attr = host::attr(fd.as_fd())?;
+        let attr = host::described(fd.as_fd())?;
         let (id, attr) = if self.masks.hides(&attr, None) {
             self.add_masked(fd, index, &attr)?
         } else {
@@ -247,7 +247,7 @@ impl Server {
     /// What `name` is in `dir`, and whether it is on a pseudo file system.
     fn look_up(dir: &Node, name: &[u8]) -> Result<(OwnedFd, Attr, bool), Errno> {
         let fd = host::child(dir.fd.as_fd(), name)?;
-        let attr = host::attr(fd.as_fd())?;
+        let attr = host::described(fd.as_fd())?;
         let hidden = attr.dev != dir.dev && host::is_pseudo(fd.as_fd())?;
         Ok((fd, attr, hidden))
     }
@@ -299,7 +299,7 @@ impl Server {
             host::drop_privileges(node.fd.as_fd())?;
         }
         host::setattr(self.own_fds.as_fd(), node.fd.as_fd(), node.file_type, &set)?;
-        Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
+        Ok(Reply::Attr(host::described(node.fd.as_fd())?))
     }
 
     fn create(&mut self, parent: NodeId, name: &[u8], flags: u32, mode: u32, owner: Owner) -> Result<Outcome, Errno> {
@@ -328,7 +328,7 @@ impl Server {
             return Err(Errno::EOPNOTSUPP);
         }
         let file = self.reopen(&node, flags)?;
-        let attr = host::attr(node.fd.as_fd())?;
+        let attr = host::described(node.fd.as_fd())?;
         let id = self.nodes.insert(node)?;
         Ok(Outcome::Reply(Reply::Node(id, attr), Some(file)))
     }
@@ -381,7 +381,7 @@ impl Server {
             return Err(Errno::EXDEV);
         }
         host::link(self.own_fds.as_fd(), node.fd.as_fd(), dir.fd.as_fd(), name)?;
-        Ok(Reply::Attr(host::attr(node.fd.as_fd())?))
+        Ok(Reply::Attr(host::described(node.fd.as_fd())?))
     }
 
     fn symlink(&mut self, parent: NodeId, name: &[u8], target: &[u8], owner: Owner) -> Result<Reply<'static>, Errno> {
