@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use bevor_abi::Errno;
-use bevor_gofer::confine::Confinement;
+use bevor_gofer::confine::{Confinement, Orders};
 use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
 use bevor_platform::Defence;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_pro
 
 use crate::control::{Control, Message};
 use crate::failure::Failure;
+use crate::gofer;
 use crate::sentry::{self, Ids, Inheritance, Kernel};
 use crate::spec::Spec;
 
@@ -52,24 +53,18 @@ pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
 
     let root = rustix::process::geteuid().is_root();
     let command = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).map_err(start_failure("name the command"))?;
-    let mounts = spec.gofer_mounts();
     let has = |defence| spec.defences.has(defence);
     let confinement =
         Confinement { covers: has(Defence::Covers), paths: has(Defence::Paths), capabilities: has(Defence::Capabilities) };
+    let orders = Orders { mounts: spec.gofer_mounts(), masks: spec.masks.clone(), confinement };
     // The gofer makes its other namespaces itself, while the sentry is made here.
     let apart = if root { Namespaces::PID } else { Namespaces::empty() };
     let gofer = spawn(apart, || {
-        let done = tie_to(&command)
-            .and_then(|()| close_all_but(&[2, gofer_server.as_raw_fd()]))
-            .map_err(|e| Failure::new(format_args!("cannot start the gofer: {e}")))
-            .and_then(|()| bevor_gofer::confine::run(&mounts, &spec.masks, confinement, gofer_server).map_err(Failure::new));
-        match done {
-            Ok(()) => 0,
-            Err(failure) => {
-                failure.report();
-                1
-            }
+        if let Err(e) = tie_to(&command).and_then(|()| close_all_but(&[2, gofer_server.as_raw_fd()])) {
+            Failure::new(format_args!("cannot start the gofer: {e}")).report();
+            return 1;
         }
+        if has(Defence::Layout) { gofer::execute(&orders, &gofer_server) } else { gofer::serve(&orders, gofer_server) }
     })
     .map_err(start_failure("fork the gofer"))?;
     let mut children = Children { sentry: None, gofer: Pid::from_raw(gofer) };

@@ -12,15 +12,17 @@ use bevor_hostcall::process::{Namespaces, unshare};
 use bevor_hostcall::seccomp::{AllowList, FilterError};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
+use serde::{Deserialize, Serialize};
 
 use crate::pseudo::without_pseudo;
 use crate::server::{Mask, MountSource, Server, open_own_fds};
 use crate::transport::{Transport, errno};
 
 /// A host file or directory to serve; its number is its place in the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountConfig {
     /// Where it is on the host.
+    #[serde(with = "path")]
     pub source: PathBuf,
     /// Whether changes are refused.
     pub read_only: bool,
@@ -28,8 +30,54 @@ pub struct MountConfig {
     pub suid: bool,
 }
 
+/// A path as the bytes that it is.
+mod path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(path.as_os_str().as_bytes())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
+        <&[u8]>::deserialize(d).map(|bytes| OsString::from_vec(bytes.to_vec()).into())
+    }
+}
+
+/// What a gofer is told when it is executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// What to serve.
+    pub mounts: Vec<MountConfig>,
+    /// What to hide of it.
+    pub masks: Vec<Mask>,
+    /// What confines it.
+    pub confinement: Confinement,
+}
+
+impl Orders {
+    /// As bytes, for another process of the same program.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn encode(&self) -> Result<Vec<u8>, Errno> {
+        postcard::to_stdvec(self).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// What [`Orders::encode`] made.
+    ///
+    /// # Errors
+    /// EPROTO for anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Errno> {
+        crate::protocol::decode(bytes)
+    }
+}
+
 /// What confines a gofer. Only tests leave something out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// Mount points of pseudo file systems lead to something empty.
     pub covers: bool,
@@ -64,7 +112,7 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
     move |e| GoferError { step, cause: e.to_string() }
 }
 
-/// Confines this process and serves `mounts`, with what is in `masks` hidden, on `socket` until the sentry closes its end.
+/// Confines this process and serves the mounts of `orders`, with what is in its masks hidden, on `socket` until the sentry closes its end.
 ///
 /// As root the process gets namespaces with an empty root, no network and no one else's IPC, holds copies of the mounts as
 /// descriptors only, from none of which a path leads up, and keeps the capabilities that file access needs. An ordinary user's
@@ -72,14 +120,15 @@ fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> GoferError 
 ///
 /// # Errors
 /// Says which step failed.
-pub fn run(mounts: &[MountConfig], masks: &[Mask], confinement: Confinement, socket: OwnedFd) -> Result<(), GoferError> {
+pub fn run(orders: &Orders, socket: OwnedFd) -> Result<(), GoferError> {
+    let Orders { mounts, masks, confinement } = orders;
     let root = rustix::process::geteuid().is_root();
     // The standard hook looks at the file system, which the filter forbids.
     std::panic::set_hook(Box::new(|info| eprintln!("bevor: gofer: {info}")));
     rustix::process::umask(Mode::empty());
     raise_descriptor_limit().map_err(at("raise the limit of descriptors"))?;
     let (sources, own_fds) = if root {
-        isolated(mounts, confinement).map_err(at("make a mount namespace"))?
+        isolated(mounts, *confinement).map_err(at("make a mount namespace"))?
     } else {
         (shared(mounts).map_err(at("open the mounts"))?, open_own_fds().map_err(at("open /proc/self/fd"))?)
     };
@@ -101,13 +150,10 @@ pub fn run(mounts: &[MountConfig], masks: &[Mask], confinement: Confinement, soc
     server.serve(socket).map_err(at("serve the sentry"))
 }
 
-/// What access to any user's files takes.
+/// What access to any user's files takes. CAP_DAC_OVERRIDE includes what CAP_DAC_READ_SEARCH gives to paths; the latter gives files by
+/// handle besides.
 fn file_capabilities() -> CapabilitySet {
-    CapabilitySet::CHOWN
-        | CapabilitySet::DAC_OVERRIDE
-        | CapabilitySet::DAC_READ_SEARCH
-        | CapabilitySet::FOWNER
-        | CapabilitySet::FSETID
+    CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER | CapabilitySet::FSETID
 }
 
 /// The mounts, and the process's /proc/self/fd.

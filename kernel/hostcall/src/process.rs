@@ -50,6 +50,16 @@ pub fn spawn(namespaces: Namespaces, body: impl FnOnce() -> i32) -> Result<i32, 
     exit_now(status)
 }
 
+/// Executes this process's own program anew, as `name`, without arguments and environment: nothing of its memory or its layout stays.
+/// Returns only if that fails, with the errno of execve(2).
+#[must_use]
+pub fn execute_anew(name: &std::ffi::CStr) -> Errno {
+    let (argv, envp) = ([name.as_ptr(), std::ptr::null()], [std::ptr::null()]);
+    // SAFETY: strings with a NUL and lists with a null at the end, all alive during the call.
+    let failed = unsafe { libc::execve(c"/proc/self/exe".as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    check(i64::from(failed)).err().unwrap_or(Errno::EIO)
+}
+
 /// Moves this process into new namespaces (for PID: its children). Only for a process with one thread.
 ///
 /// # Errors

@@ -45,6 +45,7 @@ defences! {
     Covers "covers" "The gofer's trees have no pseudo file systems.",
     Paths "paths" "The gofer's paths begin at descriptors, none of which leads up.",
     Capabilities "capabilities" "The gofer has the capabilities of file access only.",
+    Layout "layout" "The gofer has an address space of its own layout.",
     Tie "tie" "The sentry ends with the command.",
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bevor_abi::Errno;
 use rustix::fs::{Mode, OFlags, SealFlags};
+use serde::{Deserialize, Serialize};
 
 use super::host;
 use crate::protocol::{Attr, TimeSpec};
@@ -19,7 +20,7 @@ const S_IFREG: u32 = 0o100_000;
 type Identity = (u64, u64);
 
 /// Something to hide: what it is now, and where it is, so that it stays hidden when the host replaces it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
     target: Identity,
     parent: Identity,
