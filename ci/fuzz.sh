@@ -1,7 +1,6 @@
 #!/bin/bash
 # Random system calls from several processes for 60 seconds: the sandbox outlives them and serves a bystander all the while, nothing panics,
 # what is killed ends, what the kernel keeps is given back, its processes do not grow, and every call that is answered has succeeded.
-# Then random requests in the gofer's protocol.
 #   ci/fuzz.sh [SECONDS]        ci/full calls it with its own number of seconds, e.g. 1800
 # FUZZ_SEED repeats a run; FUZZ_FIRST begins with a later round of it; BEVOR is another program to test; FUZZ_GROWTH is how many KiB the
 # sandbox's processes may grow by. On failure one command that repeats it is printed.
@@ -118,7 +117,3 @@ awk -F '[:,"]+' '
         printf "fuzz: %d of %d implemented calls have succeeded\n", hit, all
         if (missed) { printf "fuzz: never:%s\n", missed; exit 1 }
     }' "$dir/succeeded" "$dir/table" || [ "$seconds" -lt 60 ] || failed "calls were not reached"
-# The gofer's protocol, as a taken-over sentry would speak it, and as a taken-over gofer would.
-export BEVOR_FUZZ_SEED=$seed BEVOR_FUZZ_SECONDS=${FUZZ_GOFER_SECONDS:-10}
-cargo test -q --locked -p bevor-gofer --test fuzz -- --nocapture
-cargo test -q --locked -p bevor-fs --test hostile_gofer -- --nocapture
