@@ -55,12 +55,14 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Bevor {
     vdso_extent: Option<zygote::VdsoExtent>,
+    /// The caller's resource limits (soft, hard) by number.
+    rlimits: [(u64, u64); 16],
 }
 
 impl Bevor {
-    /// To be made while the process has a `/proc`.
+    /// To be made while the process has a `/proc`, and its caller's limits.
     pub(crate) fn new() -> Self {
-        Self { vdso_extent: zygote::vdso_extent().ok() }
+        Self { vdso_extent: zygote::vdso_extent().ok(), rlimits: bevor_hostcall::host::rlimits() }
     }
 }
 
@@ -70,11 +72,16 @@ impl Kernel for Bevor {
     fn start_platform(&self, spec: &Spec, stub_id: u32) -> Result<Prepared, Failure> {
         // Id 0 is the sentry's: an ordinary user has no other.
         let uid = Some(stub_id).filter(|&id| id != 0);
-        let rlimits = bevor_hostcall::host::rlimits();
+        let rlimits = self.rlimits;
         let native_yield = spec.local_calls && !spec.strace;
         Zygote::spawn(ZygoteOptions { uid, vdso_extent: self.vdso_extent.clone(), native_yield, defences: spec.defences.clone() })
             .map(|zygote| Prepared { zygote, rlimits })
-            .map_err(|e| Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}")))
+            .map_err(|e| {
+                // Memory that processes share is files.
+                let limited = bevor_hostcall::host::rlimits()[libc::RLIMIT_FSIZE as usize].0 != libc::RLIM_INFINITY;
+                let why = if limited { "; the hard limit of file sizes may be too low (ulimit -Hf)" } else { "" };
+                Failure::new(format_args!("cannot start the sandbox: start the zygote: {e}{why}"))
+            })
     }
 
     fn run(self, sentry: Sentry<'_>, prepared: Prepared) -> Verdict {

@@ -4,7 +4,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use bevor_abi::Errno;
 use bevor_gofer::confine::{Confinement, Orders};
-use bevor_hostcall::process::{Namespaces, close_all_but, ignored_signals, set_signal_mask, spawn, wait_signal};
+use bevor_hostcall::process::{
+    Namespaces, close_all_but, ignored_signals, lift_file_size_limit, set_signal_mask, spawn, wait_signal,
+};
 use bevor_platform::Defence;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -43,6 +45,8 @@ fn bit(signal: i32) -> u64 {
 /// Runs `kernel` in a new sandbox; the exit status to end with.
 pub(crate) fn run<K: Kernel>(spec: &Spec, kernel: K) -> Result<u8, Failure> {
     let ignored = ignored_signals();
+    // The program's limit is the kernel's to keep; what the kernel writes has none.
+    lift_file_size_limit();
     let forwarded = FORWARDED.iter().map(|&signal| bit(signal)).sum::<u64>() & !ignored;
     let watched = forwarded | bit(libc::SIGCHLD);
     let signal_mask = set_signal_mask(watched).map_err(start_failure("block signals"))?;

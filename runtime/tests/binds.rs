@@ -187,3 +187,21 @@ fn access_control_lists_count_beside_the_mode() {
     assert_eq!(perl(dir.path(), "", &script("/b")), expected);
     assert_eq!(mode(&dir.path().join("granted")), 0o640);
 }
+
+/// A limit of the caller's is the program's, not the kernel's: it neither keeps the sandbox from starting nor ends it.
+#[test]
+fn the_callers_limits_are_the_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = r#"ulimit -Sn 77; ulimit "$2" 8; exec "$0" do --bind "$1:/b" -- /bin/sh -c '
+        ulimit -Sn; trap "" XFSZ
+        for f in /b/f /tmp/f; do head -c 100000 /dev/zero >$f 2>/dev/null; wc -c <$f; truncate -s 1M $f 2>/dev/null || echo no; done'"#;
+    let run =
+        |limit: &str| Command::new("/bin/sh").args(["-c", script]).arg(bevor()).arg(dir.path()).arg(limit).output().unwrap();
+    let output = run("-Sf");
+    let text = "77\n4096\nno\n4096\nno\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), text, "{output:?}");
+    // Who may not raise the hard limit has it in the kernel, too, which says so.
+    let output = run("-f");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.stdout == text.as_bytes() || error.contains("limit of file sizes"), "{output:?}");
+}

@@ -148,6 +148,21 @@ pub fn ignored_signals() -> u64 {
     ignored
 }
 
+/// Lets this process, and those that it makes, write files as large as the system lets it: a write beyond the limit is EFBIG, and ends no
+/// process. The limit of programs is another's to keep. Where the hard limit cannot be raised (not by an ordinary user), it stays.
+pub fn lift_file_size_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: SIGXFSZ gets no handler but "ignored"; the limits are structures of our own.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        if libc::setrlimit(libc::RLIMIT_FSIZE, &raw const none) != 0 && libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+        }
+    }
+}
+
 /// Blocks the signals of `mask` (bit `n - 1` for signal `n`) in this thread, exactly; returns the mask until now.
 ///
 /// # Errors
