@@ -134,7 +134,7 @@ fn what_is_above_is_replaced_and_not_moved() {
         let (go, went) = (dir.path().join("go"), dir.path().join("went"));
         let bind = format!("{}:/bound", dir.path().display());
         let script = r#"cd /bound; mv home away && echo moved; mkdir away; mv -T away home && echo replaced
-            perl -e 'syscall(316, -100, "home", -100, "away", 2) == 0 and print "exchanged\n"'
+            perl -e '($a, $b) = @ARGV; syscall(316, -100, $a, -100, $b, 2) == 0 and print "exchanged\n"' home away
             : >went; until [ -e go ]; do :; done
             cat home/shadow home/keys/id home/new/../keys/deep/id /proc/self/cwd/home/shadow; cd home && cat shadow; ls -A keys; cat plain"#;
         let host = std::thread::spawn({
