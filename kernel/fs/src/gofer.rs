@@ -302,7 +302,10 @@ impl InodeOps for NodeRef {
                 gid: set.gid,
                 size: set.size,
                 atime: bevor_abi::mutant!("gofer/times-swapped", set.atime, set.mtime).map(set_time),
-                mtime: bevor_abi::mutant!("gofer/times-swapped", set.mtime, set.atime).map(set_time),
+                // A new size sets it on the host, together with the time of change.
+                mtime: bevor_abi::mutant!("gofer/times-swapped", set.mtime, set.atime)
+                    .filter(|_| set.size.is_none())
+                    .map(set_time),
             },
         )?;
         inode.set_perm(new.mode, new.uid, new.gid);

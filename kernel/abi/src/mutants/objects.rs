@@ -131,6 +131,5 @@ list! {
     Bug "unix/stream-address" [sendto] "An address of a connected stream socket is ignored.";
     Bug "unix/peek-takes-packet" [recvfrom] "MSG_PEEK takes a datagram.";
     Bug "mmap/private-write" [mmap] "A private mapping for writing needs a file that is open for writing.";
-    Rule "mmap/overflow" [mmap] "An end beyond the largest offset is no EOVERFLOW.";
     //MUTANTS
 }

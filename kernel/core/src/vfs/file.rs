@@ -302,12 +302,20 @@ impl File {
     /// # Errors
     /// EBADF if not open for writing, EAGAIN, EPIPE, and the file type's.
     pub fn write(&self, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        self.write_as(source, self.flags() & o::APPEND != 0)
+    }
+
+    /// As [`File::write`]; at the end if `append`, whatever the flags say.
+    ///
+    /// # Errors
+    /// As [`File::write`].
+    pub fn write_as(&self, source: &mut dyn DataSource, append: bool) -> Result<usize, Errno> {
         self.check_write()?;
         if !self.ops.seekable() {
             return self.ops.write_at(self, 0, source);
         }
         let mut position = self.position.lock();
-        if self.flags() & o::APPEND != 0 {
+        if append {
             if source.remaining() == 0 {
                 return Ok(0);
             }
@@ -325,6 +333,14 @@ impl File {
     /// # Errors
     /// As [`File::write`]; ESPIPE without positions.
     pub fn pwrite(&self, offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
+        self.pwrite_as(offset, source, self.flags() & o::APPEND != 0)
+    }
+
+    /// As [`File::pwrite`]; at the end if `append`, whatever the flags say.
+    ///
+    /// # Errors
+    /// As [`File::pwrite`].
+    pub fn pwrite_as(&self, offset: u64, source: &mut dyn DataSource, append: bool) -> Result<usize, Errno> {
         if self.is_path() {
             return Err(Errno::EBADF);
         }
@@ -332,7 +348,7 @@ impl File {
             return Err(Errno::ESPIPE);
         }
         self.check_write()?;
-        if self.flags() & o::APPEND != 0 && !bevor_abi::mutated!("pwrite/append-ignored") {
+        if append && !bevor_abi::mutated!("pwrite/append-ignored") {
             return self.ops.append(self, source).map(|(n, _)| n);
         }
         self.ops.write_at(self, offset, source)

@@ -249,7 +249,9 @@ impl FsContext {
     fn make_file(&self, path: &Path, flags: u32, caller: &Caller<'_>) -> Result<Arc<File>, Errno> {
         let inode = path.dentry.inode();
         let writes = flags & o::ACCMODE != o::RDONLY && !inode.is_dir();
-        if writes {
+        // Who only cuts it writes it while it is opened.
+        let cuts = flags & o::TRUNC != 0 && !writes;
+        if writes || cuts {
             inode.get_write_access()?;
         }
         let opened = inode.ops().open_as(inode, flags, caller).and_then(|ops| {
@@ -268,6 +270,9 @@ impl FsContext {
             }
             Ok(ops)
         });
+        if cuts {
+            inode.put_write_access();
+        }
         match opened {
             Ok(ops) if writes => Ok(File::new_counted(path.clone(), ops, flags)),
             Ok(ops) => Ok(File::new(path.clone(), ops, flags)),

@@ -190,7 +190,9 @@ pub(crate) fn setattr(fds: OwnFds<'_>, fd: BorrowedFd<'_>, file_type: u32, set: 
         let file = reopen(fds, fd, file_type, OpenFlags::WRONLY)?;
         rustix::fs::ftruncate(&file, size).map_err(errno)?;
     }
-    if set.uid.is_some() || set.gid.is_some() {
+    // A change of nothing is a change of owner to itself, which sets the time of change.
+    let nothing = *set == SetAttr::default();
+    if set.uid.is_some() || set.gid.is_some() || nothing {
         chown(fd, set.uid, bevor_abi::mutant!("gofer/chown-both", set.gid, None))?;
     }
     if let Some(mode) = set.mode {

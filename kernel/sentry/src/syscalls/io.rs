@@ -117,12 +117,23 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
 
 /// How much of a write to a regular file RLIMIT_FSIZE lets through; raises SIGXFSZ if nothing.
 pub(super) fn limit_size(ctx: &mut SyscallContext<'_>, file: &File, offset: Option<u64>, len: usize) -> Result<usize, Errno> {
+    limit_size_as(ctx, file, file.flags() & o::APPEND != 0, offset, len)
+}
+
+/// As [`limit_size`] of a write at the end if `append`, whatever the file's flags say.
+fn limit_size_as(
+    ctx: &mut SyscallContext<'_>,
+    file: &File,
+    append: bool,
+    offset: Option<u64>,
+    len: usize,
+) -> Result<usize, Errno> {
     let limit = hooks::fsize_limit(ctx);
     if limit == u64::MAX {
         return Ok(len);
     }
     let start = match offset {
-        _ if file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("write/fsize-append") => file.ops().size(file)?,
+        _ if append && !bevor_abi::mutated!("write/fsize-append") => file.ops().size(file)?,
         Some(offset) => offset,
         None => *file.position(),
     };
@@ -156,16 +167,17 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
         return super::socket::write(ctx, file, iov, place.flags & rwf::NOWAIT != 0);
     }
     let regular = kind == FileKind::Regular;
+    let append = file.flags() & o::APPEND != 0 && place.flags & rwf::NOAPPEND == 0;
     let mut want = total(iov);
     if regular && file.is_writable() {
-        want = limit_size(ctx, file, place.offset, want)?;
+        want = limit_size_as(ctx, file, append, place.offset, want)?;
     }
     let mut done = ctx.progress.done.min(want);
     loop {
         let result =
             UserSource::gather(&**ctx.thread, iov, done, CHUNK.min(want - done)).and_then(|mut source| match place.offset {
-                None => file.write(&mut source),
-                Some(offset) => file.pwrite(offset + to_u64(done), &mut source),
+                None => file.write_as(&mut source, append),
+                Some(offset) => file.pwrite_as(offset + to_u64(done), &mut source, append),
             });
         match result {
             Ok(n) => {
@@ -331,17 +343,20 @@ fn vectored(ctx: &mut SyscallContext<'_>, fd: Fd, iov: UserAddr, count: usize, p
         return do_read(ctx, &file, &iov, place);
     }
     if place.flags & rwf::APPEND != 0 && !bevor_abi::mutated!("pwritev2/append-ignored") && file.flags() & o::APPEND == 0 {
-        return append_once(ctx, &file, &iov);
+        return append_once(ctx, &file, &iov, place.offset.is_none());
     }
     do_write(ctx, &file, &iov, place)
 }
 
 /// RWF_APPEND: at the end, and the position stays (pwritev2 with an offset) or moves there.
-fn append_once(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec]) -> SyscallResult {
+fn append_once(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], moves: bool) -> SyscallResult {
     let end = file.ops().size(file)?;
     let len = limit_size(ctx, file, Some(end), total(iov).min(CHUNK))?;
     let mut source = UserSource::gather(&**ctx.thread, iov, 0, len)?;
-    let (n, _) = file.ops().append(file, &mut source)?;
+    let (n, end) = file.ops().append(file, &mut source)?;
+    if moves {
+        *file.position() = end;
+    }
     drop_privileges(ctx, file);
     Ok(to_u64(n))
 }

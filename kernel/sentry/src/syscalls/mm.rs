@@ -58,7 +58,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
     if prot & PROT_EXEC != 0 && file.path().mount.flags() & mount_flags::NOEXEC != 0 {
         return Err(Errno::EPERM.into());
     }
-    if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err() && !bevor_abi::mutated!("mmap/overflow")) {
+    if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {
         return Err(Errno::EOVERFLOW.into());
     }
     // A shared mapping of a writable file can be made writable later: its descriptor must allow it, unless the file is sealed.

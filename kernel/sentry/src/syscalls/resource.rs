@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bevor_abi::process::{RLIM_NLIMITS, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_RTPRIO, Rlimit};
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::SyscallContext;
-use bevor_core::creds::Capability;
+use bevor_core::creds::{Capability, Credentials};
 use bevor_core::error::SyscallResult;
 use bevor_core::num::to_u64;
 use bevor_core::task::{SchedAttributes, Task, ThreadGroup};
@@ -128,6 +128,12 @@ fn find(ctx: &SyscallContext<'_>, tid: i32) -> Result<Arc<Task>, Errno> {
 }
 
 /// The tasks that `which` and `who` of getpriority(2) name.
+/// Whether `own` may change how a task with the credentials `other` is scheduled: not one that has more capabilities (Linux's
+/// cap_safe_nice).
+fn has_no_more(own: &Credentials, other: &Credentials) -> bool {
+    other.permitted.is_subset(own.permitted) || own.capable(Capability::SysNice)
+}
+
 fn priority_targets(ctx: &SyscallContext<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>, Errno> {
     match which {
         0 => Ok(vec![find(ctx, who)?]),
@@ -175,6 +181,8 @@ pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32
             Err(Errno::EPERM)
         } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
             Err(bevor_abi::mutant!("priority/denied", Errno::EACCES, Errno::EPERM))
+        } else if !has_no_more(&creds, &other) {
+            Err(Errno::EPERM)
         } else {
             task.sched.lock().nice = nice;
             Ok(())
@@ -225,7 +233,7 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
         let raises = matches!(policy, SCHED_FIFO | SCHED_RR)
             && (limit == 0
                 || bevor_abi::mutant!("sched/rtprio-boundary", priority > limit, priority >= limit) && priority > old.priority);
-        let foreign = creds.euid != other.euid && creds.euid != other.uid;
+        let foreign = creds.euid != other.euid && creds.euid != other.uid || !has_no_more(&creds, &other);
         if raises && !bevor_abi::mutated!("sched/rtprio")
             || foreign
             || old.reset_on_fork && !reset_on_fork && !bevor_abi::mutated!("sched/clear-reset")
@@ -310,11 +318,8 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
     ctx.copy_in(mask, &mut bytes)?;
     let task = find(ctx, tid)?;
     let (own, other) = (ctx.task.creds(), task.creds());
-    if own.euid != other.euid
-        && own.euid != other.uid
-        && !own.capable(Capability::SysNice)
-        && !bevor_abi::mutated!("sched/affinity-foreign")
-    {
+    let foreign = own.euid != other.euid && own.euid != other.uid && !own.capable(Capability::SysNice);
+    if (foreign || !has_no_more(&own, &other)) && !bevor_abi::mutated!("sched/affinity-foreign") {
         return Err(Errno::EPERM.into());
     }
     let thread = task.thread().ok_or(Errno::ESRCH)?;
