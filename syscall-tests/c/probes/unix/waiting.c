@@ -59,6 +59,15 @@ static int sends_datagram(void *unused)
 	return 0;
 }
 
+static struct sockaddr_un crowded = {.sun_family = AF_UNIX, .sun_path = "crowded"};
+
+static int sends_to(void *unused)
+{
+	(void)unused;
+	result = sys(sendto, s[0], "late", 4, 0, &crowded, sizeof crowded);
+	return 0;
+}
+
 static void start(struct thread *t, int (*body)(void *))
 {
 	thread_start(t, body, NULL);
@@ -71,7 +80,7 @@ static void limit(int fd, int option, int ms)
 	must(sys(setsockopt, fd, SOL_SOCKET, option, &t, sizeof t));
 }
 
-PROBE("unix/waiting", "sender", "poller", "all", "all_ended", "all_nonblocking", "all_peek", "accept", "connect", "several", "datagram_sender", "receive_limit", "send_limit", "limits_apart", "accept_limit", "read_limit", "no_limit_back")
+PROBE("unix/waiting", "sender", "poller", "all", "all_ended", "all_nonblocking", "all_peek", "accept", "connect", "several", "datagram_sender", "receive_limit", "send_limit", "limits_apart", "accept_limit", "read_limit", "no_limit_back", "stranger_sends", "stranger_polls")
 {
 	struct thread t;
 	must(sys(socketpair, AF_UNIX, SOCK_STREAM, 0, s));
@@ -175,4 +184,23 @@ PROBE("unix/waiting", "sender", "poller", "all", "all_ended", "all_nonblocking",
 	limit(s[1], SO_RCVTIMEO, 0);
 	must(sys(write, s[0], "x", 1));
 	observe("no_limit_back", "read", ret_int(sys(read, s[1], buffer, 1)), ARGS(f_int("ms", 0)), STATE());
+	/* The queue is full of a third socket's messages: what ends the sleep is only that one was taken. */
+	s[1] = (int)must(sys(socket, AF_UNIX, SOCK_DGRAM, 0));
+	must(sys(bind, s[1], &crowded, sizeof crowded));
+	s[0] = (int)must(sys(socket, AF_UNIX, SOCK_DGRAM, 0));
+	limit(s[0], SO_SNDTIMEO, 3000);
+	long third = must(sys(socket, AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+	while (sys(sendto, third, "x", 1, 0, &crowded, sizeof crowded) > 0)
+		;
+	start(&t, sends_to);
+	must(sys(read, s[1], buffer, 8));
+	thread_join(&t);
+	observe("stranger_sends", "sendto", ret_int(result), ARGS(), STATE());
+	must(sys(connect, s[0], &crowded, sizeof crowded));
+	while (sys(sendto, third, "x", 1, 0, &crowded, sizeof crowded) > 0)
+		;
+	start(&t, polls_out);
+	must(sys(read, s[1], buffer, 8));
+	thread_join(&t);
+	observe("stranger_polls", "poll", ret_int(result), ARGS(f_hex("events", POLLOUT)), STATE());
 }
