@@ -126,6 +126,46 @@ fn what_the_host_replaces_stays_hidden() {
     assert_eq!(std::fs::read_to_string(Path::new(inside).join("shadow")).unwrap(), SECRET);
 }
 
+/// The folder that holds it is replaced as a whole, or goes for a while; the program cannot take it elsewhere.
+#[test]
+fn what_is_above_is_replaced_and_not_moved() {
+    for whole in [false, true] {
+        let (dir, home) = tree();
+        let (go, went) = (dir.path().join("go"), dir.path().join("went"));
+        let bind = format!("{}:/bound", dir.path().display());
+        let script = r#"cd /bound; mv home away && echo moved; mkdir away; mv -T away home && echo replaced
+            perl -e '($a, $b) = @ARGV; syscall(316, -100, $a, -100, $b, 2) == 0 and print "exchanged\n"' home away
+            : >went; until [ -e go ]; do :; done
+            cat home/shadow home/keys/id home/new/../keys/deep/id /proc/self/cwd/home/shadow; cd home && cat shadow; ls -A keys; cat plain"#;
+        let host = std::thread::spawn({
+            let home = home.clone();
+            move || {
+                while !went.exists() {
+                    std::thread::yield_now();
+                }
+                let other = home.with_file_name("other");
+                std::fs::create_dir_all(other.join("keys/deep")).unwrap();
+                for file in ["shadow", "keys/id", "keys/deep/id"] {
+                    std::fs::write(other.join(file), SECRET).unwrap();
+                }
+                std::fs::write(other.join("plain"), "plain").unwrap();
+                if whole {
+                    std::fs::rename(&home, home.with_file_name("old")).unwrap();
+                } else {
+                    std::fs::remove_dir_all(&home).unwrap();
+                }
+                std::fs::rename(&other, &home).unwrap();
+                std::fs::write(go, "").unwrap();
+            }
+        });
+        let out = run(&["--bind", &bind], &[home.join("shadow"), home.join("keys")], "/", script);
+        host.join().unwrap();
+        let said: Vec<_> = out.lines().filter(|line| !line.starts_with("mv:") && !line.starts_with("cat:")).collect();
+        assert_eq!(said, ["plain"], "{whole}: {out}");
+        assert_eq!(std::fs::read_to_string(home.join("shadow")).unwrap(), SECRET);
+    }
+}
+
 /// A folder can be shown out of one that is hidden, by saying so.
 #[test]
 fn a_bind_shows_a_part_of_what_is_hidden() {

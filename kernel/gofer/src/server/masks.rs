@@ -19,12 +19,24 @@ const S_IFREG: u32 = 0o100_000;
 /// Device and inode number.
 type Identity = (u64, u64);
 
-/// Something to hide: what it is now, and where it is, so that it stays hidden when the host replaces it.
+/// How many directories are known to have been a part of the way to something hidden, one after the other.
+const MOST_REPLACED: usize = 256;
+
+/// A directory on the way to something hidden.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Step {
+    /// What it is, and what the host has had in its place.
+    directories: Vec<Identity>,
+    /// The next name on the way.
+    name: Vec<u8>,
+}
+
+/// Something to hide: what it is now, and where it is, so that it stays hidden when the host replaces it or a directory above it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
     target: Identity,
-    parent: Identity,
-    name: Vec<u8>,
+    /// From the root on; the last name is its own.
+    way: Vec<Step>,
 }
 
 impl Mask {
@@ -33,10 +45,36 @@ impl Mask {
     /// # Errors
     /// Those of lstat(2); EINVAL (as `InvalidInput`) for a path without a last component.
     pub fn new(path: &Path) -> std::io::Result<Self> {
-        let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
-        let (parent, name) = path.parent().zip(path.file_name()).ok_or_else(invalid)?;
         let identity = |path: &Path| path.symlink_metadata().map(|meta| (meta.dev(), meta.ino()));
-        Ok(Self { target: identity(path)?, parent: identity(parent)?, name: name.as_bytes().to_vec() })
+        let mut way = Vec::new();
+        for at in path.ancestors() {
+            if let Some((parent, name)) = at.parent().zip(at.file_name()) {
+                way.push(Step { directories: vec![identity(parent)?], name: name.as_bytes().to_vec() });
+            }
+        }
+        way.reverse();
+        if way.is_empty() {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Self { target: identity(path)?, way })
+    }
+
+    /// Whether `name` in `parent` is its place.
+    fn is_at(&self, parent: Identity, name: &[u8]) -> bool {
+        self.way.last().is_some_and(|last| last.name == name && last.directories.contains(&parent))
+    }
+
+    /// Keeps in mind that `name` in `parent` is the directory `child` now.
+    fn learn(&mut self, parent: Identity, name: &[u8], child: Identity) {
+        let at = self.way.iter().position(|step| step.name == name && step.directories.contains(&parent));
+        if let Some(next) = at.and_then(|at| self.way.get_mut(at + 1))
+            && !next.directories.contains(&child)
+        {
+            if next.directories.len() >= MOST_REPLACED {
+                next.directories.remove(0);
+            }
+            next.directories.push(child);
+        }
     }
 }
 
@@ -65,13 +103,30 @@ impl Masks {
 
     /// Whether `name` in the directory `parent` is hidden, whatever is there now.
     fn hides_name(&self, parent: Identity, name: &[u8]) -> bool {
-        self.list.iter().any(|mask| mask.parent == parent && mask.name == name)
+        self.list.iter().any(|mask| mask.is_at(parent, name))
     }
 
     /// Whether what has these attributes, found in `place` (the directory and the name) if in any, is hidden.
     pub(crate) fn hides(&self, attr: &Attr, place: Option<(Identity, &[u8])>) -> bool {
         self.list.iter().any(|mask| mask.target == (attr.dev, attr.ino))
             || place.is_some_and(|(parent, name)| self.hides_name(parent, name))
+    }
+
+    /// Whatever the host puts in the place of a directory above something hidden is such a directory, too.
+    pub(crate) fn learn(&mut self, parent: Identity, name: &[u8], child: &Attr) {
+        if child.is_dir() {
+            self.list.iter_mut().for_each(|mask| mask.learn(parent, name, (child.dev, child.ino)));
+        }
+    }
+
+    /// Refuses to move or remove a directory on the way to something hidden: what the host puts there next would be elsewhere.
+    pub(crate) fn guard_way(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+        if self.list.is_empty() {
+            return Ok(());
+        }
+        let Ok(there) = host::child(dir, name).and_then(|fd| host::attr(fd.as_fd())) else { return Ok(()) };
+        let mut directories = self.list.iter().flat_map(|mask| &mask.way).flat_map(|step| &step.directories);
+        if directories.any(|id| *id == (there.dev, there.ino)) { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     /// Refuses to make, remove or replace `name` in a directory if it is hidden.

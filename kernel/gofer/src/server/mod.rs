@@ -237,8 +237,9 @@ impl Server {
             return Err(Errno::ENOENT);
         }
         let (fd, attr, hidden) = Self::look_up(dir, name)?;
-        let mount = dir.mount;
-        if self.masks.hides(&attr, Some((dir.identity(), name))) {
+        let (mount, place) = (dir.mount, dir.identity());
+        self.masks.learn(place, name, &attr);
+        if self.masks.hides(&attr, Some((place, name))) {
             return self.add_masked(fd, mount, &attr);
         }
         self.add(fd, mount, attr, hidden)
@@ -355,6 +356,7 @@ impl Server {
     fn unlink(&self, parent: NodeId, name: &[u8], dir: bool) -> Result<Reply<'static>, Errno> {
         let (parent, _) = self.writable_parent(parent, name)?;
         host::not_mounted_on(parent.fd.as_fd(), name)?;
+        self.masks.guard_way(parent.fd.as_fd(), name)?;
         let flags = if dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         rustix::fs::unlinkat(&parent.fd, name, flags).map_err(errno)?;
         Ok(Reply::Done)
@@ -369,6 +371,8 @@ impl Server {
         }
         host::not_mounted_on(from.fd.as_fd(), old.1)?;
         host::not_mounted_on(to.fd.as_fd(), new.1)?;
+        self.masks.guard_way(from.fd.as_fd(), old.1)?;
+        self.masks.guard_way(to.fd.as_fd(), new.1)?;
         let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
         rustix::fs::renameat_with(&from.fd, old.1, &to.fd, new.1, flags).map_err(errno)?;
         Ok(Reply::Done)
