@@ -70,7 +70,7 @@ fn render(info: &SigInfo) -> [u8; INFO] {
         copy(48, 24, 8);
         copy(44, 24, 4);
     } else if code == SI_USER || code == SI_KERNEL {
-        copy(12, 16, 8);
+        copy(12, 16, bevor_abi::mutant!("signalfd/sender", 8, 0));
     } else {
         copy(12, 16, 8);
         if !bevor_abi::mutated!("signalfd/value-lost") {

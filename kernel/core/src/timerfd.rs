@@ -65,7 +65,11 @@ impl TimerFd {
                 Instant(now.0.saturating_add(value))
             } else if self.realtime {
                 let ahead = value.saturating_sub(self.timers.realtime());
-                Instant(now.0.saturating_add(ahead))
+                Instant(now.0.saturating_add(bevor_abi::mutant!(
+                    "timerfd/realtime-past",
+                    ahead,
+                    if ahead == 0 { u64::MAX } else { ahead }
+                )))
             } else {
                 Instant(bevor_abi::mutant!("timerfd/absolute-relative", value, now.0.saturating_add(value)))
             }

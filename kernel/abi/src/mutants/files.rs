@@ -235,4 +235,17 @@ list! {
     Bug "proc/fd-access" [readlink open] "Anybody may follow the descriptors of another.";
     Bug "proc/owner-real" [newfstatat stat] "/proc/PID belongs to the real user of the process.";
     Rule "fdinfo/flags-hex" [read] "fdinfo shows the flags as a hexadecimal number.";
+    Bug "dup3/same" [dup3] "dup3 onto the same number succeeds.";
+    Bug "clock_getres/cpu" [clock_getres] "CPU clocks have a resolution of a millisecond.";
+    Bug "statx/mount-id" [statx] "The mount id is 0.";
+    Bug "statfs/flags" [statfs fstatfs] "The flags of the mount are not shown.";
+    Rule "readlink/size-zero" [readlink readlinkat] "A buffer of no bytes is filled with none.";
+    Bug "access/unknown-mode" [access faccessat] "Unknown bits of the mode are ignored.";
+    Bug "creat/keeps" [creat] "creat leaves what a file holds.";
+    Bug "openat2/beneath-in-root" [openat2] "RESOLVE_BENEATH with RESOLVE_IN_ROOT is accepted.";
+    Rule "splice/flags" [splice] "Flags that nobody knows are accepted by splice.";
+    Bug "overlay/rmdir-whiteout" [rmdir] "A folder of the lower layer comes back once it is removed.";
+    Bug "tmpfs/chmod-times" [chmod chown] "A change of the mode sets the time of data too.";
+    Bug "setregid/real-from-saved" [setregid] "An ordinary user may make the saved group the real one.";
+    Bug "setgroups/minus-one" [setgroups] "The group -1 is accepted.";
 }

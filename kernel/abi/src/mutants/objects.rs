@@ -131,5 +131,14 @@ list! {
     Bug "unix/stream-address" [sendto] "An address of a connected stream socket is ignored.";
     Bug "unix/peek-takes-packet" [recvfrom] "MSG_PEEK takes a datagram.";
     Bug "mmap/private-write" [mmap] "A private mapping for writing needs a file that is open for writing.";
+    Bug "epoll/pwait2-mask" [epoll_pwait2] "epoll_pwait2 waits with the mask of the caller.";
+    Bug "unix/accept-cloexec" [accept4] "SOCK_CLOEXEC of accept4 has no effect.";
+    Rule "unix/address-length" [bind connect] "An address of the greatest length is EINVAL before it is looked at.";
+    Bug "unix/iov-count" [sendmsg recvmsg] "More than UIO_MAXIOV buffers of a message are EINVAL.";
+    Rule "pidfd/flags-together" [pidfd_send_signal] "Several flags are accepted.";
+    Bug "unix/listen-connected" [listen] "A socket that is connected can listen.";
+    Bug "unix/accept-shutdown" [accept shutdown] "A listener that was shut down still accepts.";
+    Bug "signalfd/sender" [read] "The sender of a signal is missing.";
+    Bug "timerfd/realtime-past" [timerfd_settime] "An absolute time that has passed never comes.";
     //MUTANTS
 }

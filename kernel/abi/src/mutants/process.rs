@@ -184,5 +184,17 @@ list! {
     Bug "timer/deleted-runs" [timer_delete] "A timer that was deleted still expires.";
     Bug "timer/absolute-relative" [timer_settime] "TIMER_ABSTIME has no effect.";
     Bug "sethostname/domain" [sethostname uname] "sethostname sets the domain name as well.";
+    Bug "exec/fd-name" [execveat] "AT_EXECFN is the path as it was given.";
+    Bug "kill/thread-number" [kill] "A process is not found by the number of another of its threads.";
+    Bug "tkill/permission" [tkill tgkill] "Anybody may signal a thread.";
+    Rule "sigpending/short-size" [rt_sigpending] "A short set is EINVAL.";
+    Rule "prctl/keepcaps-value" [prctl] "PR_SET_KEEPCAPS takes any number.";
+    Bug "prctl/ambient-clear" [prctl] "PR_CAP_AMBIENT_CLEAR_ALL ignores its further arguments.";
+    Bug "wait4/usage-lost" [wait4] "wait4 does not store the usage.";
+    Bug "set_tid_address/result" [set_tid_address] "set_tid_address returns the process id.";
+    Bug "ptrace/not-dumpable" [pidfd_getfd get_robust_list readlink] "A process that is not dumpable can be looked into by its user.";
+    Bug "setpgid/negative" [setpgid] "A negative group is EPERM.";
+    Bug "getpriority/effective" [getpriority] "PRIO_USER with 0 means the effective user.";
+    Rule "sched/affinity-size" [sched_getaffinity] "A length that is no whole number of words is accepted.";
     //MUTANTS
 }

@@ -281,7 +281,7 @@ impl TaskTree {
         let pid = if pid == 0 { caller } else { pid };
         let pgid = if pgid == 0 { pid } else { pgid };
         if pgid < 0 {
-            return Err(Errno::EINVAL);
+            return Err(bevor_abi::mutant!("setpgid/negative", Errno::EINVAL, Errno::EPERM));
         }
         let caller_sid = self.procs.get(&caller).ok_or(Errno::ESRCH)?.sid;
         // Of a process's threads only the leader can be named.

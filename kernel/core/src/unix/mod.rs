@@ -402,7 +402,7 @@ impl Socket for UnixSocket {
             return Err(Errno::EOPNOTSUPP);
         }
         let mut state = self.state.lock();
-        if state.bound.is_none() || state.connected {
+        if state.bound.is_none() || state.connected && !bevor_abi::mutated!("unix/listen-connected") {
             return Err(Errno::EINVAL);
         }
         state.backlog = Some(usize::try_from(backlog).unwrap_or(bevor_abi::mutant!("unix/backlog-negative", 4096, 0)).min(4096));
@@ -417,7 +417,7 @@ impl Socket for UnixSocket {
         }
         let (socket, charge, pass_creds) = {
             let mut state = self.state.lock();
-            if state.backlog.is_none() || state.shut_read {
+            if state.backlog.is_none() || state.shut_read && !bevor_abi::mutated!("unix/accept-shutdown") {
                 return Err(Errno::EINVAL);
             }
             let (socket, charge) = state.pending.pop_front().ok_or(Errno::EAGAIN)?;

@@ -299,7 +299,7 @@ impl InodeOps for Node {
             upper.ops().rmdir(upper, name, &entry)?;
             self.fs.redirects.lock().remove(&entry.ino());
         }
-        if self.lower_child(name)?.is_some() {
+        if self.lower_child(name)?.is_some() && !bevor_abi::mutated!("overlay/rmdir-whiteout") {
             self.make_whiteout(name)?;
         }
         *Node::of(victim)?.place.lock() = None;

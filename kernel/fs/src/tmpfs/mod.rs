@@ -285,7 +285,8 @@ impl InodeOps for NodeRef {
         );
         let mut state = self.0.state.lock();
         state.atime = set.atime.unwrap_or(state.atime);
-        state.mtime = set.mtime.unwrap_or(state.mtime);
+        let mtime = if bevor_abi::mutated!("tmpfs/chmod-times") { set.mtime.or(set.ctime) } else { set.mtime };
+        state.mtime = mtime.unwrap_or(state.mtime);
         state.ctime = set.ctime.unwrap_or(state.ctime);
         Ok(())
     }

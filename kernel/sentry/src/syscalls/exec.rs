@@ -283,7 +283,7 @@ pub fn load_program(
 
 /// The path that a program opened relative to `dirfd` has for AT_EXECFN.
 fn exec_path(dirfd: Fd, path: &[u8]) -> Vec<u8> {
-    if dirfd == Fd::CWD || path.first() == Some(&b'/') {
+    if bevor_abi::mutated!("exec/fd-name") || dirfd == Fd::CWD || path.first() == Some(&b'/') {
         return path.to_vec();
     }
     let mut out = format!("/dev/fd/{}", dirfd.0).into_bytes();

@@ -40,7 +40,7 @@ pub fn dup2(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd) -> SyscallResult {
 
 /// dup3(2).
 pub fn dup3(ctx: &mut SyscallContext<'_>, old: Fd, new: Fd, flags: u32) -> SyscallResult {
-    if flags & !o::CLOEXEC != 0 || old == new {
+    if flags & !o::CLOEXEC != 0 || old == new && !bevor_abi::mutated!("dup3/same") {
         return Err(Errno::EINVAL.into());
     }
     dup_checked(ctx, old, new, bevor_abi::mutant!("dup3/cloexec-lost", flags != 0, false))

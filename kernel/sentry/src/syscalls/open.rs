@@ -142,7 +142,7 @@ pub fn openat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, flags: u3
 
 /// creat(2).
 pub fn creat(ctx: &mut SyscallContext<'_>, path: UserAddr, mode: u32) -> SyscallResult {
-    open_common(ctx, Fd::CWD, path, lenient(o::CREAT | o::WRONLY | o::TRUNC, mode)?)
+    open_common(ctx, Fd::CWD, path, lenient(o::CREAT | o::WRONLY | bevor_abi::mutant!("creat/keeps", o::TRUNC, 0), mode)?)
 }
 
 /// `struct open_how`.
@@ -182,7 +182,9 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
         return Err(Errno::EINVAL.into());
     }
     check_flags(flags)?;
-    if how.resolve & (resolve::BENEATH | resolve::IN_ROOT) == resolve::BENEATH | resolve::IN_ROOT {
+    if how.resolve & (resolve::BENEATH | resolve::IN_ROOT) == resolve::BENEATH | resolve::IN_ROOT
+        && !bevor_abi::mutated!("openat2/beneath-in-root")
+    {
         return Err(Errno::EINVAL.into());
     }
     let mut walk = WalkFlags::empty();

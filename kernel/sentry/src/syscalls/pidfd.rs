@@ -50,7 +50,7 @@ pub fn pidfd_send_signal(ctx: &mut SyscallContext<'_>, fd: Fd, signo: i32, info:
     const THREAD: u32 = 1;
     const GROUP: u32 = 2;
     const PROCESS_GROUP: u32 = 4;
-    if flags & !(THREAD | GROUP | PROCESS_GROUP) != 0 || flags.count_ones() > 1 {
+    if flags & !(THREAD | GROUP | PROCESS_GROUP) != 0 || flags.count_ones() > 1 && !bevor_abi::mutated!("pidfd/flags-together") {
         return Err(Errno::EINVAL.into());
     }
     let (group, _) = group_of(ctx, fd)?;

@@ -113,7 +113,7 @@ fn set_pdeathsig(ctx: &SyscallContext<'_>, signo: u64) -> SyscallResult {
 }
 
 fn set_keepcaps(ctx: &SyscallContext<'_>, on: u64) -> SyscallResult {
-    if on > 1 {
+    if on > 1 && !bevor_abi::mutated!("prctl/keepcaps-value") {
         return Err(Errno::EINVAL.into());
     }
     if ctx.task.creds().securebits & SECBIT_KEEP_CAPS_LOCKED != 0 && !bevor_abi::mutated!("prctl/keepcaps-locked") {
@@ -172,7 +172,7 @@ fn ambient(ctx: &SyscallContext<'_>, [kind, cap, c, d]: [u64; 4]) -> SyscallResu
     const LOWER: u64 = 3;
     const CLEAR_ALL: u64 = 4;
     if kind == CLEAR_ALL {
-        if [cap, c, d] != [0; 3] {
+        if [cap, c, d] != [0; 3] && !bevor_abi::mutated!("prctl/ambient-clear") {
             return Err(Errno::EINVAL.into());
         }
         update(ctx, |creds| creds.ambient.0 = 0);

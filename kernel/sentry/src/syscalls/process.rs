@@ -166,7 +166,7 @@ pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: 
         p => WaitTarget::Group(-p),
     };
     let Some(report) = wait(ctx, target, options | abi::WEXITED)? else { return Ok(0) };
-    if !usage.is_null() {
+    if !usage.is_null() && !bevor_abi::mutated!("wait4/usage-lost") {
         ctx.copy_out_value(usage, &rusage(report.time))?;
     }
     if !status.is_null() {
@@ -286,7 +286,7 @@ pub fn setsid(ctx: &mut SyscallContext<'_>) -> SyscallResult {
 /// set_tid_address(2).
 pub fn set_tid_address(ctx: &mut SyscallContext<'_>, addr: UserAddr) -> SyscallResult {
     ctx.thread.set_end_words(EndWords { clear_tid: addr.0, ..ctx.thread.end_words() });
-    number(ctx.task.tid())
+    number(bevor_abi::mutant!("set_tid_address/result", ctx.task.tid(), ctx.task.pid()))
 }
 
 /// Size of `struct robust_list_head`.

@@ -149,7 +149,11 @@ fn priority_targets(ctx: &SyscallContext<'_>, which: i32, who: i32) -> Result<Ve
                 .collect())
         }
         2 => {
-            let uid = if who == 0 { ctx.task.creds().uid } else { who.cast_unsigned() };
+            let uid = if who == 0 {
+                bevor_abi::mutant!("getpriority/effective", ctx.task.creds().uid, ctx.task.creds().euid)
+            } else {
+                who.cast_unsigned()
+            };
             Ok(ctx.task.kernel.tasks().into_iter().filter(|t| t.creds().uid == uid).collect())
         }
         _ => Err(Errno::EINVAL),
@@ -329,7 +333,7 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
 
 /// sched_getaffinity(2): the host thread's.
 pub fn sched_getaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
-    if !len.is_multiple_of(8) {
+    if !len.is_multiple_of(8) && !bevor_abi::mutated!("sched/affinity-size") {
         return Err(Errno::EINVAL.into());
     }
     let thread = find(ctx, tid)?.thread().ok_or(Errno::ESRCH)?;

@@ -87,7 +87,7 @@ pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult
     let tree = task.kernel.tree.lock();
     let targets = match pid {
         p if p > 0 => {
-            let p = tree.task(p).map_or(p, |t| t.pid());
+            let p = tree.task(p).filter(|_| !bevor_abi::mutated!("kill/thread-number")).map_or(p, |t| t.pid());
             tree.process(p).map(|p| vec![Arc::clone(&p.group)]).unwrap_or_default()
         }
         0 => tree.group_members(tree.process(task.pid()).map_or(0, |p| p.pgid)),
@@ -122,7 +122,9 @@ fn find_thread(ctx: &SyscallContext<'_>, tgid: Option<i32>, tid: i32) -> Result<
 fn send_to_thread(ctx: &SyscallContext<'_>, target: Option<&Arc<Task>>, info: SigInfo) -> SyscallResult {
     valid(info.signo())?;
     let Some(target) = target else { return Ok(0) };
-    check_permission(ctx.task, &target.group, info.signo())?;
+    if !bevor_abi::mutated!("tkill/permission") {
+        check_permission(ctx.task, &target.group, info.signo())?;
+    }
     if info.signo() != 0 {
         target.send_signal(info)?;
     }
@@ -260,7 +262,7 @@ pub fn rt_sigprocmask(ctx: &mut SyscallContext<'_>, how: i32, set: UserAddr, old
 
 /// rt_sigpending(2).
 pub fn rt_sigpending(ctx: &mut SyscallContext<'_>, set: UserAddr, size: usize) -> SyscallResult {
-    if size > 8 {
+    if size > 8 || bevor_abi::mutated!("sigpending/short-size") && size < 8 {
         return Err(Errno::EINVAL.into());
     }
     let pending = (bevor_abi::mutant!("sigpending/process-only", ctx.task.pending_set(), ctx.task.shared_pending_set())

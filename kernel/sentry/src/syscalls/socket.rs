@@ -71,7 +71,10 @@ pub fn socketpair(ctx: &mut SyscallContext<'_>, domain: u32, kind: u32, protocol
 }
 
 fn address(ctx: &SyscallContext<'_>, addr: UserAddr, len: i32) -> Result<Vec<u8>, Errno> {
-    let len = usize::try_from(len).ok().filter(|n| *n <= MAX_ADDR).ok_or(Errno::EINVAL)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|n| bevor_abi::mutant!("unix/address-length", *n <= MAX_ADDR, *n < MAX_ADDR))
+        .ok_or(Errno::EINVAL)?;
     let mut out = vec![0; len];
     if len > 0 {
         ctx.copy_in(addr, &mut out)?;
@@ -147,7 +150,7 @@ pub fn accept4(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len_at: Use
         let peer = with_socket(&accepted, |s| s.peer_name())?.map_err(|_| Errno::ECONNABORTED)?;
         store_address(ctx, addr, len_at, &peer)?;
     }
-    install(ctx, accepted, flags & o::CLOEXEC != 0)
+    install(ctx, accepted, flags & o::CLOEXEC != 0 && !bevor_abi::mutated!("unix/accept-cloexec"))
 }
 
 /// accept(2).
@@ -500,7 +503,7 @@ fn send_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32) -
 
 /// More than UIO_MAXIOV buffers are EMSGSIZE for messages.
 fn too_many(e: Errno) -> Errno {
-    if e == Errno::EINVAL { Errno::EMSGSIZE } else { e }
+    if e == Errno::EINVAL && !bevor_abi::mutated!("unix/iov-count") { Errno::EMSGSIZE } else { e }
 }
 
 /// sendmsg(2).

@@ -130,7 +130,7 @@ pub fn statx(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, flags: u32
         rdev_minor: minor(a.rdev),
         dev_major: major(a.dev),
         dev_minor: minor(a.dev),
-        mnt_id: place.mount.id,
+        mnt_id: bevor_abi::mutant!("statx/mount-id", place.mount.id, 0),
         ..Statx::default()
     };
     ctx.copy_out_value(out, &value)?;
@@ -151,7 +151,7 @@ fn statfs_of(ctx: &SyscallContext<'_>, place: &Path, out: UserAddr) -> SyscallRe
         f_fsid: [i32::try_from(sb.dev & 0x7fff_ffff).unwrap_or(0), 0],
         f_namelen: signed(s.namelen),
         f_frsize: signed(s.bsize),
-        f_flags: i64::from(place.mount.flags() | mount_flags::VALID),
+        f_flags: i64::from(bevor_abi::mutant!("statfs/flags", place.mount.flags() | mount_flags::VALID, 0)),
         ..StatFs::default()
     };
     ctx.copy_out_value(out, &value)?;
@@ -194,7 +194,9 @@ fn real(creds: &Credentials) -> Credentials {
 
 /// faccessat2(2).
 pub fn faccessat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode: u32, flags: u32) -> SyscallResult {
-    if mode & !7 != 0 || flags & !(at::EACCESS | at::SYMLINK_NOFOLLOW | at::EMPTY_PATH) != 0 {
+    if mode & !7 != 0 && !bevor_abi::mutated!("access/unknown-mode")
+        || flags & !(at::EACCESS | at::SYMLINK_NOFOLLOW | at::EMPTY_PATH) != 0
+    {
         return Err(Errno::EINVAL.into());
     }
     let text = ctx.copy_in_path(path)?;
@@ -232,7 +234,7 @@ pub fn readlink(ctx: &mut SyscallContext<'_>, path: UserAddr, buf: UserAddr, siz
 
 /// readlinkat(2).
 pub fn readlinkat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, buf: UserAddr, size: i32) -> SyscallResult {
-    let size = usize::try_from(size).ok().filter(|n| *n > 0).ok_or(Errno::EINVAL)?;
+    let size = usize::try_from(size).ok().filter(|n| *n > 0 || bevor_abi::mutated!("readlink/size-zero")).ok_or(Errno::EINVAL)?;
     let text = ctx.copy_in_path(path)?;
     let empty = text.is_empty();
     let env = Env::new(ctx);
