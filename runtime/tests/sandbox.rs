@@ -203,15 +203,20 @@ fn an_ordinary_user_can_run_a_sandbox() {
     let own = dir.path().join("own");
     std::fs::create_dir(&own).unwrap();
     std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();
+    // One that it may only write.
+    std::fs::write(own.join("log"), "1").unwrap();
+    std::fs::set_permissions(own.join("log"), std::os::unix::fs::PermissionsExt::from_mode(0o222)).unwrap();
     let mut bind = own.as_os_str().to_owned();
     bind.push(":/mnt");
-    let script = "mkdir /mnt/d && ln -s a /mnt/s && echo x > /mnt/d/a && cat /mnt/d/a";
+    let script =
+        "mkdir /mnt/d && ln -s a /mnt/s && echo x > /mnt/d/a && cat /mnt/d/a && printf 23 >> /mnt/log && truncate -s 2 /mnt/log";
     let out = cmd!("setpriv", user[0], user[1], user[2], copy, "do", "--bind", bind, "--", "sh", "-c", script)
         .dir("/")
         .stdin_null()
         .stderr_to_stdout()
         .read();
     assert_eq!(out.unwrap(), "x");
+    assert_eq!(std::fs::read(own.join("log")).unwrap(), b"12");
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&own.join("d/a").metadata().unwrap()), 65534);
 }
 
