@@ -257,6 +257,17 @@ fn chown(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), E
     rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)
 }
 
+/// Whether this can be what was just made under its name: of its type, with one name, and empty. Somebody else may have put another
+/// file in its place, which is not to be given away.
+pub(crate) fn is_new(attr: &Attr, kind: FileType) -> bool {
+    FileType::from_raw_mode(attr.mode) == kind
+        && match kind {
+            FileType::Directory => attr.nlink <= 2,
+            FileType::Symlink => attr.nlink == 1,
+            _ => attr.nlink == 1 && attr.size == 0,
+        }
+}
+
 /// Gives a new file to `owner`. An ordinary user's gofer cannot: what it makes stays that user's, for whom the sandbox's root stands.
 ///
 /// # Errors
@@ -376,4 +387,21 @@ pub(crate) fn is_pseudo(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
         0x0765_5821,
     ];
     Ok(PSEUDO.contains(&(statfs(fd)?.kind & 0xffff_ffff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_have_been_made_just_now_is_given_away() {
+        let new = Attr { mode: S_IFREG | 0o644, nlink: 1, ..Attr::default() };
+        assert!(is_new(&new, FileType::RegularFile) && !is_new(&new, FileType::Fifo));
+        assert!(!is_new(&Attr { size: 1, ..new }, FileType::RegularFile), "somebody's file");
+        assert!(!is_new(&Attr { nlink: 2, ..new }, FileType::RegularFile), "a link to one");
+        let dir = Attr { mode: S_IFDIR | 0o755, nlink: 2, size: 4096, ..Attr::default() };
+        assert!(is_new(&dir, FileType::Directory) && !is_new(&Attr { nlink: 3, ..dir }, FileType::Directory));
+        assert!(!is_new(&dir, FileType::Symlink));
+        assert!(is_new(&Attr { mode: S_IFLNK | 0o777, nlink: 1, size: 5, ..Attr::default() }, FileType::Symlink));
+    }
 }

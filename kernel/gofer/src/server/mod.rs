@@ -335,13 +335,16 @@ impl Server {
     }
 
     /// Looks up what was just made and gives it to its owner.
-    fn made(&mut self, parent: NodeId, name: &[u8], owner: Owner, mode: Option<u32>) -> Result<Reply<'static>, Errno> {
+    fn made(&mut self, parent: NodeId, name: &[u8], kind: FileType, owner: Owner) -> Result<Reply<'static>, Errno> {
         let (dir, mount) = self.writable_parent(parent, name)?;
-        let (fd, _, hidden) = Self::look_up(dir, name)?;
+        let (fd, attr, hidden) = Self::look_up(dir, name)?;
+        if !host::is_new(&attr, kind) {
+            return Err(Errno::ESTALE);
+        }
         if hidden {
             return Err(Errno::EOPNOTSUPP);
         }
-        let attr = host::own_new(self.own_fds.as_fd(), fd.as_fd(), owner, mode)?;
+        let attr = host::own_new(self.own_fds.as_fd(), fd.as_fd(), owner, None)?;
         let (id, attr) = self.add(fd, mount, attr, hidden)?;
         Ok(Reply::Node(id, attr))
     }
@@ -350,7 +353,7 @@ impl Server {
         let (dir, _) = self.writable_parent(parent, name)?;
         rustix::fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(mode & bevor_abi::mutant!("gofer/mkdir-mode", 0o7777, 0o777)))
             .map_err(errno)?;
-        self.made(parent, name, owner, None)
+        self.made(parent, name, FileType::Directory, owner)
     }
 
     fn unlink(&self, parent: NodeId, name: &[u8], dir: bool) -> Result<Reply<'static>, Errno> {
@@ -394,7 +397,8 @@ impl Server {
         }
         let (dir, _) = self.writable_parent(parent, name)?;
         rustix::fs::symlinkat(target, &dir.fd, name).map_err(errno)?;
-        self.made(parent, name, bevor_abi::mutant!("gofer/symlink-owner", owner, Owner { uid: 0, gid: 0 }), None)
+        let owner = bevor_abi::mutant!("gofer/symlink-owner", owner, Owner { uid: 0, gid: 0 });
+        self.made(parent, name, FileType::Symlink, owner)
     }
 
     fn mknod(
@@ -413,7 +417,7 @@ impl Server {
             SpecialKind::Socket => FileType::Socket,
         };
         rustix::fs::mknodat(&dir.fd, name, kind, Mode::from_raw_mode(mode & 0o7777), 0).map_err(errno)?;
-        self.made(parent, name, owner, None)
+        self.made(parent, name, kind, owner)
     }
 
     fn tmpfile(&mut self, dir: NodeId, mode: u32, owner: Owner) -> Result<Reply<'static>, Errno> {
