@@ -59,8 +59,8 @@ fn ticks(ns: u64) -> u64 {
 }
 
 impl ProcData for KernelData {
-    fn pids(&self) -> Vec<i32> {
-        self.kernel().map_or(Vec::new(), |k| k.tree.lock().processes().map(|p| p.group.pid).collect())
+    fn pids(&self, first: i32, most: usize) -> Vec<i32> {
+        self.kernel().map_or(Vec::new(), |k| k.tree.lock().pids(first, most))
     }
     fn task(&self, tid: i32) -> Option<Arc<dyn ProcTask>> {
         let task = self.kernel().ok()?.tree.lock().task(tid)?;
@@ -86,7 +86,7 @@ impl ProcData for KernelData {
             SystemFile::Loadavg => {
                 let (tasks, last) = {
                     let tree = kernel.tree.lock();
-                    (tree.tasks().len(), tree.processes().map(|p| p.group.pid).max().unwrap_or(0))
+                    (tree.task_count(), tree.last_pid())
                 };
                 format!("0.00 0.00 0.00 1/{tasks} {last}\n").into_bytes()
             }

@@ -11,7 +11,7 @@ use bevor_platform::{CloneOp, Defence, Thread};
 use super::tree::{Process, TaskTree};
 use super::{SchedAttributes, Task, TaskInit, ThreadGroup};
 use crate::creds::Capability;
-use crate::memory::Kind;
+use crate::memory::{Kind, ObjectCharge};
 use crate::signal::action::SignalHandlers;
 
 /// What clone(2) and clone3(2) ask for, in one form.
@@ -74,7 +74,12 @@ impl Task {
         self.check_process_limit(&tree)?;
         let charge = self.kernel.memory().object(Kind::Task)?;
         let tid = tree.allocate_pid()?;
-        let group = if has(abi::CLONE_THREAD) { Arc::clone(&self.group) } else { self.fork_group(tid, flags) };
+        // A process counts until it is waited for, so that its group keeps the charge.
+        let (group, charge) = if has(abi::CLONE_THREAD) {
+            (Arc::clone(&self.group), Some(charge))
+        } else {
+            (self.fork_group(tid, flags, charge), None)
+        };
         let files = if has(abi::CLONE_FILES) { Arc::clone(&self.files.lock()) } else { self.files.lock().fork()? };
         let fs = if has(abi::CLONE_FS) && !bevor_abi::mutated!("fork/umask-shared") {
             Arc::clone(&self.fs.lock())
@@ -91,7 +96,7 @@ impl Task {
                 creds: Arc::clone(&creds),
                 mask,
                 name: bevor_abi::mutant!("fork/name", *self.name.lock(), [0; 16]),
-                charge: Some(charge),
+                charge,
             },
         );
         self.inherit(&child, request);
@@ -127,11 +132,11 @@ impl Task {
         if privileged || limit == abi::RLIM_INFINITY || !enforced {
             return Ok(());
         }
-        if crate::num::to_u64(tree.task_count()) < limit {
+        if crate::num::to_u64(tree.count_at_most()) < limit {
             // Whosever they are.
             return Ok(());
         }
-        let count = tree.tasks().iter().filter(|t| t.creds().uid == creds.uid).count();
+        let count = tree.count_of(creds.uid);
         if bevor_abi::mutant!("fork/nproc-boundary", crate::num::to_u64(count) >= limit, crate::num::to_u64(count) > limit) {
             Err(Errno::EAGAIN)
         } else {
@@ -139,7 +144,7 @@ impl Task {
         }
     }
 
-    fn fork_group(&self, pid: i32, flags: u64) -> Arc<ThreadGroup> {
+    fn fork_group(&self, pid: i32, flags: u64, charge: ObjectCharge) -> Arc<ThreadGroup> {
         let own = self.group.handlers();
         let handlers = if flags & abi::CLONE_SIGHAND != 0 {
             own
@@ -153,7 +158,7 @@ impl Task {
             }
             Arc::new(copy)
         };
-        let group = ThreadGroup::new(pid, handlers, *self.group.rlimits.lock());
+        let group = ThreadGroup::new(pid, handlers, *self.group.rlimits.lock(), Some(charge));
         *group.image.lock() = Arc::clone(&self.group.image.lock());
         *group.image_creds.lock() = self.group.image_creds.lock().clone();
         group.dumpable.store(bevor_abi::mutant!("fork/dumpable", self.group.dumpable.load(SeqCst), 1), SeqCst);
@@ -223,7 +228,7 @@ fn make_reaper(tree: &mut TaskTree, limits: [abi::Rlimit; abi::RLIM_NLIMITS]) ->
     let pid = tree.allocate_pid()?;
     let handlers = SignalHandlers::default();
     handlers.set(SIGCHLD, KernelSigaction { handler: SIG_IGN, ..KernelSigaction::default() });
-    let group = ThreadGroup::new(pid, Arc::new(handlers), limits);
+    let group = ThreadGroup::new(pid, Arc::new(handlers), limits, None);
     tree.add_process(plain_process(group, 0, pid, 0));
     tree.init = pid;
     Ok(pid)
@@ -261,7 +266,7 @@ pub fn make_main(kernel: &Arc<crate::kernel::Kernel>, init: MainTask) -> Result<
     for signo in (1..=NSIG).filter(|s| bit(*s) & init.ignored != 0) {
         handlers.set(signo, KernelSigaction { handler: SIG_IGN, ..KernelSigaction::default() });
     }
-    let group = ThreadGroup::new(pid, Arc::new(handlers), init.rlimits);
+    let group = ThreadGroup::new(pid, Arc::new(handlers), init.rlimits, None);
     let uid = init.creds.uid;
     let task = Task::new(
         kernel,

@@ -234,12 +234,19 @@ pub struct ThreadGroup {
     /// Its host process is another's, whose CPU time includes what is used there: it has been cloned with CLONE_VM and has not made an
     /// execve yet.
     pub borrows_memory: AtomicBool,
+    /// What it and its first thread are counted by, as zombie too.
+    _charge: Option<ObjectCharge>,
 }
 
 impl ThreadGroup {
     /// A process without threads.
     #[must_use]
-    pub fn new(pid: i32, handlers: Arc<SignalHandlers>, rlimits: [Rlimit; RLIM_NLIMITS]) -> Arc<Self> {
+    pub fn new(
+        pid: i32,
+        handlers: Arc<SignalHandlers>,
+        rlimits: [Rlimit; RLIM_NLIMITS],
+        charge: Option<ObjectCharge>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pid,
             handlers: Mutex::new(handlers),
@@ -255,6 +262,7 @@ impl ThreadGroup {
             dumpable: AtomicU8::new(1),
             dead: AtomicBool::new(false),
             borrows_memory: AtomicBool::new(false),
+            _charge: charge,
         })
     }
 
@@ -375,7 +383,7 @@ pub struct TaskInit {
     pub mask: u64,
     /// PR_SET_NAME.
     pub name: [u8; 16],
-    /// What it is counted by, unless it is the first of all.
+    /// What it is counted by, unless it is the first of its process.
     pub charge: Option<ObjectCharge>,
 }
 

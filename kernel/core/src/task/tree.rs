@@ -1,6 +1,6 @@
 //! Who is whose child: pids, parents, process groups, sessions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bevor_abi::Errno;
@@ -61,6 +61,10 @@ pub struct Process {
 pub struct TaskTree {
     tids: HashMap<i32, Arc<Task>>,
     procs: BTreeMap<i32, Process>,
+    /// Process groups and members.
+    groups: BTreeSet<(i32, i32)>,
+    /// Sessions and members.
+    sessions: BTreeSet<(i32, i32)>,
     last_pid: i32,
     wrapped: bool,
     /// Pid of the process that inherits orphans, 0 before there is one.
@@ -83,7 +87,7 @@ impl TaskTree {
             }
             let pid = self.last_pid;
             // Names of process groups and sessions outlive their leaders, but only old numbers can be such names.
-            let named = self.wrapped && self.procs.values().any(|p| p.pgid == pid || p.sid == pid);
+            let named = self.wrapped && (self.has_group(pid) || self.has_session(pid));
             if !named && !self.tids.contains_key(&pid) && !self.procs.contains_key(&pid) {
                 return Ok(pid);
             }
@@ -97,12 +101,16 @@ impl TaskTree {
         if let Some(parent) = self.procs.get_mut(&process.parent) {
             parent.children.push(pid);
         }
+        self.groups.insert((process.pgid, pid));
+        self.sessions.insert((process.sid, pid));
         self.procs.insert(pid, process);
     }
 
     /// Removes a process that was waited for.
     pub fn remove_process(&mut self, pid: i32) -> Option<Process> {
         let process = self.procs.remove(&pid)?;
+        self.groups.remove(&(process.pgid, pid));
+        self.sessions.remove(&(process.sid, pid));
         if let Some(parent) = self.procs.get_mut(&process.parent) {
             parent.children.retain(|c| *c != pid);
         }
@@ -133,10 +141,17 @@ impl TaskTree {
         self.tids.values().cloned().collect()
     }
 
-    /// How many tasks are alive.
+    /// How many tasks and zombies there are, or a few more.
     #[must_use]
-    pub fn task_count(&self) -> usize {
-        self.tids.len()
+    pub fn count_at_most(&self) -> usize {
+        self.tids.len() + self.procs.len()
+    }
+
+    /// How many tasks and zombies the user `uid` has (RLIMIT_NPROC).
+    #[must_use]
+    pub fn count_of(&self, uid: u32) -> usize {
+        let dead = self.procs.values().filter(|p| p.zombie.is_some() && p.uid == uid && !self.tids.contains_key(&p.group.pid));
+        self.tids.values().filter(|t| t.creds().uid == uid).count() + dead.count()
     }
 
     /// The process `pid`, zombies too.
@@ -155,16 +170,56 @@ impl TaskTree {
         self.procs.values()
     }
 
+    /// The ids of processes from `first` on, ascending, at most `most`.
+    #[must_use]
+    pub fn pids(&self, first: i32, most: usize) -> Vec<i32> {
+        self.procs.range(first..).take(most).map(|(pid, _)| *pid).collect()
+    }
+
+    /// The highest id of a process.
+    #[must_use]
+    pub fn last_pid(&self) -> i32 {
+        self.procs.last_key_value().map_or(0, |(pid, _)| *pid)
+    }
+
+    /// How many tasks are alive.
+    #[must_use]
+    pub fn task_count(&self) -> usize {
+        self.tids.len()
+    }
+
     /// The parent's pid as getppid(2) gives it, 0 for init.
     #[must_use]
     pub fn parent_of(&self, pid: i32) -> i32 {
         self.procs.get(&pid).map_or(0, |p| p.parent)
     }
 
+    /// The members of a process group, by pid, zombies too.
+    fn members(&self, pgid: i32) -> impl Iterator<Item = &Process> {
+        self.groups.range((pgid, i32::MIN)..=(pgid, i32::MAX)).filter_map(|(_, pid)| self.procs.get(pid))
+    }
+
+    fn has_group(&self, pgid: i32) -> bool {
+        self.groups.range((pgid, i32::MIN)..=(pgid, i32::MAX)).next().is_some()
+    }
+
+    fn has_session(&self, sid: i32) -> bool {
+        self.sessions.range((sid, i32::MIN)..=(sid, i32::MAX)).next().is_some()
+    }
+
+    /// Puts a process into a group.
+    fn join(&mut self, pid: i32, pgid: i32) -> Option<&mut Process> {
+        let process = self.procs.get_mut(&pid)?;
+        self.groups.remove(&(process.pgid, pid));
+        self.groups.insert((pgid, pid));
+        process.pgid = pgid;
+        Some(process)
+    }
+
     /// The members of a process group.
     #[must_use]
     pub fn group_members(&self, pgid: i32) -> Vec<Arc<ThreadGroup>> {
-        self.procs.values().filter(|p| p.pgid == pgid).map(|p| Arc::clone(&p.group)).collect()
+        self.members(pgid).map(|p| Arc::clone(&p.group)).collect()
     }
 
     /// Whether nobody outside the process group of `pid`, but in its session, is parent of a member (POSIX "orphaned").
@@ -177,7 +232,7 @@ impl TaskTree {
     /// Whether the group `pgid` is orphaned, not counting `except`.
     #[must_use]
     pub fn is_orphaned(&self, pgid: i32, except: Option<i32>) -> bool {
-        !self.procs.values().filter(|p| p.pgid == pgid).any(|p| {
+        !self.members(pgid).any(|p| {
             let dead = p.zombie.is_some() || Some(p.group.pid) == except;
             let parent = self.procs.get(&p.parent);
             !dead && p.parent != self.init && parent.is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
@@ -186,7 +241,7 @@ impl TaskTree {
 
     /// Whether the group has a member that is stopped.
     fn has_stopped(&self, pgid: i32) -> bool {
-        self.procs.values().any(|p| p.pgid == pgid && p.zombie.is_none() && p.group.signals.lock().stop.is_some())
+        self.members(pgid).any(|p| p.zombie.is_none() && p.group.signals.lock().stop.is_some())
     }
 
     /// Groups that the end of `pid` leaves orphaned with stopped members: they get SIGHUP and SIGCONT.
@@ -219,7 +274,7 @@ impl TaskTree {
 
     /// As `is_orphaned`, with `pid` not counted as a member, and its children as those of `heir`.
     fn orphaned_without(&self, pgid: i32, pid: i32, heir: i32) -> bool {
-        !self.procs.values().filter(|p| p.pgid == pgid && p.group.pid != pid && p.zombie.is_none()).any(|p| {
+        !self.members(pgid).filter(|p| p.group.pid != pid && p.zombie.is_none()).any(|p| {
             let parent = if p.parent == pid { heir } else { p.parent };
             parent != self.init && self.procs.get(&parent).is_some_and(|q| q.pgid != pgid && q.sid == p.sid)
         })
@@ -264,12 +319,13 @@ impl TaskTree {
     /// # Errors
     /// EPERM if the process leads a group, or a group of its id exists.
     pub fn set_session(&mut self, pid: i32) -> Result<i32, Errno> {
-        if self.procs.values().any(|p| p.pgid == pid) && !bevor_abi::mutated!("setsid/leader-of-group") {
+        if self.has_group(pid) && !bevor_abi::mutated!("setsid/leader-of-group") {
             return Err(Errno::EPERM);
         }
-        let process = self.procs.get_mut(&pid).ok_or(Errno::ESRCH)?;
-        process.sid = pid;
-        process.pgid = pid;
+        let process = self.join(pid, pid).ok_or(Errno::ESRCH)?;
+        let former = std::mem::replace(&mut process.sid, pid);
+        self.sessions.remove(&(former, pid));
+        self.sessions.insert((pid, pid));
         Ok(pid)
     }
 
@@ -300,17 +356,10 @@ impl TaskTree {
         if process.sid == pid && !bevor_abi::mutated!("setpgid/leader") {
             return Err(Errno::EPERM);
         }
-        if pgid != pid
-            && !self
-                .procs
-                .values()
-                .any(|p| p.pgid == pgid && (p.sid == caller_sid || bevor_abi::mutated!("setpgid/other-session")))
-        {
+        if pgid != pid && !self.members(pgid).any(|p| p.sid == caller_sid || bevor_abi::mutated!("setpgid/other-session")) {
             return Err(Errno::EPERM);
         }
-        if let Some(process) = self.procs.get_mut(&pid) {
-            process.pgid = pgid;
-        }
+        self.join(pid, pgid);
         Ok(())
     }
 }

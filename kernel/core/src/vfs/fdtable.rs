@@ -337,6 +337,14 @@ impl FdTable {
             .collect()
     }
 
+    /// The descriptors from `first` on, at most `most`.
+    #[must_use]
+    pub fn numbers(&self, first: Fd, most: usize) -> Vec<Fd> {
+        let from = usize::try_from(first.0).unwrap_or(0);
+        let slots = self.slots.read();
+        (from..).zip(slots.list.iter().skip(from)).filter(|(_, s)| s.is_some()).take(most).map(|(i, _)| number(i)).collect()
+    }
+
     /// As [`FdTable::snapshot`], as an iterator.
     pub fn iter(&self) -> impl Iterator<Item = (Fd, Arc<File>, bool)> + use<> {
         self.snapshot().into_iter()

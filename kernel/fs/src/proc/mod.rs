@@ -117,8 +117,8 @@ pub trait ProcMemory: Send + Sync {
 
 /// What /proc shows.
 pub trait ProcData: Send + Sync {
-    /// Thread group ids, ascending.
-    fn pids(&self) -> Vec<i32>;
+    /// Thread group ids from `first` on, ascending, at most `most`.
+    fn pids(&self, first: i32, most: usize) -> Vec<i32>;
     /// The task of this id: any thread, for /proc/TID works too.
     fn task(&self, tid: i32) -> Option<Arc<dyn ProcTask>>;
     /// A file's text.
@@ -372,67 +372,128 @@ fn task_ino(tid: i32, index: u64) -> u64 {
     0x1_0000_0000 + unsigned(tid) * 0x10_0000 + index
 }
 
+/// An entry of a directory.
+struct Entry {
+    name: Vec<u8>,
+    what: What,
+    ino: u64,
+    /// The position after it.
+    next: u64,
+}
+
+/// What the entry `fd` of a task's fd or fdinfo is, and its inode number.
+fn of_descriptor(tid: i32, of: OfTask, fd: Fd) -> (What, u64) {
+    match of {
+        OfTask::Fd => (What::FdLink(tid, fd), task_ino(tid, 0x1000 + unsigned(fd.0))),
+        _ => (What::FdInfoFile(tid, fd), task_ino(tid, 0x8_0000 + unsigned(fd.0))),
+    }
+}
+
+/// Position of the process 0 in /proc, behind all that have names.
+const FIRST_PID: u64 = 256;
+/// So many entries are listed at once.
+const BATCH: usize = 256;
+
 impl Node {
-    /// All entries of a directory: name, what, inode number.
-    fn entries(&self) -> Result<Vec<(Vec<u8>, What, u64)>, Errno> {
+    /// Entries of a directory from position `pos` on, not necessarily all that follow; none only at its end. A task's or a
+    /// descriptor's position is made from its number: what comes and goes meanwhile moves no other, and nothing has to be listed again.
+    fn entries_from(&self, pos: u64) -> Result<Vec<Entry>, Errno> {
         let fixed = |list: &'static [(&'static [u8], Fixed)], base: u64| {
-            (base..).zip(list).map(|(ino, (name, f))| (name.to_vec(), What::Fixed(*f), ino)).collect::<Vec<_>>()
+            let all = (2..).zip((base..).zip(list));
+            let after = all.skip_while(|(at, _)| *at < pos);
+            after
+                .map(|(at, (ino, (name, f)))| Entry { name: name.to_vec(), what: What::Fixed(*f), ino, next: at + 1 })
+                .collect::<Vec<_>>()
         };
-        let tid_dir = |tid: i32| (tid.to_string().into_bytes(), What::Task(tid), task_ino(tid, 0));
+        let numbered = |first: u64| i32::try_from(pos.saturating_sub(first));
+        let tid_dir = |tid: i32, first: u64| Entry {
+            name: tid.to_string().into_bytes(),
+            what: What::Task(tid),
+            ino: task_ino(tid, 0),
+            next: first + unsigned(tid) + 1,
+        };
         Ok(match self.what {
-            What::Root => {
+            What::Root if pos < FIRST_PID => {
                 let mut all = fixed(ROOT, 100);
-                all.push((b"self".to_vec(), What::SelfLink, 2));
-                all.push((b"thread-self".to_vec(), What::ThreadSelf, 3));
-                all.extend(self.fs.data.pids().into_iter().map(tid_dir));
+                let links: [(&[u8], What, u64); 2] = [(b"self", What::SelfLink, 2), (b"thread-self", What::ThreadSelf, 3)];
+                for (at, (name, what, ino)) in (2 + to_u64(ROOT.len())..).zip(links).skip_while(|(at, _)| *at < pos) {
+                    all.push(Entry { name: name.to_vec(), what, ino, next: at + 1 });
+                }
+                if all.is_empty() {
+                    return self.entries_from(FIRST_PID);
+                }
                 all
+            }
+            What::Root => {
+                let Ok(first) = numbered(FIRST_PID) else { return Ok(Vec::new()) };
+                self.fs.data.pids(first, BATCH).into_iter().map(|pid| tid_dir(pid, FIRST_PID)).collect()
             }
             What::Fixed(Fixed::Dir(list)) => fixed(list, 0x1000_0000 | to_u64(list.as_ptr().addr() & 0xff_ffff)),
             What::Task(tid) => {
                 self.fs.task(tid)?;
-                (1..).zip(TASK).map(|(i, (name, of))| (name.to_vec(), What::OfTask(tid, *of), task_ino(tid, i))).collect()
+                let all = (1..).zip(TASK).skip_while(|(i, _)| i + 1 < pos);
+                all.map(|(i, (name, of))| Entry {
+                    name: name.to_vec(),
+                    what: What::OfTask(tid, *of),
+                    ino: task_ino(tid, i),
+                    next: i + 2,
+                })
+                .collect()
             }
-            What::OfTask(tid, OfTask::Tasks) => self.fs.task(tid)?.tids().into_iter().map(tid_dir).collect(),
+            What::OfTask(tid, OfTask::Tasks) => {
+                let Ok(first) = numbered(2) else { return Ok(Vec::new()) };
+                let tids = self.fs.task(tid)?.tids();
+                tids.into_iter().filter(|tid| *tid >= first).take(BATCH).map(|tid| tid_dir(tid, 2)).collect()
+            }
             What::OfTask(tid, of @ (OfTask::Fd | OfTask::FdInfo)) => {
+                let Ok(first) = numbered(2) else { return Ok(Vec::new()) };
                 let files = self.fs.task(tid)?.files().ok_or(Errno::ENOENT)?;
-                files
-                    .iter()
-                    .map(|(fd, _, _)| {
-                        let (what, base) = match of {
-                            OfTask::Fd => (What::FdLink(tid, fd), 0x1000),
-                            _ => (What::FdInfoFile(tid, fd), 0x8_0000),
-                        };
-                        (fd.0.to_string().into_bytes(), what, task_ino(tid, base + unsigned(fd.0)))
-                    })
-                    .collect()
+                let entry = |fd: Fd| {
+                    let (what, ino) = of_descriptor(tid, of, fd);
+                    Entry { name: fd.0.to_string().into_bytes(), what, ino, next: 2 + unsigned(fd.0) + 1 }
+                };
+                files.numbers(Fd(first), BATCH).into_iter().map(entry).collect()
             }
             _ => return Err(Errno::ENOTDIR),
         })
     }
 
     fn find(&self, name: &[u8]) -> Result<(What, u64), Errno> {
+        let fixed = |list: &'static [(&'static [u8], Fixed)], base: u64| {
+            let found = (base..).zip(list).find(|(_, (n, _))| *n == name);
+            found.map(|(ino, (_, f))| (What::Fixed(*f), ino)).ok_or(Errno::ENOENT)
+        };
         match self.what {
-            // Threads are found in the root, though only groups are listed.
-            What::Root => {
-                if let Some(tid) = number(name) {
+            What::Root => match name {
+                b"self" => Ok((What::SelfLink, 2)),
+                b"thread-self" => Ok((What::ThreadSelf, 3)),
+                // Threads are found in the root, though only groups are listed.
+                _ if number(name).is_some() => {
+                    let tid = number(name).ok_or(Errno::ENOENT)?;
                     self.fs.task(tid)?;
-                    return Ok((What::Task(tid), task_ino(tid, 0)));
+                    Ok((What::Task(tid), task_ino(tid, 0)))
                 }
+                _ => fixed(ROOT, 100),
+            },
+            What::Fixed(Fixed::Dir(list)) => fixed(list, 0x1000_0000 | to_u64(list.as_ptr().addr() & 0xff_ffff)),
+            What::Task(tid) => {
+                self.fs.task(tid)?;
+                let found = (1..).zip(TASK).find(|(_, (n, _))| *n == name);
+                found.map(|(i, (_, of))| (What::OfTask(tid, *of), task_ino(tid, i))).ok_or(Errno::ENOENT)
+            }
+            What::OfTask(tid, OfTask::Tasks) => {
+                let wanted = number(name).ok_or(Errno::ENOENT)?;
+                let there = self.fs.task(tid)?.tids().contains(&wanted);
+                there.then(|| (What::Task(wanted), task_ino(wanted, 0))).ok_or(Errno::ENOENT)
             }
             What::OfTask(tid, of @ (OfTask::Fd | OfTask::FdInfo)) => {
                 let fd = Fd(number(name).ok_or(Errno::ENOENT)?);
                 let files = self.fs.task(tid)?.files().ok_or(Errno::ENOENT)?;
                 files.get_any(fd).map_err(|_| Errno::ENOENT)?;
-                return Ok(match of {
-                    OfTask::Fd => (What::FdLink(tid, fd), task_ino(tid, 0x1000 + unsigned(fd.0))),
-                    _ => (What::FdInfoFile(tid, fd), task_ino(tid, 0x8_0000 + unsigned(fd.0))),
-                });
+                Ok(of_descriptor(tid, of, fd))
             }
-            _ => {}
+            _ => Err(Errno::ENOTDIR),
         }
-        let all = self.entries()?;
-        let found = all.into_iter().find(|(n, _, _)| n == name).ok_or(Errno::ENOENT)?;
-        Ok((found.1, found.2))
     }
 
     /// The task, if `caller` may look into it.
@@ -564,23 +625,26 @@ impl FileOps for ProcDir {
         if !emit_dots(file, pos, emit) {
             return Ok(());
         }
-        for (at, (name, what, ino)) in (2u64..).zip(self.0.entries()?) {
-            if at < pos {
-                continue;
+        let mut pos = pos.max(2);
+        loop {
+            let entries = self.0.entries_from(pos)?;
+            if entries.is_empty() {
+                return Ok(());
             }
-            let kind = match what {
-                What::Root | What::Task(_) | What::Fixed(Fixed::Dir(_)) => FileKind::Directory,
-                What::OfTask(_, OfTask::Fd | OfTask::FdInfo | OfTask::Tasks) => FileKind::Directory,
-                What::SelfLink | What::ThreadSelf | What::Fixed(Fixed::Link(_)) | What::FdLink(..) => FileKind::Symlink,
-                What::OfTask(_, OfTask::Exe | OfTask::Cwd | OfTask::Root) => FileKind::Symlink,
-                _ => FileKind::Regular,
-            };
-            let entry = DirEntry { name: &name, ino, kind, next: at + 1 };
-            if !emit(&entry) {
-                break;
+            for Entry { name, what, ino, next } in entries {
+                let kind = match what {
+                    What::Root | What::Task(_) | What::Fixed(Fixed::Dir(_)) => FileKind::Directory,
+                    What::OfTask(_, OfTask::Fd | OfTask::FdInfo | OfTask::Tasks) => FileKind::Directory,
+                    What::SelfLink | What::ThreadSelf | What::Fixed(Fixed::Link(_)) | What::FdLink(..) => FileKind::Symlink,
+                    What::OfTask(_, OfTask::Exe | OfTask::Cwd | OfTask::Root) => FileKind::Symlink,
+                    _ => FileKind::Regular,
+                };
+                if !emit(&DirEntry { name: &name, ino, kind, next }) {
+                    return Ok(());
+                }
+                pos = next;
             }
         }
-        Ok(())
     }
     fn as_any(&self) -> &dyn Any {
         self
