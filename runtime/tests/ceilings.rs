@@ -98,6 +98,9 @@ fn every_kind_of_object_has_an_end_and_comes_back() {
         assert!(text.contains(&refused) && text.ends_with("one more\nstatus 0\n"), "{kind:?}: {text}");
         assert!(shell.run("/bin/ls / >/dev/null && echo fine").contains("fine"), "{kind:?}: a bystander");
     }
+    // Each keeps the place of its process.
+    let text = shell.run("/hostile/kinds Zombie");
+    assert!(text.contains(", then EAGAIN\n") && text.ends_with("one more\nstatus 0\n"), "{text}");
     // The sentry's memory is back, once it has time for that.
     let end = Instant::now() + Duration::from_secs(90);
     while shell.memory() > before + 12 && Instant::now() < end {
@@ -107,7 +110,7 @@ fn every_kind_of_object_has_an_end_and_comes_back() {
     assert!(after <= before + 12, "{before} MiB of the sentry have become {after}");
     // The same guest where nothing has a ceiling.
     let mut shell = Shell::start(dir.path(), &["--weaken", "objects"]);
-    for kind in ["Timer", "QueuedSignal", "Lock", "EpollInstance"] {
+    for kind in ["Timer", "QueuedSignal", "Lock", "EpollInstance", "Zombie"] {
         let text = shell.run(&format!("/hostile/kinds {kind}"));
         assert!(text.contains("then no end"), "{kind}: {text}");
     }

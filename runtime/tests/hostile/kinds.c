@@ -187,6 +187,20 @@ static int threads(int n)
     return 0;
 }
 
+/* Processes that have ended, for which nobody waits. */
+static int zombies(void)
+{
+    int n = 0;
+    for (; n < 12000 && n < most; n++) {
+        pid_t pid = fork();
+        if (!pid)
+            _exit(0);
+        if (pid < 0)
+            return n;
+    }
+    return most;
+}
+
 static int of_kind(const char *kind)
 {
     static const struct {
@@ -199,6 +213,8 @@ static int of_kind(const char *kind)
                {"DirSnapshot", a_listing}};
     if (!strcmp(kind, "Waiter"))
         return waits();
+    if (!strcmp(kind, "Zombie"))
+        return zombies();
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(kind, all[i].name))
             return all[i].children ? in_children(all[i].one) : many(all[i].one);

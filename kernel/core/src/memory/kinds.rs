@@ -10,7 +10,7 @@
 //! |---|---|
 //! | tmpfs: data, names, attributes; pipes' and sockets' queues | `--file-memory` ([`MemoryBudget`]) |
 //! | memory files | descriptors of the sandbox ([`MemoryBudget::add_file`]) |
-//! | names of host files, cached and in use | [`Reclaim`](crate::vfs::reclaim::Reclaim), negative ones 1024 per directory |
+//! | names of host files, cached and in use | [`Reclaim`](crate::vfs::reclaim::Reclaim), negative ones 1024 per directory, 16384 per file system |
 //! | standard signals pending | 31 per task and process |
 //! | names of processes, the host name, resource limits, signal actions | their size |
 //! | arguments of execve | a quarter of RLIMIT_STACK, at most 6 MiB, while the call lasts |

@@ -1,7 +1,8 @@
 //! The dentry cache: names of a tree in memory, positive and negative.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -10,6 +11,9 @@ use super::inode::Inode;
 
 /// How many negative entries one directory keeps.
 const MAX_NEGATIVE: usize = 1024;
+/// How many all directories of a file system keep, and how many directories have such.
+const ALL_NEGATIVE: usize = 16384;
+const NEGATIVE_DIRS: usize = 1024;
 /// How many entries one directory keeps before unused ones are dropped.
 const MAX_CHILDREN: usize = 16384;
 
@@ -29,6 +33,40 @@ struct Children {
     /// `None` is a negative entry.
     map: FxHashMap<Box<[u8]>, Option<Arc<Dentry>>>,
     negative: usize,
+}
+
+/// What a file system's directories keep of names that do not exist: there may be any number of directories, each asked for any number of
+/// names. The directory that began first loses what it has when there are too many.
+#[derive(Default)]
+pub struct Negatives {
+    count: AtomicUsize,
+    dirs: Mutex<VecDeque<Weak<Dentry>>>,
+}
+
+impl Negatives {
+    /// `dir` has its first one. What is dropped for it holds no lock.
+    fn add_dir(&self, dir: &Arc<Dentry>) {
+        let oldest = {
+            let mut dirs = self.dirs.lock();
+            dirs.push_back(Arc::downgrade(dir));
+            if dirs.len() > NEGATIVE_DIRS { dirs.pop_front() } else { None }
+        };
+        Self::clear(oldest);
+    }
+
+    /// Makes room where there are too many.
+    fn settle(&self) {
+        while self.count.load(Ordering::Relaxed) > ALL_NEGATIVE {
+            let Some(oldest) = self.dirs.lock().pop_front() else { return };
+            Self::clear(Some(oldest));
+        }
+    }
+
+    fn clear(dir: Option<Weak<Dentry>>) {
+        if let Some(dir) = dir.and_then(|dir| dir.upgrade()) {
+            dir.drop_negative(&mut dir.children.lock());
+        }
+    }
 }
 
 struct Link {
@@ -164,23 +202,52 @@ impl Dentry {
         }
         if children.map.len() >= MAX_CHILDREN {
             // Unused: only the cache holds it, and it holds no cached children of its own.
-            children.map.retain(|_, c| c.as_ref().is_some_and(|d| Arc::strong_count(d) > 1 || d.is_mountpoint()));
-            children.negative = 0;
+            children.map.retain(|_, c| c.as_ref().is_none_or(|d| Arc::strong_count(d) > 1 || d.is_mountpoint()));
+            self.drop_negative(&mut children);
         }
         if let Some(None) = children.map.insert(Box::from(name), Some(child)) {
-            children.negative -= 1;
+            self.count_negative(&mut children, false);
         }
     }
 
     /// Enters `name` as known not to exist. The caller holds the directory's lock.
-    pub(super) fn insert_negative(&self, name: &[u8]) {
-        let mut children = self.children.lock();
-        if children.negative >= MAX_NEGATIVE {
-            children.map.retain(|_, c| c.is_some());
-            children.negative = 0;
+    pub(super) fn insert_negative(self: &Arc<Self>, name: &[u8]) {
+        let first = {
+            let mut children = self.children.lock();
+            if children.negative >= MAX_NEGATIVE {
+                self.drop_negative(&mut children);
+            }
+            let first = children.negative == 0;
+            if matches!(children.map.insert(Box::from(name), None), Some(None)) {
+                return;
+            }
+            self.count_negative(&mut children, true);
+            first
+        };
+        let all = &self.inode.sb().negatives;
+        if first {
+            all.add_dir(self);
         }
-        if !matches!(children.map.insert(Box::from(name), None), Some(None)) {
+        all.settle();
+    }
+
+    fn count_negative(&self, children: &mut Children, more: bool) {
+        let all = &self.inode.sb().negatives.count;
+        if more {
             children.negative += 1;
+            all.fetch_add(1, Ordering::Relaxed);
+        } else {
+            children.negative -= 1;
+            all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets what does not exist.
+    fn drop_negative(&self, children: &mut Children) {
+        if children.negative > 0 {
+            children.map.retain(|_, c| c.is_some());
+            children.map.shrink_to_fit();
+            self.inode.sb().negatives.count.fetch_sub(std::mem::take(&mut children.negative), Ordering::Relaxed);
         }
     }
 
@@ -188,7 +255,7 @@ impl Dentry {
     pub(super) fn forget(&self, name: &[u8]) {
         let mut children = self.children.lock();
         if let Some(None) = children.map.remove(name) {
-            children.negative -= 1;
+            self.count_negative(&mut children, false);
         }
     }
 
@@ -240,7 +307,7 @@ impl Dentry {
         let take = |d: &Dentry| -> Vec<Arc<Dentry>> {
             let mut children = d.children.lock();
             d.detached.store(true, Ordering::Release);
-            children.negative = 0;
+            d.drop_negative(&mut children);
             children.map.drain().filter_map(|(_, c)| c).collect()
         };
         work.extend(take(self));
@@ -253,6 +320,7 @@ impl Dentry {
 /// However long the chain of parents is that nothing else holds any more: one after the other, never one inside the other.
 impl Drop for Dentry {
     fn drop(&mut self) {
+        self.inode.sb().negatives.count.fetch_sub(self.children.get_mut().negative, Ordering::Relaxed);
         let mut parent = self.link.get_mut().parent.take();
         while let Some(mut dentry) = parent.and_then(Arc::into_inner) {
             parent = dentry.link.get_mut().parent.take();
@@ -263,5 +331,46 @@ impl Drop for Dentry {
 impl std::fmt::Debug for Dentry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Dentry({:?})", String::from_utf8_lossy(&self.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AnonInode, Vfs};
+    use super::*;
+    use crate::testing::test_vfs;
+
+    fn directory(vfs: &Vfs) -> Arc<Inode> {
+        let ops = Box::new(AnonInode { time: vfs.now() });
+        Inode::new(Arc::clone(&vfs.anon_sb), vfs.next_ino(), 0o040_755, 0, 0, ops)
+    }
+
+    #[test]
+    fn names_that_do_not_exist_are_bounded_over_all_directories() {
+        let vfs = test_vfs();
+        let root = Dentry::new_root(directory(&vfs), b"/");
+        let all = &vfs.anon_sb.negatives;
+        let count = || all.count.load(Ordering::Relaxed);
+        let dirs: Vec<_> = (0..100u32).map(|i| root.insert(&i.to_le_bytes(), directory(&vfs))).collect();
+        for dir in &dirs {
+            for i in 0..1000u32 {
+                dir.insert_negative(&i.to_le_bytes());
+            }
+        }
+        let kept = |dirs: &[Arc<Dentry>]| dirs.iter().map(|d| d.children.lock().negative).sum::<usize>();
+        assert_eq!(count(), kept(&dirs));
+        assert!((ALL_NEGATIVE - 1000..=ALL_NEGATIVE).contains(&count()), "{}", count());
+        assert!(matches!(dirs[99].cached(&999u32.to_le_bytes()), Cached::Negative));
+        assert!(matches!(dirs[0].cached(&999u32.to_le_bytes()), Cached::Unknown));
+        dirs[99].insert(&999u32.to_le_bytes(), directory(&vfs));
+        dirs[99].forget(&998u32.to_le_bytes());
+        assert_eq!(count(), kept(&dirs));
+        // One in each of many directories.
+        let more: Vec<_> = (0..3 * NEGATIVE_DIRS).map(|_| Dentry::new_root(directory(&vfs), b"more")).collect();
+        more.iter().for_each(|dir| dir.insert_negative(b"x"));
+        assert!(all.dirs.lock().len() <= NEGATIVE_DIRS && kept(&more) <= NEGATIVE_DIRS);
+        root.invalidate();
+        drop((dirs, more));
+        assert_eq!(count(), 0);
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::acl::Acl;
 use super::attr::{Attr, FileKind, FsStats, NewNode, SetAttr};
+use super::dentry::Negatives;
 use super::file::FileOps;
 use super::locks::InodeLocks;
 use super::lookup::Caller;
@@ -40,6 +41,8 @@ pub struct SuperBlock {
     pub cache: bool,
     /// Statistics.
     pub stats: Box<dyn Fn() -> FsStats + Send + Sync>,
+    /// Names that are known not to exist.
+    pub negatives: Negatives,
 }
 
 impl SuperBlock {
@@ -53,6 +56,7 @@ impl SuperBlock {
             revalidate: false,
             cache: true,
             stats: Box::new(|| FsStats { bsize: 4096, namelen: 255, ..FsStats::default() }),
+            negatives: Negatives::default(),
         }
     }
 }

@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 
 pub use acl::Acl;
 pub use attr::{Attr, FileKind, FsStats, NewNode, SetAttr};
-pub use dentry::Dentry;
+pub use dentry::{Dentry, Negatives};
 pub use fdtable::FdTable;
 pub use file::{DirEntry, File, FileOps};
 pub use fs_context::{FsContext, display_from};

@@ -639,7 +639,7 @@ impl FsContext {
 }
 
 impl Dentry {
-    fn insert_negative_if_cached(&self, name: &[u8]) {
+    fn insert_negative_if_cached(self: &Arc<Self>, name: &[u8]) {
         if self.inode().sb().cache {
             self.insert_negative(name);
         } else {
