@@ -68,6 +68,12 @@ const FEW_QUEUES: usize = 64;
 const QUEUE_COST: usize = 96;
 
 impl Sleep {
+    /// One that only the death of the process ends early.
+    #[must_use]
+    pub fn killable() -> Self {
+        Self { killable: true, ..Self::default() }
+    }
+
     /// Adds many queues, each once: poll(2) may name a file any number of times.
     fn add_many(&mut self, queues: &[(&WaitQueue, PollEvents)], memory: &Arc<MemoryBudget>) -> Result<(), Errno> {
         let mut merged: FxHashMap<usize, (&WaitQueue, PollEvents)> = FxHashMap::default();

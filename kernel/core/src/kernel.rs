@@ -13,6 +13,7 @@ use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::lock::{Rank, RankedMutex};
 use crate::log::KernelLog;
+use crate::long::LongCalls;
 use crate::memory::MemoryBudget;
 use crate::task::tree::TaskTree;
 use crate::task::{Task, WaitStatus};
@@ -50,6 +51,8 @@ pub struct KernelOptions {
     pub boot_nonce: Option<String>,
     /// What stands between programs and the rest.
     pub defences: Defences,
+    /// So many calls that take long are served at once; one in any case.
+    pub long_calls: usize,
 }
 
 thread_local! {
@@ -84,6 +87,8 @@ pub struct Kernel {
     pub options: KernelOptions,
     /// When the kernel started.
     pub boot_time: Instant,
+    /// Calls that take long.
+    pub(crate) long: LongCalls,
     ready: Mutex<VecDeque<Arc<dyn Runnable>>>,
     ready_len: Arc<AtomicUsize>,
     kick: Condvar,
@@ -111,6 +116,7 @@ impl Kernel {
             log.write(boot_time, &format!("Bevor: boot nonce {nonce}"));
         }
         Arc::new(Self {
+            long: LongCalls::new(options.long_calls),
             platform,
             timers,
             syscalls,
@@ -165,7 +171,7 @@ impl Kernel {
             self.ready_len.store(list.len(), Ordering::SeqCst);
         }
         // A thread inside the kernel runs what it has made ready itself.
-        if INSIDE.get() != self.address() {
+        if INSIDE.get() != self.address() || crate::long::is_serving() {
             self.kick.notify_one();
         }
     }
@@ -223,6 +229,7 @@ impl Kernel {
     /// Ends [`Kernel::executor`].
     pub fn halt(&self) {
         self.halted.store(true, Ordering::SeqCst);
+        self.long.halt();
         drop(self.ready.lock());
         self.kick.notify_all();
     }

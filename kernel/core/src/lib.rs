@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod loader;
 pub mod lock;
 pub mod log;
+pub(crate) mod long;
 pub mod memory;
 pub mod num;
 pub mod pidfd;

@@ -12,6 +12,14 @@ pub struct Instant(pub u64);
 pub trait Timers: Send + Sync {
     /// The current time.
     fn now(&self) -> Instant;
+    /// The current time, exact to some milliseconds, for less.
+    fn coarse(&self) -> u64 {
+        self.now().0
+    }
+    /// CPU time of the calling host thread, in nanoseconds.
+    fn thread_time(&self) -> u64 {
+        self.now().0
+    }
     /// The current CLOCK_REALTIME in nanoseconds since the epoch.
     fn realtime(&self) -> u64;
     /// Calls `waiter.notify(events)` once at `at`, unless the returned id is cancelled before.

@@ -38,6 +38,18 @@ pub fn monotonic() -> u64 {
     gettime(libc::CLOCK_MONOTONIC).unwrap_or(0)
 }
 
+/// CLOCK_MONOTONIC_COARSE in nanoseconds.
+#[must_use]
+pub fn coarse() -> u64 {
+    gettime(libc::CLOCK_MONOTONIC_COARSE).unwrap_or(0)
+}
+
+/// CLOCK_THREAD_CPUTIME_ID in nanoseconds.
+#[must_use]
+pub fn thread_time() -> u64 {
+    gettime(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or(0)
+}
+
 /// CLOCK_REALTIME in nanoseconds.
 #[must_use]
 pub fn realtime() -> u64 {

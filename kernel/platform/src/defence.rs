@@ -41,6 +41,7 @@ defences! {
     Objects "objects" "What a guest makes the kernel keep has a ceiling, kind by kind.",
     Cycles "cycles" "Sockets that lie in each other's queues, where nobody can reach them, are closed.",
     Nesting "nesting" "What a guest nests is refused from some depth on (epoll instances), or dropped step by step (sockets in flight).",
+    Turns "turns" "Calls that take long wait for each other, and nobody else for them.",
     Keeping "keeping" "A stub keeps no descriptor of a file that is private, or that it can write.",
     Covers "covers" "The gofer's trees have no pseudo file systems.",
     Paths "paths" "The gofer's paths begin at descriptors, none of which leads up.",

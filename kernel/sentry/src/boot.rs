@@ -155,6 +155,8 @@ pub fn start(config: BootConfig, platform: Arc<dyn Platform>) -> Result<Sandbox,
         torture: config.torture,
         boot_nonce: config.boot_nonce,
         defences: config.defences,
+        // The rest is for everybody else.
+        long_calls: usize::try_from(crate::proc_data::cpus() / 2).unwrap_or(1),
     };
     let dispatcher = Dispatcher::new(strace, Hints::new(config.hints), config.fault);
     let kernel = Kernel::new(platform, Arc::clone(&timers), dispatcher, options);

@@ -45,7 +45,8 @@ impl KernelData {
 }
 
 /// CPUs that the sandbox may use. (The standard library's count opens files, which the sentry must not.)
-fn cpus() -> u32 {
+/// CPUs that the sandbox may use.
+pub(crate) fn cpus() -> u32 {
     let mut mask = [0; 128];
     match bevor_hostcall::host::get_affinity(0, &mut mask) {
         Ok(n) => mask[..n.min(128)].iter().map(|b| b.count_ones()).sum(),

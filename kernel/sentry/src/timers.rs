@@ -99,6 +99,14 @@ impl Timers for HostTimers {
         Instant(clock::monotonic())
     }
 
+    fn coarse(&self) -> u64 {
+        clock::coarse()
+    }
+
+    fn thread_time(&self) -> u64 {
+        clock::thread_time()
+    }
+
     fn realtime(&self) -> u64 {
         clock::realtime()
     }

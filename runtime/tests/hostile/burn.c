@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "hostile.h"
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -40,6 +41,31 @@ static void polls(void)
             fail("ppoll", errno, 0);
         step();
     }
+}
+
+static void *one_of_many(void *files)
+{
+    for (;;) {
+        poll(files, 100000, 1);
+        step();
+    }
+}
+
+/* The same from dozens of threads: each call is bounded, and all workers are at one. */
+static void crowd(void)
+{
+    enum { MANY = 100000 };
+    static struct pollfd p[MANY];
+    pthread_t thread;
+    limit(RLIMIT_NOFILE, 1 << 20);
+    int fd = eventfd(0, 0);
+    for (int i = 0; i < MANY; i++)
+        p[i] = (struct pollfd){fd, POLLIN, 0};
+    for (int i = 0; i < 40; i++)
+        if (pthread_create(&thread, NULL, one_of_many, p))
+            fail("pthread_create", i, 0);
+    for (;;)
+        pause();
 }
 
 /* Every instance of a level watches all of the level below: 60 ^ 4 ways up. */
@@ -226,7 +252,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"polls", polls}, {"nests", nests}, {"timers", timers}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
+    } all[] = {{"polls", polls}, {"crowd", crowd}, {"nests", nests}, {"timers", timers}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
                {"names", names}, {"signals", signals}, {"vast", vast}};
     counts = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::creds::Credentials;
 use crate::kernel::Kernel;
 use crate::lock::{Rank, RankedMutex};
+use crate::long::Pace;
 use crate::memory::ObjectCharge;
 use crate::signal::action::SignalHandlers;
 use crate::signal::itimer::Itimers;
@@ -338,6 +339,10 @@ pub struct Task {
     /// Calls that were about to sleep, as torture mode counts them.
     pub(crate) slept: AtomicU32,
     pub(crate) resume: Mutex<run::Resume>,
+    /// Whether its calls take long.
+    pub(crate) pace: Pace,
+    /// It is in the queue of those whose calls do.
+    pub(crate) queued: AtomicBool,
     pub(crate) thread: Mutex<Option<Arc<dyn Thread>>>,
     /// The mask to go back to after sigsuspend(2) and its kin.
     pub(crate) saved_mask: Mutex<Option<u64>>,
@@ -407,6 +412,8 @@ impl Task {
             last_frame: AtomicI32::new(0),
             slept: AtomicU32::new(0),
             resume: Mutex::new(run::Resume::None),
+            pace: Pace::default(),
+            queued: AtomicBool::new(false),
             thread: Mutex::new(None),
             saved_mask: Mutex::new(None),
             initial_mask: AtomicU64::new(init.mask),

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bevor_abi::Errno;
-use bevor_platform::{CloneOp, EndWords, Event, Fault, OwnerRef, Reply, SyscallRequest, Thread, ThreadOwner};
+use bevor_platform::{CloneOp, Defence, EndWords, Event, Fault, OwnerRef, Reply, SyscallRequest, Thread, ThreadOwner};
 use smallvec::SmallVec;
 
 use super::Task;
 use crate::context::{Action, Progress, Sleep, SyscallContext, Wakeup};
 use crate::error::{Restart, SyscallError};
 use crate::kernel::Runnable;
+use crate::long;
 use crate::signal::info::SigInfo;
 use crate::time::TimerId;
 use crate::wait::{PollEvents, WaitToken, Waiter};
@@ -82,12 +83,14 @@ pub struct Call {
     fate: Option<Fate>,
     /// It is woken as soon as it sleeps.
     wake: bool,
+    /// It has to wait for others that take long, too, and why it runs then.
+    later: Option<Wakeup>,
 }
 
 impl Call {
     fn new(request: SyscallRequest, progress: Progress) -> Self {
         let (sleep, tokens) = (Sleep::default(), SmallVec::new());
-        Self { request, progress, first: true, sleep, tokens, timer: None, fate: None, wake: false }
+        Self { request, progress, first: true, sleep, tokens, timer: None, fate: None, wake: false, later: None }
     }
 }
 
@@ -253,7 +256,7 @@ impl Task {
                     self.kernel.timers.cancel(timer);
                 }
                 call.tokens.clear();
-                let wakeup = self.wakeup(&call.sleep);
+                let wakeup = call.later.take().unwrap_or_else(|| self.wakeup(&call.sleep));
                 call.sleep = Sleep::default();
                 self.call(thread, *call, wakeup);
             }
@@ -280,6 +283,7 @@ impl Task {
         match self.state.load(SeqCst) {
             RUNNING | NOTIFIED | READY => true,
             GUEST => !self.thread().is_some_and(|thread| thread.waits()),
+            SLEEPING => self.queued.load(SeqCst),
             _ => false,
         }
     }
@@ -299,11 +303,55 @@ impl Task {
         self.work.load(SeqCst) & WORK_GONE != 0 || self.signal_work()
     }
 
-    /// Runs a call until it is done or sleeps.
-    fn call(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call, mut wakeup: Wakeup) {
+    /// Runs a call until it is done or sleeps, at once or when its turn comes.
+    fn call(self: &Arc<Self>, thread: &Arc<dyn Thread>, call: Call, wakeup: Wakeup) {
+        if self.pace.is_long() && !long::is_serving() && self.kernel.options.defences.has(Defence::Turns) {
+            return self.call_later(thread, call, wakeup);
+        }
+        self.call_now(thread, call, wakeup);
+    }
+
+    /// Lets the task sleep until a thread for long calls has time for it.
+    #[cold]
+    fn call_later(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call, wakeup: Wakeup) {
+        thread.park();
         loop {
+            call.later = Some(wakeup);
+            call.sleep = Sleep::killable();
+            if self.is_interrupted(&call.sleep) {
+                // It is not worth its while any more.
+                return self.finish(thread, Finish::Value(Errno::EINTR.to_result()));
+            }
+            match self.sleep(Resume::Call(Box::new(call))) {
+                Some(Resume::Call(same)) => call = *same,
+                Some(_) => return,
+                None => break,
+            }
+        }
+        // Whoever wakes it before lets it sleep again, and it keeps its place.
+        if !self.queued.swap(true, SeqCst) {
+            self.kernel.long.push(Arc::clone(self));
+        }
+    }
+
+    /// It is the turn of the task's call; of any that it sleeps in.
+    pub(crate) fn serve_long(self: &Arc<Self>) {
+        self.queued.store(false, SeqCst);
+        if self.state.compare_exchange(SLEEPING, RUNNING, SeqCst, SeqCst).is_err() {
+            return;
+        }
+        let Some(thread) = self.thread() else { return };
+        let resume = std::mem::take(&mut *self.resume.lock());
+        self.wake_up(&thread, resume);
+    }
+
+    fn call_now(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call, mut wakeup: Wakeup) {
+        let timers = &*self.kernel.timers;
+        loop {
+            let watch = self.pace.begin(timers);
             let mut ctx = SyscallContext::new(self, thread, &self.kernel.timers, &mut call.progress, wakeup);
             let result = self.kernel.syscalls.call(&mut ctx, &call.request, call.first);
+            self.pace.end(watch, timers);
             let (sleep, action) = (std::mem::take(&mut ctx.sleep), ctx.action.take());
             if let (Some(mask), Err(SyscallError::Block)) = (ctx.temporary_mask, &result) {
                 ctx.set_temporary_mask(mask);
