@@ -5,8 +5,9 @@
 //! thread that was found to make such are not served by the worker that hears them. They queue here, where as many as half of the CPUs
 //! serve them one after the other; who makes short calls never waits for them.
 //!
-//! A call's time is looked at by a coarse clock. Once one took long, the CPU time of the thread's next calls is measured: waiting for
-//! a host file, or for a CPU, is not work. See [`Pace`].
+//! A call's time is looked at by a coarse clock. Where one seems to have taken long, the next calls of the thread, and of others of its process,
+//! are measured by CPU time: waiting for a host file, or for a CPU, is not work. The first of these queues before those of threads whose
+//! calls are known to be long. See [`Pace`].
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -26,6 +27,8 @@ const SUSPICIOUS: u64 = 5_000_000;
 const LONG: u64 = 2_000_000;
 /// Short calls after which a thread that made long ones is only watched, and then not even that.
 const FORGIVEN: u32 = 64;
+/// The pace of a thread whose next call is to show whether it makes long ones.
+const ON_TRIAL: u32 = FORGIVEN + 1;
 /// Threads for long calls at most.
 const MOST: usize = 64;
 /// If none of them gets through with its call for so long, it may wait for something: another one goes on.
@@ -33,39 +36,66 @@ const STUCK: Duration = Duration::from_millis(250);
 
 /// What a thread's last calls were like: 0 is nothing special, up to `FORGIVEN` its calls are measured, and above they queue.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU32);
+pub(crate) struct Pace {
+    level: AtomicU32,
+    /// The last alarm of its process that it knows of.
+    heard: AtomicU32,
+}
+
+/// Counts the long calls that came unexpected: of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm(AtomicU32);
 
 /// A call that is being watched.
 pub(crate) struct Watch {
-    pace: u32,
+    level: u32,
     start: u64,
 }
 
 impl Pace {
     /// That of a new thread: its maker's.
     pub(crate) fn inherit(&self, from: &Self) {
-        self.0.store(from.0.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.level.store(from.level.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Whether calls queue.
-    pub(crate) fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > FORGIVEN
+    /// Whether the next call queues.
+    pub(crate) fn is_long(&self, alarm: &Alarm) -> bool {
+        let last = alarm.0.load(Ordering::Relaxed);
+        let level = self.level.load(Ordering::Relaxed);
+        if last == self.heard.load(Ordering::Relaxed) {
+            return level > FORGIVEN;
+        }
+        self.heard.store(last, Ordering::Relaxed);
+        if level == 0 {
+            self.level.store(ON_TRIAL, Ordering::Relaxed);
+        }
+        level == 0 || level > FORGIVEN
+    }
+
+    fn is_on_trial(&self) -> bool {
+        self.level.load(Ordering::Relaxed) == ON_TRIAL
     }
 
     pub(crate) fn begin(&self, timers: &dyn Timers) -> Watch {
-        let pace = self.0.load(Ordering::Relaxed);
-        Watch { pace, start: if pace == 0 { timers.coarse() } else { timers.thread_time() } }
+        let level = self.level.load(Ordering::Relaxed);
+        Watch { level, start: if level == 0 { timers.coarse() } else { timers.thread_time() } }
     }
 
-    pub(crate) fn end(&self, watch: Watch, timers: &dyn Timers) {
-        if watch.pace == 0 {
-            if timers.coarse().saturating_sub(watch.start) >= SUSPICIOUS {
-                self.0.store(FORGIVEN, Ordering::Relaxed);
+    pub(crate) fn end(&self, watch: Watch, alarm: &Alarm, timers: &dyn Timers) {
+        let (long, next) = if watch.level == 0 {
+            (timers.coarse().saturating_sub(watch.start) >= SUSPICIOUS, ON_TRIAL)
+        } else {
+            (timers.thread_time().saturating_sub(watch.start) >= LONG, 2 * FORGIVEN)
+        };
+        if long {
+            self.level.store(next, Ordering::Relaxed);
+            if watch.level <= ON_TRIAL {
+                let now = alarm.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+                self.heard.store(now, Ordering::Relaxed);
             }
-            return;
+        } else if watch.level > 0 {
+            self.level.store(watch.level - 1, Ordering::Relaxed);
         }
-        let long = timers.thread_time().saturating_sub(watch.start) >= LONG;
-        self.0.store(if long { 2 * FORGIVEN } else { watch.pace - 1 }, Ordering::Relaxed);
     }
 }
 
@@ -81,6 +111,8 @@ pub(crate) fn is_serving() -> bool {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Arc<Task>>,
+    /// Before them: tasks that may have been suspected for nothing.
+    trials: VecDeque<Arc<Task>>,
     threads: usize,
     /// Threads without a call.
     idle: usize,
@@ -108,7 +140,11 @@ impl LongCalls {
     pub(crate) fn push(&self, task: Arc<Task>) {
         let kernel = Arc::clone(&task.kernel);
         let mut state = self.state.lock();
-        state.queue.push_back(task);
+        if task.pace.is_on_trial() {
+            state.trials.push_back(task);
+        } else {
+            state.queue.push_back(task);
+        }
         Self::start_another(&kernel, &mut state);
         drop(state);
         self.wake.notify_one();
@@ -117,7 +153,7 @@ impl LongCalls {
     pub(crate) fn halt(&self) {
         let mut state = self.state.lock();
         state.halted = true;
-        let rest = std::mem::take(&mut state.queue);
+        let rest = (std::mem::take(&mut state.queue), std::mem::take(&mut state.trials));
         drop(state);
         drop(rest);
         self.wake.notify_all();
@@ -140,19 +176,19 @@ impl LongCalls {
     fn serve(&self, kernel: &Arc<Kernel>) {
         let mut state = self.state.lock();
         while !state.halted {
-            if state.queue.is_empty() {
+            if state.queue.is_empty() && state.trials.is_empty() {
                 self.wake.wait(&mut state);
                 continue;
             }
             if state.running >= self.least + state.more {
                 let before = state.finished;
                 let nothing = self.wake.wait_for(&mut state, STUCK).timed_out() && state.finished == before;
-                if nothing && !state.queue.is_empty() && state.running >= self.least + state.more {
+                if nothing && state.running >= self.least + state.more {
                     state.more += 1;
                 }
                 continue;
             }
-            let Some(task) = state.queue.pop_front() else { continue };
+            let Some(task) = state.trials.pop_front().or_else(|| state.queue.pop_front()) else { continue };
             state.running += 1;
             state.idle -= 1;
             Self::start_another(kernel, &mut state);
@@ -177,31 +213,44 @@ mod tests {
     use super::*;
     use crate::testing::TestTimers;
 
-    /// A call that takes `ns` by both clocks.
-    fn call(pace: &Pace, timers: &TestTimers, ns: u64) {
+    /// A call that takes `ns` by both clocks; whether it queued.
+    fn call(pace: &Pace, alarm: &Alarm, timers: &TestTimers, ns: u64) -> bool {
+        let queues = pace.is_long(alarm);
         let watch = pace.begin(timers);
         timers.0.fetch_add(ns, Ordering::Relaxed);
-        pace.end(watch, timers);
+        pace.end(watch, alarm, timers);
+        queues
     }
 
     #[test]
     fn long_calls_queue_until_many_short_ones_have_come() {
-        let (pace, timers) = (Pace::default(), TestTimers::default());
-        call(&pace, &timers, 1000);
-        assert_eq!(pace.0.load(Ordering::Relaxed), 0);
-        call(&pace, &timers, 20_000_000);
-        assert!(!pace.is_long(), "it may have waited for a file");
-        call(&pace, &timers, 1000);
-        call(&pace, &timers, 20_000_000);
-        assert!(pace.is_long());
+        let (pace, alarm, timers) = (Pace::default(), Alarm::default(), TestTimers::default());
+        let call = |ns| call(&pace, &alarm, &timers, ns);
+        assert!(!call(1000) && !call(20_000_000) && call(20_000_000));
         let child = Pace::default();
         child.inherit(&pace);
-        assert!(child.is_long());
-        (0..FORGIVEN).for_each(|_| call(&pace, &timers, 1000));
-        assert!(!pace.is_long(), "it is only watched now");
-        call(&pace, &timers, 20_000_000);
-        assert!(pace.is_long());
-        (0..2 * FORGIVEN).for_each(|_| call(&pace, &timers, 1000));
-        assert_eq!(pace.0.load(Ordering::Relaxed), 0);
+        assert!(child.is_long(&Alarm::default()));
+        assert!((0..FORGIVEN).all(|_| call(1000)));
+        assert!(!call(1000) && !call(20_000_000), "it is only watched now");
+        assert!(call(1000));
+        for _ in 0..2 * FORGIVEN {
+            call(1000);
+        }
+        assert_eq!(pace.level.load(Ordering::Relaxed), 0);
+        // One that had to wait for a file is let go after a short call.
+        assert!(!call(20_000_000) && call(1000) && !call(1000));
+    }
+
+    #[test]
+    fn the_other_threads_of_the_process_are_tried_once() {
+        let (alarm, timers) = (Alarm::default(), TestTimers::default());
+        let [long, short] = [Pace::default(), Pace::default()];
+        assert!(!call(&short, &alarm, &timers, 1000));
+        assert!(!call(&long, &alarm, &timers, 20_000_000));
+        assert!(call(&short, &alarm, &timers, 1000) && !call(&short, &alarm, &timers, 1000));
+        for _ in 0..10 {
+            assert!(call(&long, &alarm, &timers, 20_000_000));
+            assert!(!call(&short, &alarm, &timers, 1000));
+        }
     }
 }

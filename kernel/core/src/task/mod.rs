@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use crate::creds::Credentials;
 use crate::kernel::Kernel;
 use crate::lock::{Rank, RankedMutex};
-use crate::long::Pace;
+use crate::long::{Alarm, Pace};
 use crate::memory::ObjectCharge;
 use crate::signal::action::SignalHandlers;
 use crate::signal::itimer::Itimers;
@@ -235,6 +235,8 @@ pub struct ThreadGroup {
     /// Its host process is another's, whose CPU time includes what is used there: it has been cloned with CLONE_VM and has not made an
     /// execve yet.
     pub borrows_memory: AtomicBool,
+    /// Long calls of its threads.
+    pub(crate) alarm: Alarm,
     /// What it and its first thread are counted by, as zombie too.
     _charge: Option<ObjectCharge>,
 }
@@ -263,6 +265,7 @@ impl ThreadGroup {
             dumpable: AtomicU8::new(1),
             dead: AtomicBool::new(false),
             borrows_memory: AtomicBool::new(false),
+            alarm: Alarm::default(),
             _charge: charge,
         })
     }

@@ -305,7 +305,7 @@ impl Task {
 
     /// Runs a call until it is done or sleeps, at once or when its turn comes.
     fn call(self: &Arc<Self>, thread: &Arc<dyn Thread>, call: Call, wakeup: Wakeup) {
-        if self.pace.is_long() && !long::is_serving() && self.kernel.options.defences.has(Defence::Turns) {
+        if self.pace.is_long(&self.group.alarm) && !long::is_serving() && self.kernel.options.defences.has(Defence::Turns) {
             return self.call_later(thread, call, wakeup);
         }
         self.call_now(thread, call, wakeup);
@@ -351,7 +351,7 @@ impl Task {
             let watch = self.pace.begin(timers);
             let mut ctx = SyscallContext::new(self, thread, &self.kernel.timers, &mut call.progress, wakeup);
             let result = self.kernel.syscalls.call(&mut ctx, &call.request, call.first);
-            self.pace.end(watch, timers);
+            self.pace.end(watch, &self.group.alarm, timers);
             let (sleep, action) = (std::mem::take(&mut ctx.sleep), ctx.action.take());
             if let (Some(mask), Err(SyscallError::Block)) = (ctx.temporary_mask, &result) {
                 ctx.set_temporary_mask(mask);

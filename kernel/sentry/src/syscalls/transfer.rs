@@ -95,7 +95,7 @@ fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, no
 fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, nonblocking: bool) -> Result<usize, SyscallError> {
     let regular = to.file.inode().kind() == FileKind::Regular;
     let mut done = 0;
-    while done < len {
+    while done < len && !(done > 0 && ctx.task.is_dying()) {
         if !is_writable_now(&to.file) {
             if done > 0 {
                 break;
