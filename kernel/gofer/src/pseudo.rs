@@ -87,24 +87,32 @@ pub(crate) fn without_pseudo(mounts: &[MountConfig]) -> Result<Vec<MountSource>,
     let points = mount_points(&text);
     // What is asked for by name and is real stays, also below one of them; what is not is empty.
     let mut trees = Vec::with_capacity(mounts.len());
-    let covers = Covers::new()?;
-    for mount in mounts {
-        let source = open(&mount.source)?;
+    let mut empty = Vec::new();
+    for (number, mount) in mounts.iter().enumerate() {
         let below = points.iter().any(|point| mount.source.starts_with(point));
-        trees.push(if is_pseudo(&source)? {
-            Some(covers.copy(mount.source.is_dir())?)
-        } else if below {
-            Some(clone_directory(&mount.source)?)
-        } else {
-            None
-        });
+        let pseudo = is_pseudo(&open(&mount.source)?)?;
+        if pseudo {
+            empty.push((number, mount.source.is_dir()));
+        }
+        trees.push(if below && !pseudo { Some(clone_directory(&mount.source)?) } else { None });
     }
+    let mut covered = Vec::with_capacity(points.len());
     for point in &points {
         // Something real may be mounted on top, and what is not there for this process is not there for its copies.
         let Ok(there) = open(point) else { continue };
         if is_pseudo(&there)? {
-            covers.put(point, FileType::from_raw_mode(rustix::fs::fstat(&there).map_err(errno)?.st_mode).is_dir())?;
+            covered.push((point, FileType::from_raw_mode(rustix::fs::fstat(&there).map_err(errno)?.st_mode).is_dir()));
         }
+    }
+    // From here on it cannot be seen any more what was there.
+    let covers = Covers::new(covered.iter().find(|(_, directory)| *directory).map(|(point, _)| point.as_path()))?;
+    for (number, directory) in empty {
+        if let Some(tree) = trees.get_mut(number) {
+            *tree = Some(covers.copy(directory)?);
+        }
+    }
+    for (point, directory) in covered {
+        covers.put(point, directory)?;
     }
     covers.remove()?;
     let sources = mounts.iter().zip(trees).map(|(mount, tree)| {

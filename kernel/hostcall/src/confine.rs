@@ -84,14 +84,18 @@ pub fn private_mounts() -> Result<(), Errno> {
 
 /// An empty directory and an empty file, both read-only, to be mounted over what nobody is to look into.
 #[derive(Debug)]
-pub struct Covers(OwnedFd);
+pub struct Covers {
+    mount: OwnedFd,
+    on_root: bool,
+}
 
 impl Covers {
-    /// Needs a mount namespace of one's own. It is there until [`Covers::remove`].
+    /// Needs a mount namespace of one's own. Only what is attached can be copied: they lie on the directory `place`, on which the caller puts
+    /// one of them, or else on the root, until [`Covers::remove`].
     ///
     /// # Errors
     /// The errno of the mount call that failed.
-    pub fn new() -> Result<Self, Errno> {
+    pub fn new(place: Option<&Path>) -> Result<Self, Errno> {
         let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(errno)?;
         fsconfig_create(fs.as_fd()).map_err(errno)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -99,9 +103,10 @@ impl Covers {
         rustix::fs::mkdirat(&mount, Self::name(true), Mode::from_raw_mode(0o555)).map_err(errno)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         rustix::fs::openat(&mount, Self::name(false), flags, Mode::from_raw_mode(0o444)).map_err(errno)?;
-        // Only what is attached can be copied. Nobody comes by on top of the root: every process is below it already.
-        move_mount(mount.as_fd(), "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)?;
-        Ok(Self(mount))
+        // Nobody comes by on top of the root: every process is below it already.
+        let at = place.unwrap_or(Path::new("/"));
+        move_mount(mount.as_fd(), "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)?;
+        Ok(Self { mount, on_root: place.is_none() })
     }
 
     fn name(directory: bool) -> &'static str {
@@ -114,7 +119,7 @@ impl Covers {
     /// As [`Covers::new`].
     pub fn copy(&self, directory: bool) -> Result<OwnedFd, Errno> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let copy = open_tree(&self.0, Self::name(directory), flags).map_err(errno)?;
+        let copy = open_tree(&self.mount, Self::name(directory), flags).map_err(errno)?;
         restrict_tree(&copy, true)?;
         Ok(copy)
     }
@@ -128,13 +133,16 @@ impl Covers {
         move_mount(copy.as_fd(), "", CWD, point, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(errno)
     }
 
-    /// Takes it from the root again, where [`empty_root`] would take it for the old root and leave that mounted. What was copied stays.
-    /// The current directory is the root then.
+    /// Takes them from the root again, if they are there, where [`empty_root`] would take them for the old root and leave that mounted. What
+    /// was copied stays. The current directory is the root then. (The host waits for all its CPUs in this: for milliseconds if they are busy.)
     ///
     /// # Errors
     /// The errno of the call that failed.
     pub fn remove(self) -> Result<(), Errno> {
-        rustix::process::fchdir(&self.0).map_err(errno)?;
+        if !self.on_root {
+            return Ok(());
+        }
+        rustix::process::fchdir(&self.mount).map_err(errno)?;
         unmount(".", UnmountFlags::DETACH).map_err(errno)?;
         rustix::process::chdir("/").map_err(errno)
     }
