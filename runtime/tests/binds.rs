@@ -126,6 +126,81 @@ fn set_id_bits_stay_inside_unless_the_bind_says_so() {
     }
 }
 
+/// Whether a file of the host has capabilities.
+fn is_capable(path: &Path) -> bool {
+    rustix::fs::getxattr(path, "security.capability", &mut [0_u8; 64][..]).is_ok()
+}
+
+/// However a guest makes a file, and whatever it does to one of the host's with such bits.
+#[test]
+fn no_way_plants_or_keeps_what_grants_rights() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // CAP_SETUID, permitted and effective.
+    let capability = [1, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let none = rustix::fs::XattrFlags::empty();
+    let ways = ["write", "append", "pwrite", "truncate", "cut", "allocate", "punch", "mapped", "copied", "kept"];
+    for name in ways {
+        let path = dir.path().join(name);
+        file(&path, "contents", 0, 0o666);
+        rustix::fs::setxattr(&path, "security.capability", &capability, none).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o6777)).unwrap();
+        assert!(is_capable(&path));
+    }
+    let script = r#"
+import ctypes, mmap, os, stat
+os.chdir("/b")
+os.umask(0)
+libc = ctypes.CDLL(None)
+os.close(os.open("opened", os.O_CREAT | os.O_WRONLY, 0o6755))
+os.mknod("node", 0o6755 | stat.S_IFREG)
+os.mkfifo("fifo", 0o6755)
+for name, mode in ("tmpfile", 0o6755), ("tmpfile-later", 0o600):
+    fd = os.open(".", os.O_TMPFILE | os.O_RDWR, mode)
+    if mode == 0o600: os.fchmod(fd, 0o6755)
+    assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, name.encode(), 0x400) == 0
+open("/tmp/f", "w").close()
+os.chmod("/tmp/f", 0o6755)
+assert os.stat("/tmp/f").st_mode & 0o6000 == 0o6000
+os.system("cp -p /tmp/f copy; mv /tmp/f moved")
+os.link("copy", "linked")
+for name in "security.capability", "system.posix_acl_access", "trusted.a":
+    try: os.setxattr("opened", name, b"\x01\x00\x00\x02" + bytes(16))
+    except OSError: pass
+def at(name, flags=os.O_RDWR): return os.open(name, flags)
+os.write(at("write", os.O_WRONLY), b"x")
+os.write(at("append", os.O_WRONLY | os.O_APPEND), b"x")
+os.pwrite(at("pwrite"), b"x", 1)
+os.truncate("truncate", 3)
+os.close(at("cut", os.O_WRONLY | os.O_TRUNC))
+os.posix_fallocate(at("allocate"), 0, 9999)
+assert libc.fallocate(at("punch"), 3, ctypes.c_long(0), ctypes.c_long(4)) == 0
+mmap.mmap(at("mapped"), 8)[0:1] = b"x"
+os.copy_file_range(at("kept", os.O_RDONLY), at("copied"), 3, 0, 0)
+print(end="done")
+"#;
+    for options in ["", ":suid"] {
+        let bind = format!("{}:/b{options}", dir.path().display());
+        let output =
+            Command::new(bevor()).args(["do", "--bind", &bind, "--", "/usr/bin/python3", "-c", script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "done", "{output:?}");
+        for name in ["opened", "node", "fifo", "tmpfile", "tmpfile-later", "copy", "moved", "linked"] {
+            let path = dir.path().join(name);
+            let bits = if options.is_empty() { 0 } else { 0o6000 };
+            assert_eq!((mode(&path) & 0o6000, is_capable(&path)), (bits, false), "{name}{options}");
+            std::fs::remove_file(path).unwrap();
+        }
+        for name in ways {
+            let path = dir.path().join(name);
+            let kept = name == "kept";
+            assert_eq!(is_capable(&path), kept, "{name}");
+            assert_eq!(mode(&path) & 0o6000, if kept { 0o6000 } else { 0 }, "{name}");
+        }
+    }
+}
+
 #[test]
 fn roots_of_host_file_systems_have_numbers_of_their_own() {
     // With as many numbers as directories, no walk takes one for its own root.
