@@ -123,6 +123,24 @@ static void timers(void)
         pause();
 }
 
+/* Timers of a nanosecond whose signals are ignored. */
+static void ignored(void)
+{
+    struct sigevent by = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec t = {{0, 1}, {0, 1}};
+    int id, made = 0;
+    signal(SIGUSR1, SIG_IGN);
+    limit(RLIMIT_SIGPENDING, 1 << 20);
+    for (int i = 0; i < 10000 && !syscall(SYS_timer_create, CLOCK_MONOTONIC, &by, &id); i++, made++)
+        syscall(SYS_timer_settime, id, 0, &t, NULL);
+    if (made < 1000)
+        fail("timers", made, errno);
+    counts[0] = 10;
+    counts[2] = 1;
+    for (;;)
+        pause();
+}
+
 /* Tens of thousands of mappings, and the list of them byte by byte from the start. */
 static void maps(void)
 {
@@ -252,7 +270,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"polls", polls}, {"crowd", crowd}, {"nests", nests}, {"timers", timers}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
+    } all[] = {{"polls", polls}, {"crowd", crowd}, {"nests", nests}, {"timers", timers}, {"ignored", ignored}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
                {"names", names}, {"signals", signals}, {"vast", vast}};
     counts = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {

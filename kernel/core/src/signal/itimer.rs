@@ -53,6 +53,8 @@ pub enum TimerTarget {
 const MIN_PERIOD: u64 = 20_000;
 /// And first after so long, then less and less often, while its signal is pending: it may be dropped rather than taken.
 const UNTAKEN_PERIODS: (u64, u64) = (10_000_000, 5_120_000_000);
+/// While it is ignored.
+const IGNORED_PERIODS: (u64, u64) = (10_000_000, 640_000_000);
 /// As often as that a CPU clock is looked at whose process runs, and that of one which does not.
 const CPU_PERIODS: (u64, u64) = (1_000_000, 256_000_000);
 
@@ -65,7 +67,7 @@ struct TimerState {
     expired: u64,
     /// Expiries beyond the one that the last signal told of.
     overrun: u64,
-    /// How long the timer waited in vain for its signal to be taken, or for its process to run; 0 if it did not.
+    /// How long the timer waited in vain for its signal to be taken or heeded, or for its process to run; 0 if it did not.
     idle: u64,
     /// What a CPU clock showed at the last look.
     seen: u64,
@@ -216,6 +218,31 @@ impl IntervalTimer {
         }
     }
 
+    /// The signal that it sends.
+    fn signo(&self) -> Option<i32> {
+        match &self.target {
+            TimerTarget::None => None,
+            TimerTarget::Process(info) | TimerTarget::Thread(info, _) => Some(info.signo()),
+        }
+    }
+
+    /// Whether nobody hears of its signal; of a blocked one as long as it is not pending.
+    fn is_ignored(&self, group: &ThreadGroup) -> bool {
+        self.signo().is_some_and(|signo| group.handlers().ignores(signo))
+    }
+
+    /// Its signal is not ignored any more.
+    fn heed(&self) {
+        let mut state = self.state.lock();
+        if state.idle > 0
+            && let Some(id) = state.scheduled.take()
+        {
+            state.idle = 0;
+            self.kernel.timers.cancel(id);
+            self.schedule(&mut state, MIN_PERIOD);
+        }
+    }
+
     /// Has the timer looked at when it expires, in `least` nanoseconds at the earliest.
     fn schedule(&self, state: &mut TimerState, least: u64) {
         if matches!(self.target, TimerTarget::None) {
@@ -255,6 +282,7 @@ impl Runnable for IntervalTimer {
         let Some(group) = self.group.upgrade() else { return };
         let now = self.clock.now(&self.kernel, &group);
         let pending = self.is_pending(&group);
+        let ignored = !pending && self.is_ignored(&group);
         {
             let mut state = self.state.lock();
             state.scheduled = None;
@@ -272,8 +300,12 @@ impl Runnable for IntervalTimer {
             // However short its period: nobody looks at what it counts while its signal is pending.
             // Nobody says that an interval timer's signal was taken.
             let most = if self.place.is_some() { UNTAKEN_PERIODS.1 } else { 8 * UNTAKEN_PERIODS.0 };
-            let least = if told { state.wait_in_vain((UNTAKEN_PERIODS.0, most)) } else { MIN_PERIOD };
-            state.idle = if told { state.idle } else { 0 };
+            let least = match (told, ignored) {
+                (true, _) => state.wait_in_vain((UNTAKEN_PERIODS.0, most)),
+                (false, true) => state.wait_in_vain(IGNORED_PERIODS),
+                (false, false) => MIN_PERIOD,
+            };
+            state.idle = if told || ignored { state.idle } else { 0 };
             self.schedule(&mut state, least);
             if told {
                 return;
@@ -330,6 +362,13 @@ impl Itimers {
         let timer = slot
             .get_or_insert_with(|| IntervalTimer::new(kernel, group, clock, TimerTarget::Process(SigInfo::kernel(signo)), None));
         Some(Arc::clone(timer))
+    }
+
+    /// `signo` is not ignored any more: timers that send it are looked at again.
+    pub fn heed(&self, signo: i32) {
+        for timer in self.posix.values().chain(self.slots.iter().flatten()).filter(|timer| timer.signo() == Some(signo)) {
+            timer.heed();
+        }
     }
 
     /// A number for a new POSIX timer.

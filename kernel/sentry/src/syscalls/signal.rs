@@ -217,7 +217,11 @@ pub fn rt_sigaction(ctx: &mut SyscallContext<'_>, signo: i32, new: UserAddr, old
     let previous = match action {
         Some(mut action) => {
             action.flags &= bevor_abi::mutant!("sigaction/unknown-flags", KNOWN_FLAGS, u64::MAX);
+            let ignored = handlers.ignores(signo);
             let previous = handlers.set(signo, action);
+            if ignored && !handlers.ignores(signo) {
+                ctx.task.group.itimers.lock().heed(signo);
+            }
             if handlers.ignores(signo)
                 && !(bevor_abi::mutated!("sigaction/default-keeps") && handlers.get(signo).handler != abi::SIG_IGN)
             {

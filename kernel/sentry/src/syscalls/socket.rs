@@ -624,7 +624,8 @@ fn many(
 ) -> SyscallResult {
     let count = u64::from(count.min(MAX_MESSAGES));
     let mut index = ctx.progress.value;
-    while index < count {
+    // Each message may have a thousand parts.
+    while index < count && !(index > 0 && ctx.task.is_dying()) {
         let at = vector.add(index * MMSG)?;
         match one(ctx, at, index) {
             Ok(_) if bevor_abi::mutated!("unix/sendmmsg-length") => {}
