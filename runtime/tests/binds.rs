@@ -201,6 +201,49 @@ print(end="done")
     }
 }
 
+/// Names that the host has given a file before.
+#[test]
+fn what_is_the_files_is_so_by_each_of_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("a"), "x").unwrap();
+    std::fs::copy("/bin/sleep", at("program")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        rustix::fs::makedev(0, 0),
+    )
+    .unwrap();
+    for name in ["a", "program", "fifo"] {
+        std::fs::hard_link(at(name), at(&format!("{name}2"))).unwrap();
+    }
+    let script = r#"
+import fcntl, os
+os.chdir("/b")
+def refused(call):
+    try: call()
+    except OSError as e: return e.strerror
+a, b = (os.open(name, os.O_RDWR) for name in ("a", "a2"))
+fcntl.flock(a, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print(refused(lambda: fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB)))
+f, g = (os.open(name, os.O_RDWR | os.O_NONBLOCK) for name in ("fifo", "fifo2"))
+os.write(f, b"through")
+print(os.read(g, 9))
+os.posix_spawn("program", ["sleep", "1000"], {})
+while refused(lambda: os.close(os.open("program", os.O_RDWR))) is None: pass
+print(refused(lambda: os.open("program2", os.O_RDWR)))
+os.rename("a", "c"); os.link("c", "d")
+print([refused(lambda: fcntl.flock(os.open(n, os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)) for n in ("c", "d", "a2")])
+"#;
+    let bind = format!("{}:/b", dir.path().display());
+    let output = Command::new(bevor()).args(["do", "--bind", &bind, "--", "/usr/bin/python3", "-c", script]).output().unwrap();
+    let locked = "Resource temporarily unavailable";
+    let expected = format!("{locked}\nb'through'\nText file busy\n['{locked}', '{locked}', '{locked}']\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+}
+
 #[test]
 fn roots_of_host_file_systems_have_numbers_of_their_own() {
     // With as many numbers as directories, no walk takes one for its own root.

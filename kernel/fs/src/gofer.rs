@@ -4,8 +4,9 @@
 //! read-only host descriptor, so that opening again does not ask the gofer.
 
 use std::any::Any;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::{Timespec, o};
@@ -21,6 +22,7 @@ use bevor_gofer::protocol::{self as wire, NodeId, OpenFlags, Owner, RenameFlags,
 use bevor_hostcall::{FileWindow, HostFd, file};
 use bevor_platform::FileMapping;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::util::emit_dots;
 
@@ -35,6 +37,15 @@ pub struct GoferFs {
     windows: AtomicU32,
     /// The host device of the root.
     dev: u64,
+    /// The files of a shared tree that are known, whatever their names: locks, FIFOs and running programs are the file's.
+    known: Mutex<FxHashMap<Identity, Weak<Inode>>>,
+}
+
+/// Device and number of a host file, and whether it is hidden, which a name may be that leads to it.
+type Identity = (u64, u64, bool);
+
+fn identity(attr: &wire::Attr) -> Identity {
+    (attr.dev, attr.ino, attr.ctime == wire::TimeSpec::default())
 }
 
 /// A read of at most this many bytes takes longer by a host call than by a copy from a mapping.
@@ -68,6 +79,7 @@ impl GoferFs {
             shared,
             windows: AtomicU32::new(0),
             dev: attr.dev,
+            known: Mutex::default(),
         });
         // As with a bind mount on Linux, the type is that of what is bound.
         let magic = client.statfs(node).map_or(0xef53, |figures| figures.kind);
@@ -98,7 +110,45 @@ impl GoferFs {
         if dev == self.dev { ino } else { ino ^ (dev << 40) }
     }
 
+    /// The inode of what was looked up or made: another name's, if one leads to the same file.
     fn inode(self: &Arc<Self>, id: NodeId, attr: &wire::Attr) -> Result<Arc<Inode>, Errno> {
+        if !self.shared || attr.is_dir() {
+            return self.new_inode(id, attr);
+        }
+        if let Some(inode) = self.find(attr) {
+            if Node::of(&inode)?.id != id {
+                self.client.forget(&[id]);
+            }
+            return Ok(inode);
+        }
+        let inode = self.new_inode(id, attr)?;
+        // Somebody may have found the file by another name meanwhile. Nothing is dropped under the lock.
+        let mut known = self.known.lock();
+        let other = known.get(&identity(attr)).and_then(Weak::upgrade);
+        if other.as_ref().and_then(|other| Node::of(other).ok()).is_some_and(|node| *node.attr.lock() == *attr) {
+            drop(known);
+            return other.ok_or(Errno::EIO);
+        }
+        known.insert(identity(attr), Arc::downgrade(&inode));
+        drop(known);
+        Ok(inode)
+    }
+
+    /// The inode that is known of the file with these attributes. Some file systems give the same number to several files, so that all
+    /// the rest must be equal, too.
+    fn find(&self, attr: &wire::Attr) -> Option<Arc<Inode>> {
+        let inode = self.known.lock().get(&identity(attr))?.upgrade()?;
+        let node = Node::of(&inode).ok()?;
+        let now = self.client.getattr(node.id).ok()?;
+        if now != (wire::Attr { atime: now.atime, ..*attr }) {
+            return None;
+        }
+        inode.set_perm(now.mode, now.uid, now.gid);
+        node.told(now);
+        Some(inode)
+    }
+
+    fn new_inode(self: &Arc<Self>, id: NodeId, attr: &wire::Attr) -> Result<Arc<Inode>, Errno> {
         let sb = self.sb.get().ok_or(Errno::EIO)?;
         if self.vfs.reclaim().hold() {
             self.client.flush_forgotten();
@@ -149,6 +199,14 @@ impl Drop for Node {
     fn drop(&mut self) {
         if let Some(Some(_)) = self.window.get() {
             self.fs.windows.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.fs.shared {
+            let mut known = self.fs.known.lock();
+            if let Entry::Occupied(entry) = known.entry(identity(self.attr.get_mut()))
+                && entry.get().strong_count() == 0
+            {
+                entry.remove();
+            }
         }
         let reclaim = self.fs.vfs.reclaim();
         reclaim.released();
