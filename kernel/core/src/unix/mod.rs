@@ -417,10 +417,13 @@ impl Socket for UnixSocket {
         }
         let (socket, charge, pass_creds) = {
             let mut state = self.state.lock();
-            if state.backlog.is_none() || state.shut_read && !bevor_abi::mutated!("unix/accept-shutdown") {
+            if state.backlog.is_none() {
                 return Err(Errno::EINVAL);
             }
-            let (socket, charge) = state.pending.pop_front().ok_or(Errno::EAGAIN)?;
+            // Who connected before a shutdown is accepted after it.
+            let ended = state.shut_read && !bevor_abi::mutated!("unix/accept-shutdown");
+            let none = if ended { Errno::ESHUTDOWN } else { Errno::EAGAIN };
+            let (socket, charge) = state.pending.pop_front().ok_or(none)?;
             (socket, charge, state.pass_creds)
         };
         self.vfs.flight.pass();

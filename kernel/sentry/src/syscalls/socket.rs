@@ -144,6 +144,8 @@ pub fn accept4(ctx: &mut SyscallContext<'_>, fd: Fd, addr: UserAddr, len_at: Use
             let timeout = with_socket(&file, |s| s.timeout(false))?;
             return Err(wait_for(ctx, &file, PollEvents::IN, false, timeout));
         }
+        // Nobody comes any more: who would wait is told so.
+        Err(Errno::ESHUTDOWN) => return Err(if file.is_nonblocking() { Errno::EAGAIN } else { Errno::EINVAL }.into()),
         other => other?,
     };
     if !addr.is_null() {
