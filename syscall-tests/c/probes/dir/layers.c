@@ -95,6 +95,15 @@ static bool large(char *path, size_t cap)
 
 static const char *base(const char *path) { return strrchr(path, '/') + 1; }
 
+static bool listed_above(const char *path)
+{
+	char above[200];
+	uint64_t ino = 0;
+	snprintf(above, sizeof above, "%.*s", (int)(base(path) - path - 1), path);
+	entries(above, base(path), &ino);
+	return ino != 0;
+}
+
 PROBE("dir/layers", "chmod", "chmod_number", "chown", "large", "large_data", "removed_open", "removed_read", "linked_over", "linked_listed", "symlink_over", "mknod_over", "mkdir_over", "mkdir_over_attributes", "rename_over_whiteout", "exchange_new", "moved_file",
       "moved_back", "move_folder", "move_folder_out", "remove_full", "empty_folder", "remove_folder", "folder_again", "folder_again_attributes", "folder_again_file", "folder_over", "link_kept", "utimes", "attribute_kept", "truncated", "extended")
 {
@@ -177,7 +186,7 @@ PROBE("dir/layers", "chmod", "chmod_number", "chown", "large", "large_data", "re
 		must(sys(unlink, files[2][i]));
 	observe("empty_folder", "getdents64", ret_int(entries(dir, NULL, NULL)), ARGS(), STATE());
 	r = sys(rmdir, dir);
-	observe("remove_folder", "rmdir", ret_int(r), ARGS(), STATE(f_errno("there", lstat_errno(dir))));
+	observe("remove_folder", "rmdir", ret_int(r), ARGS(), STATE(f_errno("there", lstat_errno(dir)), f_bool("listed", listed_above(dir))));
 	r = sys(mkdir, dir, 0755);
 	observe("folder_again", "mkdir", ret_int(r), ARGS(), STATE(f_int("inside", entries(dir, NULL, NULL))));
 	observe("folder_again_attributes", "listxattr", ret_int(sys(listxattr, dir, b, sizeof b)), ARGS(), STATE());

@@ -68,6 +68,14 @@ static int sends_to(void *unused)
 	return 0;
 }
 
+static int polls_long(void *unused)
+{
+	(void)unused;
+	struct pollfd p = {s[0], POLLOUT, 0};
+	result = sys(poll, &p, 1, 6000);
+	return 0;
+}
+
 static void start(struct thread *t, int (*body)(void *))
 {
 	thread_start(t, body, NULL);
@@ -188,19 +196,21 @@ PROBE("unix/waiting", "sender", "poller", "all", "all_ended", "all_nonblocking",
 	s[1] = (int)must(sys(socket, AF_UNIX, SOCK_DGRAM, 0));
 	must(sys(bind, s[1], &crowded, sizeof crowded));
 	s[0] = (int)must(sys(socket, AF_UNIX, SOCK_DGRAM, 0));
-	limit(s[0], SO_SNDTIMEO, 3000);
+	limit(s[0], SO_SNDTIMEO, 6000);
 	long third = must(sys(socket, AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
 	while (sys(sendto, third, "x", 1, 0, &crowded, sizeof crowded) > 0)
 		;
 	start(&t, sends_to);
+	begin = now_ns();
 	must(sys(read, s[1], buffer, 8));
 	thread_join(&t);
-	observe("stranger_sends", "sendto", ret_int(result), ARGS(), STATE());
+	observe("stranger_sends", "sendto", ret_int(result), ARGS(), STATE(f_dur("waited", now_ns() - begin, 0, 4000 * MS)));
 	must(sys(connect, s[0], &crowded, sizeof crowded));
 	while (sys(sendto, third, "x", 1, 0, &crowded, sizeof crowded) > 0)
 		;
-	start(&t, polls_out);
+	start(&t, polls_long);
+	begin = now_ns();
 	must(sys(read, s[1], buffer, 8));
 	thread_join(&t);
-	observe("stranger_polls", "poll", ret_int(result), ARGS(f_hex("events", POLLOUT)), STATE());
+	observe("stranger_polls", "poll", ret_int(result), ARGS(f_hex("events", POLLOUT)), STATE(f_dur("waited", now_ns() - begin, 0, 4000 * MS)));
 }

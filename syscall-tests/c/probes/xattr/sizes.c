@@ -3,7 +3,7 @@
 #include <sys/xattr.h>
 
 PROBE("xattr/sizes", "get_exact", "get_less", "get_0", "get_more", "get_empty", "list_exact", "list_less", "list_0", "list_none", "name_255", "name_256", "name_empty", "name_prefix", "name_unknown", "bad_flags", "both_flags", "create", "create_again", "replace", "replace_missing",
-      "remove_missing", "get_missing", "get_efault", "set_path_fd", "fd_read_only", "replaced_shorter")
+      "remove_missing", "get_missing", "get_efault", "set_path_fd", "fd_read_only", "replaced_shorter", "longest", "longest_read", "too_long")
 {
 	char b[512];
 	put_file("f", "x", 1);
@@ -50,4 +50,10 @@ PROBE("xattr/sizes", "get_exact", "get_less", "get_0", "get_more", "get_empty", 
 	SAY("set_path_fd", fsetxattr, path, "user.x", "v", 1, 0);
 	SAY("fd_read_only", fsetxattr, ro, "user.x", "vw", 2, 0);
 	GET("replaced_shorter", getxattr, "g", "user.x", b, 100);
+	/* Of a file in memory: a disk's may hold less. */
+	static char most[65537];
+	long memory = must(sys(memfd_create, "m", 0));
+	SAY("longest", fsetxattr, memory, "user.big", most, 65536, 0);
+	SAY("longest_read", fgetxattr, memory, "user.big", NULL, 0);
+	SAY("too_long", fsetxattr, memory, "user.big", most, 65537, 0);
 }
