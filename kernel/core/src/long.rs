@@ -7,7 +7,7 @@
 //!
 //! A call's time is looked at by a coarse clock. Where one seems to have taken long, the next calls of the thread, and of others of its process,
 //! are measured by CPU time: waiting for a host file, or for a CPU, is not work. The first of these queues before those of threads whose
-//! calls are known to be long. See [`Pace`].
+//! calls are known to be long. Of processes that make only one, the parent answers for the next ones. See [`Pace`].
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -29,6 +29,8 @@ const LONG: u64 = 2_000_000;
 const FORGIVEN: u32 = 64;
 /// The pace of a thread whose next call is to show whether it makes long ones.
 const ON_TRIAL: u32 = FORGIVEN + 1;
+/// That of a child of a process whose children made long calls, and the most at which a call goes before those that are known to be long.
+const MISTRUSTED: u32 = FORGIVEN + 8;
 /// Threads for long calls at most.
 const MOST: usize = 64;
 /// If none of them gets through with its call for so long, it may wait for something: another one goes on.
@@ -42,9 +44,35 @@ pub(crate) struct Pace {
     heard: AtomicU32,
 }
 
-/// Counts the long calls that came unexpected: of a process.
+/// What is known of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(AtomicU32);
+pub(crate) struct Alarm {
+    /// Counts its long calls that came unexpected.
+    count: AtomicU32,
+    /// What its last children were like, as [`Pace`] has it: each may make only one call.
+    children: AtomicU32,
+}
+
+impl Alarm {
+    /// A child made a long call; `measured`, not only by the coarse clock.
+    pub(crate) fn of_child(&self, measured: bool) {
+        let level = if measured { 2 * FORGIVEN } else { FORGIVEN };
+        self.children.fetch_max(level, Ordering::Relaxed);
+    }
+
+    /// A new child.
+    fn for_child(&self) -> u32 {
+        let level = self.children.load(Ordering::Relaxed);
+        if level > 0 {
+            self.children.store(level - 1, Ordering::Relaxed);
+        }
+        match level {
+            0 => 0,
+            1..=FORGIVEN => FORGIVEN,
+            _ => MISTRUSTED,
+        }
+    }
+}
 
 /// A call that is being watched.
 pub(crate) struct Watch {
@@ -52,15 +80,22 @@ pub(crate) struct Watch {
     start: u64,
 }
 
+impl Watch {
+    pub(crate) fn measured(&self) -> bool {
+        self.level > 0
+    }
+}
+
 impl Pace {
-    /// That of a new thread: its maker's.
-    pub(crate) fn inherit(&self, from: &Self) {
-        self.level.store(from.level.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// That of a new thread: its maker's, or of a new process, whose parent has had such children.
+    pub(crate) fn inherit(&self, from: &Self, parent: Option<&Alarm>) {
+        let level = from.level.load(Ordering::Relaxed);
+        self.level.store(level.max(parent.map_or(0, Alarm::for_child)), Ordering::Relaxed);
     }
 
     /// Whether the next call queues.
     pub(crate) fn is_long(&self, alarm: &Alarm) -> bool {
-        let last = alarm.0.load(Ordering::Relaxed);
+        let last = alarm.count.load(Ordering::Relaxed);
         let level = self.level.load(Ordering::Relaxed);
         if last == self.heard.load(Ordering::Relaxed) {
             return level > FORGIVEN;
@@ -73,7 +108,7 @@ impl Pace {
     }
 
     fn is_on_trial(&self) -> bool {
-        self.level.load(Ordering::Relaxed) == ON_TRIAL
+        self.level.load(Ordering::Relaxed) <= MISTRUSTED
     }
 
     pub(crate) fn begin(&self, timers: &dyn Timers) -> Watch {
@@ -81,7 +116,8 @@ impl Pace {
         Watch { level, start: if level == 0 { timers.coarse() } else { timers.thread_time() } }
     }
 
-    pub(crate) fn end(&self, watch: Watch, alarm: &Alarm, timers: &dyn Timers) {
+    /// Whether it was long; by a measurement, if the call was `watch.measured()`.
+    pub(crate) fn end(&self, watch: &Watch, alarm: &Alarm, timers: &dyn Timers) -> bool {
         let (long, next) = if watch.level == 0 {
             (timers.coarse().saturating_sub(watch.start) >= SUSPICIOUS, ON_TRIAL)
         } else {
@@ -89,13 +125,14 @@ impl Pace {
         };
         if long {
             self.level.store(next, Ordering::Relaxed);
-            if watch.level <= ON_TRIAL {
-                let now = alarm.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if watch.level <= MISTRUSTED {
+                let now = alarm.count.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
                 self.heard.store(now, Ordering::Relaxed);
             }
         } else if watch.level > 0 {
             self.level.store(watch.level - 1, Ordering::Relaxed);
         }
+        long
     }
 }
 
@@ -218,7 +255,7 @@ mod tests {
         let queues = pace.is_long(alarm);
         let watch = pace.begin(timers);
         timers.0.fetch_add(ns, Ordering::Relaxed);
-        pace.end(watch, alarm, timers);
+        pace.end(&watch, alarm, timers);
         queues
     }
 
@@ -228,7 +265,7 @@ mod tests {
         let call = |ns| call(&pace, &alarm, &timers, ns);
         assert!(!call(1000) && !call(20_000_000) && call(20_000_000));
         let child = Pace::default();
-        child.inherit(&pace);
+        child.inherit(&pace, None);
         assert!(child.is_long(&Alarm::default()));
         assert!((0..FORGIVEN).all(|_| call(1000)));
         assert!(!call(1000) && !call(20_000_000), "it is only watched now");
@@ -239,6 +276,26 @@ mod tests {
         assert_eq!(pace.level.load(Ordering::Relaxed), 0);
         // One that had to wait for a file is let go after a short call.
         assert!(!call(20_000_000) && call(1000) && !call(1000));
+    }
+
+    #[test]
+    fn children_that_make_one_long_call_each_are_waited_for() {
+        let (parent, timers, calm) = (Alarm::default(), TestTimers::default(), Pace::default());
+        let child = |ns: u64| {
+            let (pace, alarm) = (Pace::default(), Alarm::default());
+            pace.inherit(&calm, Some(&parent));
+            let queues = pace.is_long(&alarm);
+            let watch = pace.begin(&timers);
+            timers.0.fetch_add(ns, Ordering::Relaxed);
+            if pace.end(&watch, &alarm, &timers) {
+                parent.of_child(watch.measured());
+            }
+            queues
+        };
+        assert!(!child(1000) && !child(20_000_000) && !child(20_000_000));
+        assert!((0..1000).all(|_| child(20_000_000)));
+        assert!((0..FORGIVEN).all(|_| child(1000)));
+        assert!((0..FORGIVEN + 1).all(|_| !child(1000)) && parent.children.load(Ordering::Relaxed) == 0);
     }
 
     #[test]

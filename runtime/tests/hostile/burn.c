@@ -68,6 +68,27 @@ static void crowd(void)
         pause();
 }
 
+/* The same from processes that make one call each. */
+static void brood(void)
+{
+    enum { MANY = 100000 };
+    static struct pollfd p[MANY];
+    limit(RLIMIT_NOFILE, 1 << 20);
+    int fd = eventfd(0, 0);
+    for (int i = 0; i < MANY; i++)
+        p[i] = (struct pollfd){fd, POLLIN, 0};
+    for (int i = 0; i < 29 && fork(); i++) { }
+    for (;;) {
+        pid_t pid = fork();
+        if (!pid) {
+            poll(p, MANY, 0);
+            step();
+            _exit(0);
+        }
+        waitpid(pid, NULL, 0);
+    }
+}
+
 /* Every instance of a level watches all of the level below: 60 ^ 4 ways up. */
 static void nests(void)
 {
@@ -270,7 +291,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"polls", polls}, {"crowd", crowd}, {"nests", nests}, {"timers", timers}, {"ignored", ignored}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
+    } all[] = {{"polls", polls}, {"crowd", crowd}, {"brood", brood}, {"nests", nests}, {"timers", timers}, {"ignored", ignored}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
                {"names", names}, {"signals", signals}, {"vast", vast}};
     counts = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {

@@ -170,7 +170,7 @@ impl Task {
         if request.flags & abi::CLONE_CHILD_CLEARTID != 0 {
             child.clear_tid.store(request.child_tid, SeqCst);
         }
-        child.pace.inherit(&self.pace);
+        child.pace.inherit(&self.pace, (request.flags & abi::CLONE_THREAD == 0).then_some(&self.group.alarm));
         child.personality.store(bevor_abi::mutant!("fork/personality", self.personality.load(SeqCst), 0), SeqCst);
         if bevor_abi::mutated!("fork/pdeath") {
             child.pdeath_signal.store(self.pdeath_signal.load(SeqCst), SeqCst);

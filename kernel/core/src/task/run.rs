@@ -345,13 +345,26 @@ impl Task {
         self.wake_up(&thread, resume);
     }
 
+    #[cold]
+    fn tell_parent_of_long_call(&self, measured: bool) {
+        let parent = {
+            let tree = self.kernel.tree.lock();
+            tree.process(tree.parent_of(self.pid())).map(|p| Arc::clone(&p.group))
+        };
+        if let Some(parent) = parent {
+            parent.alarm.of_child(measured);
+        }
+    }
+
     fn call_now(self: &Arc<Self>, thread: &Arc<dyn Thread>, mut call: Call, mut wakeup: Wakeup) {
         let timers = &*self.kernel.timers;
         loop {
             let watch = self.pace.begin(timers);
             let mut ctx = SyscallContext::new(self, thread, &self.kernel.timers, &mut call.progress, wakeup);
             let result = self.kernel.syscalls.call(&mut ctx, &call.request, call.first);
-            self.pace.end(watch, &self.group.alarm, timers);
+            if self.pace.end(&watch, &self.group.alarm, timers) {
+                self.tell_parent_of_long_call(watch.measured());
+            }
             let (sleep, action) = (std::mem::take(&mut ctx.sleep), ctx.action.take());
             if let (Some(mask), Err(SyscallError::Block)) = (ctx.temporary_mask, &result) {
                 ctx.set_temporary_mask(mask);
