@@ -195,6 +195,5 @@ list! {
     Bug "ptrace/not-dumpable" [pidfd_getfd get_robust_list readlink] "A process that is not dumpable can be looked into by its user.";
     Bug "setpgid/negative" [setpgid] "A negative group is EPERM.";
     Bug "getpriority/effective" [getpriority] "PRIO_USER with 0 means the effective user.";
-    Rule "sched/affinity-size" [sched_getaffinity] "A length that is no whole number of words is accepted.";
     //MUTANTS
 }
