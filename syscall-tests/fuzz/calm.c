@@ -227,7 +227,7 @@ int slab_report(char *to, size_t size)
 {
     static unsigned long base[32];
     static int based;
-    char text[8192], over[128] = "";
+    char text[8192], over[512] = "";
     for (long end = now_ms() + 10000;;) {
         /* Files that were mapped when they went are looked for only when memory is short: ask for all that there may be. */
         struct statfs fs;
@@ -251,7 +251,7 @@ int slab_report(char *to, size_t size)
                 continue;
             unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : 64 << 10;
             if (based && used > base[i] + slack)
-                snprintf(over, sizeof over, "%s: %lu, at the start %lu", name, used, base[i]);
+                snprintf(over + strlen(over), sizeof over - strlen(over), " %s=%lu (%lu at the start)", name, used, base[i]);
             if (!based)
                 base[i] = used;
             if (used && at < size)
@@ -262,7 +262,7 @@ int slab_report(char *to, size_t size)
         if (!*over)
             return 1;
         if (now_ms() > end) {
-            printf("FAIL kept after all processes ended: %s\n", over);
+            printf("FAIL kept after all processes ended:%s\n", over);
             return 0;
         }
         usleep(20000);

@@ -101,12 +101,12 @@ impl Task {
         // Closing has effects on others: not under the lock.
         let files = std::mem::replace(&mut *self.files.lock(), crate::vfs::FdTable::bounded(self.kernel.memory()));
         drop(files);
-        let fs = Arc::clone(&self.fs.lock());
-        fs.ns.vfs.flight().collect();
         // What a call has half opened, too.
         let resume = std::mem::take(&mut *self.resume.lock());
         drop(resume);
         *self.exec.lock() = None;
+        let fs = Arc::clone(&self.fs.lock());
+        fs.ns.vfs.flight().let_go();
         self.kill_children_on_death();
         self.release_memory();
         let last = {

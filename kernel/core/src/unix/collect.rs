@@ -91,6 +91,12 @@ impl Flight {
         drop(self.map.lock());
     }
 
+    /// Somebody who may have held sockets by calls of its own is gone: what a look found held for that alone is looked at again.
+    pub(crate) fn let_go(&self) {
+        self.closed();
+        self.collect();
+    }
+
     /// A descriptor of a socket is gone.
     pub(super) fn closed(&self) {
         if self.sockets.load(Ordering::Relaxed) > 0 {
