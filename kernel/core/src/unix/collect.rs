@@ -293,6 +293,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_that_nobody_took_was_the_last_way_to_goes() {
+        let vfs = test_vfs();
+        let ([a, b], [c, d]) = (pair(&vfs), pair(&vfs));
+        // `d` lies in its own queue, and otherwise only in that of `b`.
+        send(&c, &[&d]);
+        send(&a, &[&d]);
+        drop((c, d));
+        assert_eq!(held(&vfs), (3, 2));
+        drop(receive(&b, 0));
+        close_one(&vfs);
+        assert_eq!(held(&vfs), (2, 0));
+        // The same by a message that is dropped as it is, which is in flight itself.
+        let ([c, d], [e, f]) = (pair(&vfs), pair(&vfs));
+        send(&c, &[&d]);
+        send(&e, &[&d]);
+        send(&a, &[&f]);
+        drop((c, d, e, f));
+        assert_eq!(held(&vfs).1, 3);
+        socket(&b).purge();
+        assert_eq!(held(&vfs), (2, 0));
+    }
+
+    #[test]
     fn what_was_only_looked_at_stays() {
         let vfs = test_vfs();
         let [a, b] = pair(&vfs);

@@ -81,7 +81,8 @@ impl Drop for InFlight {
         if self.files.is_empty() {
             return;
         }
-        let recursive = self.flight.as_ref().is_some_and(|flight| flight.is_recursive());
+        let flight = self.flight.clone();
+        let recursive = flight.as_ref().is_some_and(|flight| flight.is_recursive());
         self.leave();
         let mut files = std::mem::take(&mut self.files);
         if recursive {
@@ -90,6 +91,8 @@ impl Drop for InFlight {
         let later = DROPPING.with_borrow_mut(|list| list.as_mut().map(|list| list.append(&mut files)));
         if later.is_none() {
             drop_together(files);
+            // What they were the last way to can be looked at only now.
+            flight.iter().for_each(|flight| _ = flight.collect());
         }
     }
 }
