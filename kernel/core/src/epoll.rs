@@ -257,7 +257,7 @@ impl Epoll {
     pub fn add(&self, me: &File, fd: i32, file: &Arc<File>, wanted: u32, data: u64) -> Result<(), Errno> {
         let queue = file.queue().ok_or(Errno::EPERM)?;
         let nested = file.downcast::<Epoll>().is_some();
-        if file.id() == me.id() || nested && wanted & EXCLUSIVE != 0 {
+        if file.id() == me.id() || nested && wanted & EXCLUSIVE != 0 && !bevor_abi::mutated!("epoll/exclusive-nested") {
             return Err(Errno::EINVAL);
         }
         // Dropped last.
@@ -458,7 +458,7 @@ impl FileOps for Epoll {
             text.push_str(&format!(
                 "tfd: {fd:8} events: {:8x} data: {:16x}\n",
                 e.wanted.load(Ordering::Relaxed),
-                e.data.load(Ordering::Relaxed)
+                bevor_abi::mutant!("epoll/fdinfo-data", e.data.load(Ordering::Relaxed), 0)
             ));
         }
         text

@@ -38,7 +38,7 @@ impl FileOps for EventFd {
                 return Err(Errno::EAGAIN);
             }
             let value = if self.semaphore { 1 } else { *count };
-            *count -= value;
+            *count -= bevor_abi::mutant!("eventfd/semaphore-all", value, *count);
             value
         };
         if !bevor_abi::mutated!("eventfd/read-no-wake") {
@@ -54,7 +54,7 @@ impl FileOps for EventFd {
         source.get(&mut bytes)?;
         let value = u64::from_le_bytes(bytes);
         if value == u64::MAX {
-            return Err(Errno::EINVAL);
+            return Err(bevor_abi::mutant!("eventfd/greatest", Errno::EINVAL, Errno::EAGAIN));
         }
         {
             let mut count = self.count.lock();

@@ -63,7 +63,7 @@ impl TimerFd {
         state.deadline = (value != 0).then(|| {
             if !absolute {
                 Instant(now.0.saturating_add(value))
-            } else if self.realtime {
+            } else if self.realtime && !bevor_abi::mutated!("timerfd/wrong-clock") {
                 let ahead = value.saturating_sub(self.timers.realtime());
                 Instant(now.0.saturating_add(bevor_abi::mutant!(
                     "timerfd/realtime-past",

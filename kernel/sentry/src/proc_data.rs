@@ -272,6 +272,7 @@ impl TaskData {
         let umask = bevor_abi::mutant!("proc/umask-decimal", format!("{umask:04o}"), umask.to_string());
         let groups: Vec<String> = creds.groups.iter().map(u32::to_string).collect();
         let (ignored, caught) = task.group.handlers().sets();
+        let (ignored, caught) = bevor_abi::mutant!("proc/dispositions-swapped", (ignored, caught), (caught, ignored));
         let mut out = format!(
             "Name:\t{}\nUmask:\t{umask}\nState:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0\n",
             task.comm().escape_ascii(),
@@ -287,7 +288,14 @@ impl TaskData {
             bevor_abi::mutant!("proc/saved-order", creds.suid, creds.euid),
             creds.fsuid
         );
-        let _ = writeln!(out, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
+        let _ = writeln!(
+            out,
+            "Gid:\t{}\t{}\t{}\t{}",
+            creds.gid,
+            bevor_abi::mutant!("proc/group-order", creds.egid, creds.sgid),
+            bevor_abi::mutant!("proc/group-order", creds.sgid, creds.egid),
+            creds.fsgid
+        );
         let _ = writeln!(
             out,
             "FDSize:\t{}\nGroups:\t{} ",
@@ -477,7 +485,9 @@ impl ProcTask for TaskData {
     fn write(&self, file: TaskFile, data: &[u8]) -> Result<(), Errno> {
         match file {
             TaskFile::Comm => {
-                *self.0.name.lock() = bevor_core::task::task_name(data.strip_suffix(b"\n").unwrap_or(data));
+                *self.0.name.lock() = bevor_core::task::task_name(
+                    data.strip_suffix(b"\n").filter(|_| !bevor_abi::mutated!("proc/comm-newline")).unwrap_or(data),
+                );
                 Ok(())
             }
             _ => Err(Errno::EINVAL),

@@ -165,7 +165,7 @@ impl<'a> UserSink<'a> {
             at += done;
             done == n
         });
-        if at == 0 { Err(Errno::EFAULT) } else { Ok(at) }
+        if at == 0 || bevor_abi::mutated!("readv/partial-fault") && at < data.len() { Err(Errno::EFAULT) } else { Ok(at) }
     }
 
     /// Whether the first byte certainly has no place: then nothing must be taken from a file.
@@ -293,7 +293,7 @@ impl UserSource {
             got += read;
             read == n
         });
-        if got == 0 && want > 0 {
+        if got == 0 && want > 0 || bevor_abi::mutated!("writev/partial-fault") && got < want {
             return Err(Errno::EFAULT);
         }
         Ok(Self { buffer, len: got, at: 0 })

@@ -140,5 +140,33 @@ list! {
     Bug "unix/accept-shutdown" [accept shutdown] "A listener that was shut down still accepts.";
     Bug "signalfd/sender" [read] "The sender of a signal is missing.";
     Bug "timerfd/realtime-past" [timerfd_settime] "An absolute time that has passed never comes.";
+    Rule "pipes/zero-read" [read] "A read of nothing from an empty pipe waits.";
+    Rule "pipes/zero-write" [write] "A write of nothing to a pipe without readers is EPIPE.";
+    Bug "pipes/peer-size" [fcntl] "F_GETPIPE_SZ tells the default size.";
+    Rule "epoll/exclusive-nested" [epoll_ctl] "An instance may be watched with EPOLLEXCLUSIVE.";
+    Bug "epoll/fdinfo-data" [read] "fdinfo of an instance shows no data.";
+    Bug "epoll/fault-first" [epoll_ctl] "A bad descriptor is reported before a bad event.";
+    Bug "eventfd/semaphore-all" [read] "A semaphore loses its whole count with a read.";
+    Rule "eventfd/greatest" [write] "Writing the greatest number is EAGAIN instead of EINVAL.";
+    Bug "timerfd/wrong-clock" [timerfd_create timerfd_settime] "A timer of CLOCK_REALTIME takes absolute times of CLOCK_MONOTONIC.";
+    Rule "signalfd/not-one" [signalfd signalfd4] "Changing what is no signalfd is EBADF.";
+    Rule "pidfd/thread-errno" [pidfd_open] "pidfd_open of a thread is EINVAL.";
+    Bug "unix/pair-credentials" [socketpair getsockopt] "A pair of sockets has no SO_PEERCRED.";
+    Rule "unix/shutdown-how" [shutdown] "Any other number shuts down both ways.";
+    Bug "unix/trunc-flag" [recvmsg] "MSG_TRUNC is not reported.";
+    Bug "unix/nosignal" [sendto sendmsg] "MSG_NOSIGNAL has no effect.";
+    Bug "unix/dontwait" [sendto] "MSG_DONTWAIT has no effect on sending.";
+    Bug "unix/path-nul" [getsockname getpeername] "The length of a path leaves out its NUL.";
+    Bug "unix/connect-errno" [connect] "Connecting to a file that is no socket is ENOTSOCK.";
+    Rule "mmap/overflow" [mmap] "An offset that overflows is EINVAL.";
+    Rule "mmap/offset-order" [mmap] "A bad descriptor is reported before a bad offset.";
+    Bug "mmap/grown" [mmap ftruncate] "What a file has grown by since it was mapped faults.";
+    Bug "mmap/validate-private" [mmap] "MAP_SHARED_VALIDATE maps privately.";
+    Bug "memfd/seal-map" [mmap fcntl] "A file that is sealed against writing can be mapped for it.";
+    Bug "madvise/no-effect" [madvise] "madvise does nothing.";
+    Bug "mprotect/no-effect" [mprotect] "mprotect does nothing.";
+    Bug "msync/unchecked" [msync] "msync answers 0 to anything.";
+    Bug "mlock/unchecked" [mlock mlock2 munlock] "mlock answers 0 to anything.";
+    Bug "mincore/unstored" [mincore] "mincore stores nothing.";
     //MUTANTS
 }

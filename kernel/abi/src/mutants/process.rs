@@ -195,5 +195,31 @@ list! {
     Bug "ptrace/not-dumpable" [pidfd_getfd get_robust_list readlink] "A process that is not dumpable can be looked into by its user.";
     Bug "setpgid/negative" [setpgid] "A negative group is EPERM.";
     Bug "getpriority/effective" [getpriority] "PRIO_USER with 0 means the effective user.";
+    Bug "wait4/own-group" [wait4] "A pid of 0 waits for any child.";
+    Bug "waitid/uid" [waitid] "si_uid is the group of the child.";
+    Bug "exit/heir-untold" [prctl exit_group wait4] "Who inherits a child that has ended is not told.";
+    Bug "vfork/parent-runs" [vfork clone] "The parent does not wait for the child of a vfork.";
+    Bug "clone/sighand-copied" [clone] "CLONE_SIGHAND does not share the handlers.";
+    Rule "exec/name-boundary" [execve prctl] "A name has 14 bytes at most.";
+    Bug "setpgid/child-session" [setpgid] "A child in another session can be moved.";
+    Bug "exec/no-arguments" [execve] "A program without arguments gets none.";
+    Bug "clone/quiet-exit" [clone wait4] "A child without exit signal sends SIGCHLD.";
+    Bug "exit/thread-code" [exit] "The code of the last thread that ends is not the status of the process.";
+    Rule "sigaction/unblockable" [rt_sigaction] "SIGKILL and SIGSTOP stay in sa_mask.";
+    Rule "sigsuspend/size" [rt_sigsuspend] "A short set is no error.";
+    Bug "kill/zombie" [kill] "A process that has ended and was not waited for is ESRCH.";
+    Bug "tgsigqueue/own" [rt_tgsigqueueinfo] "Only the calling thread may be sent what looks like the kernel.";
+    Bug "sigtimedwait/kept" [rt_sigtimedwait] "The wait for a signal is interrupted by none.";
+    Bug "chld/killed-code" [exit_group kill] "SIGCHLD says CLD_EXITED for a child that a signal ended.";
+    Rule "clock_nanosleep/errno" [clock_nanosleep] "Sleeping by the clock of a thread is EINVAL.";
+    Rule "timer/disarm-interval" [timer_settime timer_gettime] "A timer that is disarmed keeps its interval.";
+    Rule "itimer/disarm-others" [setitimer getitimer] "Every interval timer forgets its interval when it is disarmed.";
+    Bug "times/unit" [times] "times counts milliseconds.";
+    Bug "setfsuid/regain" [setfsuid capget] "The file-system user id 0 does not give the capabilities over files back.";
+    Bug "capset/version-one" [capset] "The first version leaves the upper capabilities.";
+    Rule "prlimit/resource-order" [prlimit64] "An unknown resource is reported before a process that is not there.";
+    Rule "sched/affinity-size" [sched_getaffinity] "Any length of the mask is taken.";
+    Bug "sched/interval" [sched_rr_get_interval] "SCHED_FIFO has the interval of SCHED_RR.";
+    Bug "prlimit/address-space" [prlimit64 setrlimit] "RLIMIT_AS has an effect for what is executed only.";
     //MUTANTS
 }

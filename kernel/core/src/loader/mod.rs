@@ -138,7 +138,7 @@ pub struct Loaded {
 /// As execve(2): ENOEXEC, ELOOP, E2BIG, ELIBBAD, EINVAL and whatever opening an interpreter gives.
 pub fn load(mut file: Arc<dyn ExecFile>, mut request: LoadRequest<'_>) -> Result<Loaded, LoadError> {
     let name = base_name(request.path).to_vec();
-    if request.argv.is_empty() {
+    if request.argv.is_empty() && !bevor_abi::mutated!("exec/no-arguments") {
         request.argv.push(Vec::new());
     }
     let mut script_path = request.path.to_vec();

@@ -55,7 +55,7 @@ impl SignalHandlers {
 
     /// Replaces the action for `signo`; returns the old one.
     pub fn set(&self, signo: i32, mut action: KernelSigaction) -> KernelSigaction {
-        action.mask &= !signal::UNBLOCKABLE;
+        action.mask &= bevor_abi::mutant!("sigaction/unblockable", !signal::UNBLOCKABLE, u64::MAX);
         std::mem::replace(&mut self.0.lock()[index(signo)], action)
     }
 

@@ -119,7 +119,7 @@ impl Task {
             parent_tid: has(abi::CLONE_PARENT_SETTID).then_some(request.parent_tid),
             child_tid: has(abi::CLONE_CHILD_SETTID).then_some(request.child_tid),
             tid,
-            hold_parent: has(abi::CLONE_VFORK),
+            hold_parent: has(abi::CLONE_VFORK) && !bevor_abi::mutated!("vfork/parent-runs"),
         };
         Ok((op, child))
     }
@@ -146,7 +146,7 @@ impl Task {
 
     fn fork_group(&self, pid: i32, flags: u64, charge: ObjectCharge) -> Arc<ThreadGroup> {
         let own = self.group.handlers();
-        let handlers = if flags & abi::CLONE_SIGHAND != 0 {
+        let handlers = if flags & abi::CLONE_SIGHAND != 0 && !bevor_abi::mutated!("clone/sighand-copied") {
             own
         } else {
             let copy = own.copy();

@@ -184,7 +184,8 @@ impl Task {
             let is_main = tree.main == pid;
             let heir = tree.reparent_children(pid);
             if let Some(process) = tree.process_mut(pid) {
-                let status = exit.or(process.last_status).unwrap_or(WaitStatus::exited(0));
+                let status =
+                    exit.or(bevor_abi::mutant!("exit/thread-code", process.last_status, None)).unwrap_or(WaitStatus::exited(0));
                 process.stopped = None;
                 process.continued = false;
                 process.zombie = Some(Zombie { status, own: times.dead, children: times.children });
@@ -220,7 +221,7 @@ impl Task {
                 (Arc::clone(&process.group), process.zombie.is_some())
             };
             debug_assert_ne!(heir, child);
-            if dead {
+            if dead && !bevor_abi::mutated!("exit/heir-untold") {
                 notify_parent_of_exit(&self.kernel, child);
             }
             for task in group.threads() {
@@ -274,7 +275,12 @@ pub(crate) fn notify_parent_of_exit(kernel: &Arc<Kernel>, pid: i32) {
         let reap = exit_signal == SIGCHLD && parent_ignores(&parent);
         let removed = if reap { tree.remove_process(pid) } else { None };
         debug_assert_eq!(removed.is_some(), reap);
-        (parent, info.filter(|_| exit_signal != 0), removed)
+        (
+            parent,
+            info.filter(|_| exit_signal != 0 || bevor_abi::mutated!("clone/quiet-exit"))
+                .map(|i| if exit_signal == 0 { i.with_signo(SIGCHLD) } else { i }),
+            removed,
+        )
     };
     let ignored =
         removed.is_some() && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
@@ -293,7 +299,7 @@ fn exit_facts(tree: &TaskTree, pid: i32) -> Option<ExitFacts> {
     let zombie = process.zombie?;
     let parent = tree.process(process.parent)?;
     let (code, status) = match (zombie.status.signal(), zombie.status.code()) {
-        (Some(signo), _) => (signal::CLD_KILLED, signo),
+        (Some(signo), _) => (bevor_abi::mutant!("chld/killed-code", signal::CLD_KILLED, signal::CLD_EXITED), signo),
         (None, code) => (signal::CLD_EXITED, code.unwrap_or(0)),
     };
     let (utime, stime) = bevor_abi::mutant!("chld/no-times", zombie.own.ticks(), (0, 0));

@@ -517,7 +517,7 @@ impl Task {
 #[must_use]
 pub fn task_name(name: &[u8]) -> [u8; 16] {
     let mut out = [0; 16];
-    let len = name.iter().position(|b| *b == 0).unwrap_or(name.len()).min(15);
+    let len = name.iter().position(|b| *b == 0).unwrap_or(name.len()).min(bevor_abi::mutant!("exec/name-boundary", 15, 14));
     out[..len].copy_from_slice(&name[..len]);
     out
 }

@@ -27,7 +27,7 @@ impl Bound {
     pub(super) fn address(&self) -> Vec<u8> {
         let mut out = unnamed();
         out.extend_from_slice(&self.name);
-        if self.name.first() != Some(&0) {
+        if self.name.first() != Some(&0) && !bevor_abi::mutated!("unix/path-nul") {
             out.push(0);
         }
         out
@@ -140,7 +140,7 @@ impl UnixSocket {
                 let inode = place.dentry.inode();
                 inode.permission(&who.caller, bevor_abi::mutant!("unix/connect-permission", may::WRITE, 0))?;
                 if inode.kind() != FileKind::Socket {
-                    return Err(Errno::ECONNREFUSED);
+                    return Err(bevor_abi::mutant!("unix/connect-errno", Errno::ECONNREFUSED, Errno::ENOTSOCK));
                 }
                 socket_of(inode)
             }

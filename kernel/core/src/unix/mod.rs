@@ -199,7 +199,7 @@ impl UnixSocket {
             let mut state = me.state.lock();
             state.peer = Some(Arc::downgrade(peer));
             state.connected = true;
-            state.peer_creds = creds;
+            state.peer_creds = bevor_abi::mutant!("unix/pair-credentials", creds, state.peer_creds);
         }
         let owner = (creds.uid, creds.gid);
         Ok([a.file(flags, owner), b.file(flags, owner)])
@@ -455,6 +455,7 @@ impl Socket for UnixSocket {
             0 => (true, false),
             1 => (false, true),
             2 => (true, true),
+            _ if bevor_abi::mutated!("unix/shutdown-how") => (true, true),
             _ => return Err(Errno::EINVAL),
         };
         let peer = {

@@ -80,7 +80,7 @@ impl Slots {
 
     fn take(&mut self, at: usize) -> Option<Slot> {
         let slot = self.list.get_mut(at)?.take()?;
-        self.first_free = self.first_free.min(at);
+        self.first_free = bevor_abi::mutant!("close/number-lost", self.first_free.min(at), self.first_free);
         Some(slot)
     }
 }

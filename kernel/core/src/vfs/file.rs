@@ -351,7 +351,11 @@ impl File {
         if append && !bevor_abi::mutated!("pwrite/append-ignored") {
             return self.ops.append(self, source).map(|(n, _)| n);
         }
-        self.ops.write_at(self, offset, source)
+        let n = self.ops.write_at(self, offset, source)?;
+        if bevor_abi::mutated!("pwrite/moves") {
+            *self.position.lock() = offset + to_u64(n);
+        }
+        Ok(n)
     }
 
     fn check_read(&self) -> Result<(), Errno> {
@@ -390,7 +394,7 @@ impl File {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let new = base.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
+        let new = base.checked_add_signed(offset).or(bevor_abi::mutant!("lseek/negative", None, Some(0))).ok_or(Errno::EINVAL)?;
         if new > i64::MAX.cast_unsigned() {
             return Err(Errno::EINVAL);
         }

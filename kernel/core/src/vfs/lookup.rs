@@ -167,7 +167,9 @@ impl<'a> Walker<'a> {
                         return Ok(Last::DotDot);
                     }
                 }
-                _ if len > NAME_MAX => return Err(Errno::ENAMETOOLONG),
+                _ if bevor_abi::mutant!("lookup/name-boundary", len > NAME_MAX, len >= NAME_MAX) => {
+                    return Err(Errno::ENAMETOOLONG);
+                }
                 _ if is_last => return Ok(Last::Name { start, len, trailing }),
                 _ => {
                     let dentry = self.child_dentry(&self.buf[start..start + len])?.ok_or(Errno::ENOENT)?;
@@ -253,7 +255,7 @@ impl<'a> Walker<'a> {
     /// ELOOP, ENOENT for an empty text, and what the file system reports.
     pub fn follow(&mut self, link: &Path) -> Result<(), Errno> {
         self.links += 1;
-        if self.links > MAX_LINKS
+        if bevor_abi::mutant!("lookup/links-boundary", self.links > MAX_LINKS, self.links >= MAX_LINKS)
             || self.flags.contains(WalkFlags::NO_SYMLINKS)
             || link.mount.flags() & mount_flags::NOSYMFOLLOW != 0
         {

@@ -223,7 +223,7 @@ impl FsContext {
             o::WRONLY => may::WRITE,
             _ => may::READ | may::WRITE,
         };
-        if flags & o::TRUNC != 0 {
+        if flags & o::TRUNC != 0 && !bevor_abi::mutated!("open/trunc-unchecked") {
             mask |= may::WRITE;
         }
         inode.permission(&caller, mask)?;
@@ -384,7 +384,10 @@ impl FsContext {
     pub fn symlink(&self, target: &[u8], start: Option<&Path>, path: &[u8], caller: Caller<'_>) -> Result<(), Errno> {
         let parent = self.parent(start, path, caller, |_| Errno::EEXIST)?;
         self.make_entry(&parent, caller, false, |dir| {
-            let node = NewNode { mode: 0o777, ..self.new_node(dir, FileKind::Symlink, 0o777, caller, 0) };
+            let node = NewNode {
+                mode: bevor_abi::mutant!("symlink/umask", 0o777, 0o777 & !self.umask()),
+                ..self.new_node(dir, FileKind::Symlink, 0o777, caller, 0)
+            };
             dir.ops().symlink(dir, &parent.name, target, &node)
         })
         .map(|_| ())
@@ -517,7 +520,9 @@ impl FsContext {
     ) -> Result<(), Errno> {
         let (noreplace, exchange) = (flags & 1 != 0, flags & 2 != 0);
         let from = self.parent(old.0, old.1, caller, |_| Errno::EBUSY)?;
-        let to = self.parent(new.0, new.1, caller, |_| if noreplace { Errno::EEXIST } else { Errno::EBUSY })?;
+        let to = self.parent(new.0, new.1, caller, |_| {
+            if noreplace && !bevor_abi::mutated!("rename/noreplace-dot") { Errno::EEXIST } else { Errno::EBUSY }
+        })?;
         if !Arc::ptr_eq(&from.dir.mount, &to.dir.mount) {
             return Err(Errno::EXDEV);
         }
@@ -556,7 +561,7 @@ impl FsContext {
             }
         }
         let source_is_dir = source.inode().is_dir();
-        if !source_is_dir && (from.trailing || (!exchange && to.trailing)) {
+        if !source_is_dir && (from.trailing || (!exchange && to.trailing && !bevor_abi::mutated!("rename/trailing-target"))) {
             return Err(Errno::ENOTDIR);
         }
         if new_dir.is_below(&source) {

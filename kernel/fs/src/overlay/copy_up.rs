@@ -58,11 +58,14 @@ impl Node {
         if data && lower.kind() == FileKind::Regular {
             self.copy_data(lower, &made, attr.size)?;
         }
-        copy_xattrs(lower, &made);
+        if !bevor_abi::mutated!("overlay/xattr-lost") {
+            copy_xattrs(lower, &made);
+        }
         made.ops().setattr(
             &made,
             &SetAttr {
-                mode: (lower.kind() != FileKind::Symlink).then_some(attr.mode & 0o7777),
+                mode: (lower.kind() != FileKind::Symlink)
+                    .then_some(attr.mode & bevor_abi::mutant!("overlay/copy-up-suid", 0o7777, 0o777)),
                 atime: bevor_abi::mutant!("overlay/copy-up-atime", Some(attr.atime), None),
                 mtime: bevor_abi::mutant!("overlay/copy-up-times", Some(attr.mtime), None),
                 ctime: Some(attr.ctime),

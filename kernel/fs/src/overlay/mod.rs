@@ -266,7 +266,9 @@ impl InodeOps for Node {
 
     fn symlink(&self, _dir: &Arc<Inode>, name: &[u8], target: &[u8], node: &NewNode) -> Result<Arc<Inode>, Errno> {
         let upper = self.copy_up(true)?;
-        self.clear_whiteout(name)?;
+        if !bevor_abi::mutated!("overlay/symlink-whiteout") {
+            self.clear_whiteout(name)?;
+        }
         let made = upper.ops().symlink(upper, name, target, node)?;
         self.adopt(made, false)
     }
@@ -293,7 +295,9 @@ impl InodeOps for Node {
     }
 
     fn rmdir(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
-        Node::of(victim)?.clear_if_empty()?;
+        if !(bevor_abi::mutated!("overlay/rmdir-full") && Node::of(victim)?.upper.get().is_none()) {
+            Node::of(victim)?.clear_if_empty()?;
+        }
         let upper = self.copy_up(true)?;
         if let Some(entry) = self.upper_child(name)? {
             upper.ops().rmdir(upper, name, &entry)?;
@@ -407,7 +411,7 @@ impl Node {
             if !r.exchange {
                 *node.place.lock() = None;
             }
-        } else {
+        } else if !bevor_abi::mutated!("overlay/rename-onto-whiteout") {
             new_dir.clear_whiteout(r.new_name)?;
         }
         old_upper.ops().rename(&Rename {

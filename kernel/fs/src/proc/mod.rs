@@ -483,7 +483,8 @@ impl Node {
             }
             What::OfTask(tid, OfTask::Tasks) => {
                 let wanted = number(name).ok_or(Errno::ENOENT)?;
-                let there = self.fs.task(tid)?.tids().contains(&wanted);
+                let there = self.fs.task(tid)?.tids().contains(&wanted)
+                    || bevor_abi::mutated!("proc/foreign-thread") && self.fs.task(wanted).is_ok();
                 there.then(|| (What::Task(wanted), task_ino(wanted, 0))).ok_or(Errno::ENOENT)
             }
             What::OfTask(tid, of @ (OfTask::Fd | OfTask::FdInfo)) => {

@@ -58,6 +58,10 @@ pub fn epoll_ctl(ctx: &mut SyscallContext<'_>, epfd: Fd, op: u32, fd: Fd, event:
     const DEL: u32 = 2;
     const MOD: u32 = 3;
     let (mut wanted, mut data) = (0, 0);
+    if bevor_abi::mutated!("epoll/fault-first") {
+        ctx.file(epfd)?;
+        ctx.file(fd)?;
+    }
     if op != DEL || bevor_abi::mutated!("epoll/del-event") {
         let mut raw = [0; EVENT];
         ctx.copy_in(event, &mut raw)?;

@@ -66,7 +66,7 @@ pub fn chmod(ctx: &mut SyscallContext<'_>, path: UserAddr, new: u32) -> SyscallR
 
 /// fchmod(2).
 pub fn fchmod(ctx: &mut SyscallContext<'_>, fd: Fd, new: u32) -> SyscallResult {
-    let file = ctx.file(fd)?;
+    let file = bevor_abi::mutant!("fchmod/path-only", ctx.file(fd)?, ctx.file_any(fd)?);
     chmod_path(file.path(), &Env::new(ctx), new)
 }
 
@@ -194,7 +194,7 @@ fn read_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], Er
 /// utimensat(2).
 pub fn utimensat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, times: UserAddr, flags: u32) -> SyscallResult {
     let times = read_times(ctx, times)?;
-    if times.iter().all(|t| matches!(t, Stamp::Omit)) {
+    if times.iter().all(|t| matches!(t, Stamp::Omit)) && !bevor_abi::mutated!("utimensat/omit-flags") {
         return Ok(0);
     }
     if flags & !(at::SYMLINK_NOFOLLOW | at::EMPTY_PATH) != 0 {
@@ -313,7 +313,7 @@ pub fn fallocate(ctx: &mut SyscallContext<'_>, fd: Fd, mode: u32, offset: i64, l
         return Err(Errno::EINVAL.into());
     };
     // COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE and WRITE_ZEROES exist too.
-    if mode & !0xff != 0 {
+    if mode & !0xff != 0 && !(bevor_abi::mutated!("fallocate/read-order") && !file.is_writable()) {
         return Err(Errno::EOPNOTSUPP.into());
     }
     if !file.is_writable() {

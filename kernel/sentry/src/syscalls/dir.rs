@@ -153,7 +153,7 @@ pub fn mkdir(ctx: &mut SyscallContext<'_>, path: UserAddr, mode: u32) -> Syscall
 pub fn mknodat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, mode: u32, dev: u32) -> SyscallResult {
     let kind = match FileKind::from_mode(mode) {
         Some(FileKind::Anonymous) => FileKind::Regular,
-        Some(FileKind::Directory) => return Err(Errno::EPERM.into()),
+        Some(FileKind::Directory) => return Err(bevor_abi::mutant!("mknod/directory", Errno::EPERM, Errno::EINVAL).into()),
         Some(FileKind::Symlink) | None => return Err(Errno::EINVAL.into()),
         Some(kind) => kind,
     };

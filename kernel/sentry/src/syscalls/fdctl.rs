@@ -91,7 +91,12 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
             if bevor_abi::mutant!("fcntl/dupfd-boundary", u64::from(low(arg)) >= limit, u64::from(low(arg)) > limit) {
                 return Err(Errno::EINVAL.into());
             }
-            let fd = ctx.files().alloc(file, cmd == f::DUPFD_CLOEXEC, low(arg), limit)?;
+            let fd = ctx.files().alloc(
+                file,
+                cmd == f::DUPFD_CLOEXEC && !bevor_abi::mutated!("fcntl/dupfd-cloexec"),
+                low(arg),
+                limit,
+            )?;
             Ok(fd_result(fd))
         }
         f::DUPFD_QUERY => {
@@ -119,7 +124,11 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
             let privileged = ctx.creds().capable(Capability::SysResource);
             Ok(to_u64(end.pipe().set_capacity(to_usize(u64::from(low(arg))), privileged)?))
         }
-        f::GETPIPE_SZ => Ok(to_u64(file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.pipe().capacity())),
+        f::GETPIPE_SZ => Ok(to_u64(file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.pipe().capacity().min(bevor_abi::mutant!(
+            "pipes/peer-size",
+            usize::MAX,
+            65536
+        )))),
         f::ADD_SEALS => {
             file.ops().seals(&file, Some(low(arg)))?;
             Ok(0)
@@ -134,7 +143,11 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
 
 fn set_flags(ctx: &SyscallContext<'_>, file: &File, new: u32) -> Result<(), Errno> {
     let changed = (file.flags() ^ new) & o::NOATIME;
-    if new & o::NOATIME != 0 && changed != 0 && !file.inode().owner_or_capable(&ctx.creds()) {
+    if new & o::NOATIME != 0
+        && !bevor_abi::mutated!("fcntl/noatime-anybody")
+        && changed != 0
+        && !file.inode().owner_or_capable(&ctx.creds())
+    {
         return Err(Errno::EPERM);
     }
     file.set_flags(bevor_abi::mutant!("fcntl/setfl-append", o::SETFL, o::SETFL & !o::APPEND), new)

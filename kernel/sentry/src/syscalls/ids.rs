@@ -247,7 +247,7 @@ pub fn setfsuid(ctx: &mut SyscallContext<'_>, id: u32) -> SyscallResult {
         if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
             if old.fsuid == 0 {
                 new.effective.0 &= bevor_abi::mutant!("setfsuid/capabilities", !FS_CAPS.0, u64::MAX);
-            } else if id == 0 {
+            } else if id == 0 && !bevor_abi::mutated!("setfsuid/regain") {
                 new.effective.0 |= new.permitted.0 & FS_CAPS.0;
             }
         }
@@ -365,8 +365,13 @@ pub fn capset(ctx: &mut SyscallContext<'_>, header: UserAddr, data: UserAddr) ->
         *row = ctx.copy_in_value(data.add(12 * bevor_core::num::to_u64(i))?)?;
     }
     let set = |k: usize| CapSet((u64::from(raw[0][k]) | u64::from(raw[1][k]) << 32) & CapSet::ALL.0);
-    let (effective, permitted, inheritable) = (set(0), set(1), set(2));
     let (old, mut new) = change(ctx);
+    let upper = if bevor_abi::mutated!("capset/version-one") && words == 1 { !0xffff_ffff } else { 0 };
+    let (effective, permitted, inheritable) = (
+        CapSet(set(0).0 | old.effective.0 & upper),
+        CapSet(set(1).0 | old.permitted.0 & upper),
+        CapSet(set(2).0 | old.inheritable.0 & upper),
+    );
     let within = |a: CapSet, b: u64| a.0 & !b == 0;
     let inherit_limit = old.inheritable.0 | old.permitted.0;
     if !old.capable(Capability::Setpcap) && !within(inheritable, inherit_limit)

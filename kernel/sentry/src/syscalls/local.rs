@@ -15,8 +15,11 @@ fn stub(ctx: &mut SyscallContext<'_>, declined: Errno) -> SyscallResult {
 }
 
 macro_rules! local {
-    ($($(#[$doc:meta])* $name:ident or $errno:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident or $errno:ident $(unless $mutant:literal)?;)*) => {
         $($(#[$doc])* pub fn $name(ctx: &mut SyscallContext<'_>) -> SyscallResult {
+            $(if bevor_abi::mutated!($mutant) {
+                return Ok(0);
+            })?
             stub(ctx, Errno::$errno)
         })*
     };
@@ -24,7 +27,7 @@ macro_rules! local {
 
 local! {
     /// mprotect(2).
-    mprotect or EINVAL;
+    mprotect or EINVAL unless "mprotect/no-effect";
     /// munmap(2).
     munmap or EINVAL;
     /// brk(2).
@@ -32,17 +35,17 @@ local! {
     /// mremap(2).
     mremap or EINVAL;
     /// madvise(2): advice that the host's filter does not let through is refused.
-    madvise or EINVAL;
+    madvise or EINVAL unless "madvise/no-effect";
     /// mlock(2).
-    mlock or ENOMEM;
+    mlock or ENOMEM unless "mlock/unchecked";
     /// mlock2(2).
-    mlock2 or ENOMEM;
+    mlock2 or ENOMEM unless "mlock/unchecked";
     /// munlock(2).
-    munlock or ENOMEM;
+    munlock or ENOMEM unless "mlock/unchecked";
     /// msync(2).
-    msync or EINVAL;
+    msync or EINVAL unless "msync/unchecked";
     /// mincore(2).
-    mincore or ENOMEM;
+    mincore or ENOMEM unless "mincore/unstored";
     /// futex(2): without priority inheritance.
     futex or ENOSYS;
     /// membarrier(2).

@@ -25,7 +25,9 @@ const MEANT: i32 = 0x13_cfff;
 
 /// mmap(2).
 pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags: i32, fd: Fd, offset: u64) -> SyscallResult {
-    if !offset.is_multiple_of(4096) || (len == 0 && flags & MAP_ANONYMOUS != 0) {
+    if !offset.is_multiple_of(4096) && !(bevor_abi::mutated!("mmap/offset-order") && flags & MAP_ANONYMOUS == 0)
+        || (len == 0 && flags & MAP_ANONYMOUS != 0)
+    {
         return Err(Errno::EINVAL.into());
     }
     if flags & MAP_ANONYMOUS != 0 {
@@ -36,6 +38,9 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         return Err(ctx.act(Action::Reply(Reply::Local(Errno::EINVAL))));
     }
     let file = ctx.file(fd)?;
+    if !offset.is_multiple_of(4096) {
+        return Err(Errno::EINVAL.into());
+    }
     if len == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -59,7 +64,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         return Err(Errno::EPERM.into());
     }
     if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {
-        return Err(Errno::EOVERFLOW.into());
+        return Err(bevor_abi::mutant!("mmap/overflow", Errno::EOVERFLOW, Errno::EINVAL).into());
     }
     // A shared mapping of a writable file can be made writable later: its descriptor must allow it, unless the file is sealed.
     let mapping = match file.mapping(shared && bevor_abi::mutant!("mmap/shared-upgrade", file.is_writable(), true)) {
@@ -72,7 +77,16 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
         addr,
         len,
         prot,
-        flags: host_flags(if shared { flags & !MAP_TYPE | MAP_SHARED } else { flags })?,
+        flags: host_flags(if shared {
+            flags & !MAP_TYPE
+                | bevor_abi::mutant!(
+                    "mmap/validate-private",
+                    MAP_SHARED,
+                    if flags & MAP_TYPE == MAP_SHARED { MAP_SHARED } else { 2 }
+                )
+        } else {
+            flags
+        })?,
         file: Some(mapping),
         offset,
     };

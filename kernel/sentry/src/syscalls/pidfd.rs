@@ -35,7 +35,9 @@ pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> Syscall
         let tree = ctx.task.kernel.tree.lock();
         match tree.process(pid) {
             Some(process) => Arc::clone(&process.group),
-            None if tree.task(pid).is_some() && flags & THREAD == 0 => return Err(Errno::ENOENT.into()),
+            None if tree.task(pid).is_some() && flags & THREAD == 0 => {
+                return Err(bevor_abi::mutant!("pidfd/thread-errno", Errno::ENOENT, Errno::EINVAL).into());
+            }
             None if tree.task(pid).is_some() => return Err(Errno::EINVAL.into()),
             None => return Err(Errno::ESRCH.into()),
         }
@@ -100,7 +102,7 @@ pub fn signalfd4(ctx: &mut SyscallContext<'_>, fd: Fd, mask: UserAddr, size: usi
     }
     if fd.0 != -1 {
         let file = ctx.file(fd)?;
-        file.downcast::<SignalFd>().ok_or(Errno::EINVAL)?.set_mask(mask);
+        file.downcast::<SignalFd>().ok_or(bevor_abi::mutant!("signalfd/not-one", Errno::EINVAL, Errno::EBADF))?.set_mask(mask);
         return Ok(bevor_core::vfs::file::fd_result(fd));
     }
     let env = Env::new(ctx);

@@ -161,6 +161,7 @@ pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: 
     let target = match pid {
         i32::MIN => return Err(bevor_abi::mutant!("wait4/least-pid", Errno::ESRCH, Errno::ECHILD).into()),
         -1 => WaitTarget::Any,
+        0 if bevor_abi::mutated!("wait4/own-group") => WaitTarget::Any,
         0 => WaitTarget::Group(own_group(ctx.task)),
         p if p > 0 => WaitTarget::Pid(p),
         p => WaitTarget::Group(-p),
@@ -200,7 +201,8 @@ fn store_report(ctx: &SyscallContext<'_>, info: UserAddr, report: Option<WaitRep
     if info.is_null() {
         return Ok(());
     }
-    let siginfo = report.map_or(SigInfo([0; 128]), |r| SigInfo::child(r.code, r.pid, r.uid, r.value, 0, 0));
+    let siginfo = report
+        .map_or(SigInfo([0; 128]), |r| SigInfo::child(r.code, r.pid, bevor_abi::mutant!("waitid/uid", r.uid, 0), r.value, 0, 0));
     ctx.copy_out(info, &siginfo.0[..12])?;
     ctx.copy_out(info.add(16)?, &siginfo.0[16..28])
 }

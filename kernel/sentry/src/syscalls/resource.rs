@@ -37,7 +37,7 @@ fn set_limit(ctx: &SyscallContext<'_>, group: &ThreadGroup, resource: usize, new
     }
     limits[resource] = new;
     drop(limits);
-    if resource == RLIMIT_AS || resource == RLIMIT_DATA {
+    if resource == RLIMIT_AS && !bevor_abi::mutated!("prlimit/address-space") || resource == RLIMIT_DATA {
         bound_memory(ctx, group);
     }
     Ok(())
@@ -71,6 +71,9 @@ pub fn setrlimit(ctx: &mut SyscallContext<'_>, resource: u32, new: UserAddr) -> 
 /// prlimit64(2).
 pub fn prlimit64(ctx: &mut SyscallContext<'_>, pid: i32, resource: u32, new: UserAddr, old: UserAddr) -> SyscallResult {
     let new: Option<Rlimit> = if new.is_null() { None } else { Some(ctx.copy_in_value(new)?) };
+    if bevor_abi::mutated!("prlimit/resource-order") {
+        resource_index(resource)?;
+    }
     let target = find(ctx, pid)?;
     if target.pid() != ctx.task.pid() {
         let (own, other) = (ctx.task.creds(), target.creds());
@@ -309,7 +312,7 @@ pub fn sched_rr_get_interval(ctx: &mut SyscallContext<'_>, tid: i32, interval: U
     let policy = find_sched(ctx, tid)?.sched.lock().policy;
     let nanos: i64 = match policy {
         SCHED_RR => 100_000_000,
-        SCHED_FIFO => 0,
+        SCHED_FIFO => bevor_abi::mutant!("sched/interval", 0, 100_000_000),
         _ => 2_800_000,
     };
     ctx.copy_out_value(interval, &[0i64, nanos])?;
@@ -333,7 +336,7 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
 
 /// sched_getaffinity(2): the host thread's.
 pub fn sched_getaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
-    if !len.is_multiple_of(8) {
+    if !len.is_multiple_of(8) && !bevor_abi::mutated!("sched/affinity-size") {
         return Err(Errno::EINVAL.into());
     }
     let thread = find(ctx, tid)?.thread().ok_or(Errno::ESRCH)?;

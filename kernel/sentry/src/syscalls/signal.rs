@@ -88,7 +88,10 @@ pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult
     let targets = match pid {
         p if p > 0 => {
             let p = tree.task(p).filter(|_| !bevor_abi::mutated!("kill/thread-number")).map_or(p, |t| t.pid());
-            tree.process(p).map(|p| vec![Arc::clone(&p.group)]).unwrap_or_default()
+            tree.process(p)
+                .filter(|p| p.zombie.is_none() || !bevor_abi::mutated!("kill/zombie"))
+                .map(|p| vec![Arc::clone(&p.group)])
+                .unwrap_or_default()
         }
         0 => tree.group_members(tree.process(task.pid()).map_or(0, |p| p.pgid)),
         -1 => {
@@ -187,7 +190,8 @@ pub fn rt_tgsigqueueinfo(ctx: &mut SyscallContext<'_>, tgid: i32, tid: i32, sign
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let info = copy_in_info(ctx, info, signo, tgid == ctx.task.pid())?;
+    let info =
+        copy_in_info(ctx, info, signo, bevor_abi::mutant!("tgsigqueue/own", tgid == ctx.task.pid(), tid == ctx.task.tid()))?;
     let target = find_thread(ctx, Some(tgid), tid)?;
     send_to_thread(ctx, target.as_ref(), info)
 }
@@ -278,7 +282,7 @@ pub fn rt_sigpending(ctx: &mut SyscallContext<'_>, set: UserAddr, size: usize) -
 
 /// rt_sigsuspend(2).
 pub fn rt_sigsuspend(ctx: &mut SyscallContext<'_>, set: UserAddr, size: usize) -> SyscallResult {
-    if size != 8 {
+    if bevor_abi::mutant!("sigsuspend/size", size != 8, size > 8) {
         return Err(Errno::EINVAL.into());
     }
     let mask: u64 = ctx.copy_in_value(set)?;
@@ -315,7 +319,7 @@ pub fn rt_sigtimedwait(
         return Err(Errno::EAGAIN.into());
     }
     if ctx.wakeup == Wakeup::Interrupted {
-        return Err(Errno::EINTR.into());
+        return Err(bevor_abi::mutant!("sigtimedwait/kept", Errno::EINTR, Errno::EAGAIN).into());
     }
     let task = Arc::clone(ctx.task);
     Err(ctx.block_on(&[(&task.group.signal_wait, PollEvents::IN)], deadline, Restart::IfNoHandler))

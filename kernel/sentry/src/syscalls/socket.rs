@@ -317,7 +317,7 @@ fn do_send(
             Err(Errno::EAGAIN) => {
                 ctx.progress.done = done;
                 let timeout = with_socket(file, |s| s.timeout(true))?;
-                let nonblocking = flags & msg::DONTWAIT != 0 || file.is_nonblocking();
+                let nonblocking = flags & msg::DONTWAIT != 0 && !bevor_abi::mutated!("unix/dontwait") || file.is_nonblocking();
                 // A datagram's receiver knows its own peer only.
                 let receiver = if stream || nonblocking { None } else { with_socket(file, |s| s.room_queue(&sender, to))? };
                 let e = wait_for_either(ctx, file, receiver.as_ref(), PollEvents::OUT, nonblocking, timeout);
@@ -330,7 +330,10 @@ fn do_send(
                 if done > 0 {
                     return Ok(to_u64(done));
                 }
-                if e == Errno::EPIPE && flags & msg::NOSIGNAL == 0 && (stream || bevor_abi::mutated!("unix/packet-signal")) {
+                if e == Errno::EPIPE
+                    && (flags & msg::NOSIGNAL == 0 || bevor_abi::mutated!("unix/nosignal"))
+                    && (stream || bevor_abi::mutated!("unix/packet-signal"))
+                {
                     ctx.raise_sigpipe();
                 }
                 return Err(e.into());

@@ -139,7 +139,7 @@ pub fn times(ctx: &mut SyscallContext<'_>, buf: UserAddr) -> SyscallResult {
         let children = bevor_abi::mutant!("times/children", ctx.task.group.times.lock().children.ticks(), (0, 0));
         ctx.copy_out_value(buf, &[own.0, own.1, children.0, children.1])?;
     }
-    Ok(ctx.timers.now().0 / 10_000_000)
+    Ok(ctx.timers.now().0 / bevor_abi::mutant!("times/unit", 10_000_000, 1_000_000))
 }
 
 /// Sleeps until `progress.deadline`; on a signal stores the rest at `rem`.
@@ -165,7 +165,7 @@ pub fn clock_nanosleep(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, reques
         REALTIME | MONOTONIC | BOOTTIME | TAI | PROCESS_CPUTIME => {}
         REALTIME_ALARM | BOOTTIME_ALARM => return Err(Errno::EPERM.into()),
         // CLOCK_THREAD_CPUTIME_ID, MONOTONIC_RAW and the coarse ones.
-        3..=6 => return Err(Errno::EOPNOTSUPP.into()),
+        3..=6 => return Err(bevor_abi::mutant!("clock_nanosleep/errno", Errno::EOPNOTSUPP, Errno::EINVAL).into()),
         _ => return Err(Errno::EINVAL.into()),
     }
     let absolute = flags & TIMER_ABSTIME != 0;
@@ -238,7 +238,7 @@ pub fn setitimer(ctx: &mut SyscallContext<'_>, which: i32, new: UserAddr, old: U
     };
     let (interval, after) = (nanos(value[0])?, nanos(value[1])?);
     // The real one forgets its interval when it is disarmed, the others do not.
-    let interval = if which == 0 && after == 0 { 0 } else { interval };
+    let interval = if (which == 0 || bevor_abi::mutated!("itimer/disarm-others")) && after == 0 { 0 } else { interval };
     let before = itimer(ctx, which)?.set(after, interval);
     if !old.is_null() {
         ctx.copy_out_value(old, &itimerval(before))?;
@@ -309,7 +309,7 @@ pub fn timer_settime(ctx: &mut SyscallContext<'_>, id: i32, flags: i32, new: Use
     let [interval, value]: [[i64; 2]; 2] = ctx.copy_in_value(new)?;
     let (interval, value) = (timespec_nanos(interval)?, timespec_nanos(value)?);
     // A disarmed timer forgets its interval.
-    let interval = if value == 0 { 0 } else { interval };
+    let interval = if value == 0 && !bevor_abi::mutated!("timer/disarm-interval") { 0 } else { interval };
     let timer = posix_timer(ctx, id)?;
     let (left, period) = if flags & TIMER_ABSTIME == 0 || bevor_abi::mutated!("timer/absolute-relative") {
         timer.set(value, interval)

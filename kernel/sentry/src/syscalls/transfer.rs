@@ -33,6 +33,9 @@ impl Side {
             None => self.file.read(&mut sink)?,
             Some(at) => self.file.pread(at + to_u64(done), &mut sink)?,
         };
+        if bevor_abi::mutated!("sendfile/moves") && self.offset.is_some() {
+            *self.file.position() += to_u64(data.len());
+        }
         Ok(data)
     }
 
@@ -233,7 +236,7 @@ pub fn splice(
     if flags & !0xf != 0 && !bevor_abi::mutated!("splice/flags") {
         return Err(Errno::EINVAL.into());
     }
-    if len == 0 {
+    if len == 0 && !bevor_abi::mutated!("splice/zero-first") {
         return Ok(0);
     }
     let (from, to) = (ctx.file(in_fd)?, ctx.file(out_fd)?);

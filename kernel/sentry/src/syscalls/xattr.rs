@@ -120,6 +120,9 @@ fn give(ctx: &SyscallContext<'_>, out: UserAddr, size: usize, value: &[u8]) -> S
 fn list(ctx: &mut SyscallContext<'_>, object: Object, out: UserAddr, size: usize) -> SyscallResult {
     let place = object.get(ctx)?;
     let inode = place.dentry.inode();
+    if bevor_abi::mutated!("xattr/list-permission") {
+        inode.permission(&Env::new(ctx).caller(), may::READ)?;
+    }
     let mut names = match inode.ops().listxattr(inode) {
         Err(Errno::EOPNOTSUPP) => Vec::new(),
         other => other?,
