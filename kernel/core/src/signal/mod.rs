@@ -16,6 +16,7 @@ use bevor_abi::Errno;
 use bevor_abi::process::RLIMIT_SIGPENDING;
 use bevor_abi::signal::{self, SI_USER, SIG_DFL, SIG_IGN, SIGCONT, SIGKILL, SIGRTMIN, SIGSEGV, bit};
 
+use crate::kernel::Kernel;
 use crate::memory::{Kind, ObjectCharge};
 use crate::task::run::WORK_SIGNAL;
 use crate::task::{GroupSignals, Task, ThreadGroup};
@@ -30,6 +31,14 @@ enum Sent {
     Resumed,
 }
 
+/// A signal that was sent and that nobody was woken for yet: [`ThreadGroup::woken_by`], with no lock held.
+#[must_use]
+pub(crate) struct Queued {
+    sent: Result<Sent, Errno>,
+    kernel: Option<Arc<Kernel>>,
+    doomed: Option<Arc<Task>>,
+}
+
 impl ThreadGroup {
     /// Sends a signal to the process.
     ///
@@ -41,13 +50,29 @@ impl ThreadGroup {
 
     /// `timer`: the place of the POSIX timer that sends it.
     fn send(self: &Arc<Self>, info: SigInfo, target: Option<&Task>, timer: Option<Arc<ObjectCharge>>) -> Result<(), Errno> {
+        let queued = self.queue(info, target, timer);
+        self.woken_by(queued)
+    }
+
+    /// Sends a signal to the process, which may be done with the tree locked: what it is about is seen together with it.
+    pub(crate) fn queue_signal(self: &Arc<Self>, info: SigInfo) -> Queued {
+        self.queue(info, None, None)
+    }
+
+    fn queue(self: &Arc<Self>, info: SigInfo, target: Option<&Task>, timer: Option<Arc<ObjectCharge>>) -> Queued {
         let mut guard = self.signals.lock();
         let kernel = guard.threads.first().map(|t| Arc::clone(&t.kernel));
         // A host process whose threads mask the host's signals hears of nothing: the first SIGKILL sets it a deadline.
         let doomed = info.signo() == SIGKILL && guard.exit.is_none() && guard.shared.set() & bit(SIGKILL) == 0;
         let doomed = if doomed { guard.threads.first().cloned() } else { None };
-        let sent = self.send_locked(&mut guard, info, target, timer);
-        drop(guard);
+        Queued { sent: self.send_locked(&mut guard, info, target, timer), kernel, doomed }
+    }
+
+    /// Wakes those whom a signal concerns.
+    ///
+    /// # Errors
+    /// As [`ThreadGroup::send_signal`].
+    pub(crate) fn woken_by(self: &Arc<Self>, Queued { sent, kernel, doomed }: Queued) -> Result<(), Errno> {
         if let Some(task) = doomed {
             task.set_exit_deadline(true);
         }

@@ -188,11 +188,10 @@ impl Task {
                     exit.or(bevor_abi::mutant!("exit/thread-code", process.last_status, None)).unwrap_or(WaitStatus::exited(0));
                 process.stopped = None;
                 process.continued = false;
-                process.zombie = Some(Zombie { status, own: times.dead, children: times.children });
+                process.zombie = Some(Zombie { status, own: times.dead, children: times.children, reported: false });
             }
             (orphans, heir, is_main)
         };
-        self.group.dead.store(true, SeqCst);
         // A zombie has no strings, and its program may be written again. What goes is dropped after the lock.
         let image = std::mem::take(&mut *self.group.image.lock());
         drop(image);
@@ -210,6 +209,8 @@ impl Task {
         } else {
             notify_parent_of_exit(&self.kernel, pid);
         }
+        // Who sees it so can wait for it.
+        self.group.dead.store(true, SeqCst);
     }
 
     /// Tells the new parent of children about them: identities change, zombies are reported.
@@ -218,7 +219,8 @@ impl Task {
             let (group, dead) = {
                 let tree = self.kernel.tree.lock();
                 let Some(process) = tree.process(child) else { continue };
-                (Arc::clone(&process.group), process.zombie.is_some())
+                // Who is ending right now will tell the new parent.
+                (Arc::clone(&process.group), process.zombie.is_some_and(|zombie| zombie.reported))
             };
             debug_assert_ne!(heir, child);
             if dead && !bevor_abi::mutated!("exit/heir-untold") {
@@ -265,34 +267,33 @@ fn parent_ignores(parent: &ThreadGroup) -> bool {
     action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
 }
 
-/// Sends the exit signal and wakes waiters; reaps at once if the parent does not care.
+/// Sends the exit signal and wakes waiters; reaps at once if the parent does not care. Who finds the zombie has got the signal, and who
+/// has got the signal finds the zombie.
 pub(crate) fn notify_parent_of_exit(kernel: &Arc<Kernel>, pid: i32) {
     // What is removed is dropped after the lock.
-    let (parent, info, removed) = {
+    let (parent, queued, _removed) = {
         let mut tree = kernel.tree.lock();
         let Some(facts) = exit_facts(&tree, pid) else { return };
         let (parent, exit_signal, info) = facts;
         let reap = exit_signal == SIGCHLD && parent_ignores(&parent);
+        if let Some(zombie) = tree.process_mut(pid).and_then(|process| process.zombie.as_mut()) {
+            zombie.reported = true;
+        }
         let removed = if reap { tree.remove_process(pid) } else { None };
         debug_assert_eq!(removed.is_some(), reap);
-        (
-            parent,
-            info.filter(|_| exit_signal != 0 || bevor_abi::mutated!("clone/quiet-exit"))
-                .map(|i| if exit_signal == 0 { i.with_signo(SIGCHLD) } else { i }),
-            removed,
-        )
+        let ignored = reap && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
+        let quiet = exit_signal == 0 && !bevor_abi::mutated!("clone/quiet-exit");
+        let info = if exit_signal == 0 { info.with_signo(SIGCHLD) } else { info };
+        let queued = (!quiet && !ignored).then(|| parent.queue_signal(info));
+        (parent, queued, removed)
     };
-    let ignored =
-        removed.is_some() && (bevor_abi::mutated!("chld/nocldwait-signal") || parent.handlers().get(SIGCHLD).handler == SIG_IGN);
-    if let Some(info) = info
-        && !ignored
-    {
-        let _ = parent.send_signal(info);
+    if let Some(queued) = queued {
+        let _ = parent.woken_by(queued);
     }
     parent.child_wait.wake(PollEvents::IN);
 }
 
-type ExitFacts = (Arc<ThreadGroup>, i32, Option<SigInfo>);
+type ExitFacts = (Arc<ThreadGroup>, i32, SigInfo);
 
 fn exit_facts(tree: &TaskTree, pid: i32) -> Option<ExitFacts> {
     let process = tree.process(pid)?;
@@ -304,5 +305,5 @@ fn exit_facts(tree: &TaskTree, pid: i32) -> Option<ExitFacts> {
     };
     let (utime, stime) = bevor_abi::mutant!("chld/no-times", zombie.own.ticks(), (0, 0));
     let info = SigInfo::child(code, pid, process.uid, status, utime, stime).with_signo(process.exit_signal);
-    Some((Arc::clone(&parent.group), process.exit_signal, Some(info)))
+    Some((Arc::clone(&parent.group), process.exit_signal, info))
 }

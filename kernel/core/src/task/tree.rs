@@ -22,6 +22,8 @@ pub struct Zombie {
     pub own: CpuTime,
     /// CPU time of its waited-for children.
     pub children: CpuTime,
+    /// Its parent can have heard of it: before that there is nothing to wait for.
+    pub reported: bool,
 }
 
 /// A process and its relations.

@@ -56,7 +56,9 @@ fn matches(process: &Process, target: WaitTarget, options: i32, tid: i32) -> boo
 }
 
 fn report(process: &Process, options: i32) -> Option<WaitReport> {
-    let (code, value, status, time) = if let Some(zombie) = process.zombie.filter(|_| options & WEXITED != 0) {
+    let (code, value, status, time) = if let Some(zombie) =
+        process.zombie.filter(|zombie| zombie.reported && options & WEXITED != 0)
+    {
         let (code, value) = match zombie.status.signal() {
             Some(signo) => (signal::CLD_KILLED, signo),
             None => {
@@ -139,23 +141,26 @@ impl Task {
 /// A process has stopped or gone on: its parent hears of it.
 fn report_change(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, code: i32, value: i32) {
     let time = group.cpu_time();
-    let (parent, uid) = {
+    // Who hears of it by the signal finds it, and who finds it has got the signal.
+    let (parent, queued) = {
         let mut tree = kernel.tree.lock();
         let Some(process) = tree.process_mut(group.pid) else { return };
         process.stopped =
             (code == signal::CLD_STOPPED).then_some(value).or(bevor_abi::mutant!("wait/stop-stale", None, process.stopped));
         process.continued = code == signal::CLD_CONTINUED || bevor_abi::mutated!("wait/cont-stale") && process.continued;
         let (parent, uid) = (process.parent, process.uid);
-        let Some(parent) = tree.process(parent) else { return };
-        (Arc::clone(&parent.group), uid)
-    };
-    let action = parent.handlers().get(SIGCHLD);
-    if bevor_abi::mutated!("chld/nocldstop-wait") && action.flags & SA_NOCLDSTOP != 0 {
-        let _ = consume(&mut kernel.tree.lock(), group.pid, signal::CLD_STOPPED);
-    }
-    if action.flags & SA_NOCLDSTOP == 0 || bevor_abi::mutated!("chld/nocldstop") {
+        let Some(parent) = tree.process(parent).map(|parent| Arc::clone(&parent.group)) else { return };
+        let action = parent.handlers().get(SIGCHLD);
+        if bevor_abi::mutated!("chld/nocldstop-wait") && action.flags & SA_NOCLDSTOP != 0 {
+            let _ = consume(&mut tree, group.pid, signal::CLD_STOPPED);
+        }
+        let wanted = action.flags & SA_NOCLDSTOP == 0 || bevor_abi::mutated!("chld/nocldstop");
         let (utime, stime) = time.ticks();
-        let _ = parent.send_signal(SigInfo::child(code, group.pid, uid, value, utime, stime));
+        let queued = wanted.then(|| parent.queue_signal(SigInfo::child(code, group.pid, uid, value, utime, stime)));
+        (parent, queued)
+    };
+    if let Some(queued) = queued {
+        let _ = parent.woken_by(queued);
     }
     parent.child_wait.wake(PollEvents::IN);
 }
