@@ -4,13 +4,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::time::{Instant, TimerId, Timers};
 use crate::vfs::Vfs;
 use crate::wait::{PollEvents, Waiter};
 
-/// A clock that stands still unless moved; its timers never fire by themselves.
+/// A clock that stands still unless moved; its timers fire when they are told to.
 #[derive(Default)]
-pub(crate) struct TestTimers(pub(crate) AtomicU64);
+pub(crate) struct TestTimers(pub(crate) AtomicU64, Mutex<Vec<Arc<dyn Waiter>>>);
+
+impl TestTimers {
+    /// All that were scheduled fire.
+    pub(crate) fn fire(&self) {
+        let all = std::mem::take(&mut *self.1.lock());
+        all.iter().for_each(|waiter| waiter.notify(PollEvents::IN));
+    }
+}
 
 impl Timers for TestTimers {
     fn now(&self) -> Instant {
@@ -19,7 +29,8 @@ impl Timers for TestTimers {
     fn realtime(&self) -> u64 {
         1_000_000_000 + self.0.load(Ordering::Relaxed)
     }
-    fn schedule(&self, _at: Instant, _events: PollEvents, _waiter: Arc<dyn Waiter>) -> TimerId {
+    fn schedule(&self, _at: Instant, _events: PollEvents, waiter: Arc<dyn Waiter>) -> TimerId {
+        self.1.lock().push(waiter);
         TimerId(1)
     }
     fn cancel(&self, _id: TimerId) {}

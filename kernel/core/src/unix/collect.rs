@@ -16,14 +16,22 @@ use rustc_hash::FxHashMap;
 
 use super::{Packet, UnixSocket, in_flight};
 use crate::num::to_u64;
+use crate::time::{Instant, Timers};
 use crate::vfs::File;
+use crate::wait::{PollEvents, Waiter};
 
 /// How many steps of a look one closed or received socket pays for.
 const STEPS: u64 = 64;
 
+/// In nanoseconds: so long after something that did not pay for a look there is one all the same.
+const LATER: u64 = 100_000_000;
+
 /// The sockets in flight.
-#[derive(Default)]
 pub struct Flight {
+    me: Weak<Self>,
+    timers: Arc<dyn Timers>,
+    /// A look comes by itself.
+    scheduled: AtomicBool,
     map: Mutex<FxHashMap<usize, Flying>>,
     /// How many there are.
     sockets: AtomicUsize,
@@ -45,7 +53,31 @@ fn socket(file: &Arc<File>) -> Option<&UnixSocket> {
     file.downcast()
 }
 
+impl Waiter for Flight {
+    fn notify(&self, _events: PollEvents) {
+        self.scheduled.store(false, Ordering::Relaxed);
+        if self.may_look() {
+            self.cost.store(0, Ordering::Relaxed);
+            self.collect();
+        }
+    }
+}
+
 impl Flight {
+    pub(crate) fn new(timers: &Arc<dyn Timers>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            timers: Arc::clone(timers),
+            scheduled: AtomicBool::default(),
+            map: Mutex::default(),
+            sockets: AtomicUsize::default(),
+            credits: AtomicU64::default(),
+            cost: AtomicU64::default(),
+            off: AtomicBool::default(),
+            recursive: AtomicBool::default(),
+        })
+    }
+
     /// Attacks only: nothing is collected.
     pub fn keep_all(&self) {
         self.off.store(true, Ordering::Relaxed);
@@ -104,16 +136,17 @@ impl Flight {
         }
     }
 
-    fn is_due(&self) -> bool {
-        let credits = self.credits.load(Ordering::Relaxed);
-        self.sockets.load(Ordering::Relaxed) > 0
-            && credits > 0
-            && credits.saturating_mul(STEPS) >= self.cost.load(Ordering::Relaxed)
-            && !self.off.load(Ordering::Relaxed)
+    /// Whether something may have become unreachable since the last look.
+    fn may_look(&self) -> bool {
+        self.sockets.load(Ordering::Relaxed) > 0 && self.credits.load(Ordering::Relaxed) > 0 && !self.off.load(Ordering::Relaxed)
     }
 
-    /// Closes sockets in flight that nobody can reach, if enough has happened since the last look to pay for one. Call it with no lock
-    /// held. Whether anything was closed.
+    fn is_due(&self) -> bool {
+        self.may_look() && self.credits.load(Ordering::Relaxed).saturating_mul(STEPS) >= self.cost.load(Ordering::Relaxed)
+    }
+
+    /// Closes sockets in flight that nobody can reach, if enough has happened since the last look to pay for one, and else in a while.
+    /// Call it with no lock held. Whether anything was closed.
     pub fn collect(&self) -> bool {
         let mut any = false;
         // What is dropped on the way leads here again.
@@ -123,6 +156,12 @@ impl Flight {
             let packets: Vec<Vec<Packet>> = unreachable.map(UnixSocket::purge).collect();
             any |= !packets.is_empty();
             in_flight::drop_together((packets, look));
+        }
+        if self.may_look()
+            && !self.scheduled.swap(true, Ordering::Relaxed)
+            && let Some(me) = self.me.upgrade()
+        {
+            self.timers.schedule(Instant(self.timers.now().0.saturating_add(LATER)), PollEvents::IN, me);
         }
         any
     }
@@ -218,7 +257,8 @@ mod tests {
     use crate::epoll::Epoll;
     use crate::io::{SliceSource, VecSink};
     use crate::socket::{Control, msg};
-    use crate::testing::test_vfs;
+    use crate::testing::{TestTimers, test_vfs};
+    use crate::time::Timers;
     use crate::vfs::{Caller, FsContext, MountNamespace};
 
     fn pair(vfs: &Arc<Vfs>) -> [Arc<File>; 2] {
@@ -370,8 +410,9 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_paid_for_by_what_was_closed() {
-        let vfs = test_vfs();
+    fn looks_are_paid_for_by_what_was_closed_or_come_later() {
+        let timers = Arc::new(TestTimers::default());
+        let vfs = Vfs::new(Arc::clone(&timers) as Arc<dyn Timers>);
         let [a, b] = pair(&vfs);
         for _ in 0..5 {
             let files: Vec<_> = (0..200).flat_map(|_| pair(&vfs)).collect();
@@ -387,6 +428,12 @@ mod tests {
             close_one(&vfs);
         }
         assert_eq!(held(&vfs).1, 1250);
+        let [c, d] = pair(&vfs);
+        send(&c, &[&d]);
+        drop((c, d));
+        assert_eq!(held(&vfs).1, 1251);
+        timers.fire();
+        assert_eq!(held(&vfs).1, 1250, "nothing needs to come after it");
         drop(b);
         assert_eq!(held(&vfs), (1, 0));
     }

@@ -112,6 +112,7 @@ impl Vfs {
     pub fn bounded(timers: Arc<dyn Timers>, memory: Arc<MemoryBudget>) -> Arc<Self> {
         let anon_sb = Arc::new(SuperBlock::new(makedev(0, 15), "anon_inodefs", 0x0904_1934));
         let root = Inode::new(Arc::clone(&anon_sb), 1, 0, 0, 0, Box::new(AnonInode { time: Timespec::default() }));
+        let flight = Flight::new(&timers);
         Arc::new(Self {
             timers,
             rename_lock: Mutex::new(()),
@@ -125,7 +126,7 @@ impl Vfs {
             socket_sb: Arc::new(SuperBlock::new(makedev(0, 8), "sockfs", 0x534f_434b)),
             mapped: Mutex::default(),
             epoll_nesting: Arc::default(),
-            flight: Arc::default(),
+            flight,
             abstract_names: Mutex::default(),
             memory,
             read_only: OnceLock::new(),
