@@ -16,6 +16,7 @@ pub mod lock;
 pub mod log;
 pub(crate) mod long;
 pub mod memory;
+pub mod names;
 pub mod num;
 pub mod pidfd;
 pub mod pipe;

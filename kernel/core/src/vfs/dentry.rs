@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 
 use super::inode::Inode;
+use crate::names::NameMap;
 
 /// How many negative entries one directory keeps.
 const MAX_NEGATIVE: usize = 1024;
@@ -31,7 +31,7 @@ pub enum Cached {
 #[derive(Default)]
 struct Children {
     /// `None` is a negative entry.
-    map: FxHashMap<Box<[u8]>, Option<Arc<Dentry>>>,
+    map: NameMap<Box<[u8]>, Option<Arc<Dentry>>>,
     negative: usize,
 }
 

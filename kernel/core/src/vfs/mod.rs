@@ -36,6 +36,7 @@ pub use mount::{Mount, MountNamespace, Path, mount_flags};
 pub use namei::{OpenRequest, Opened};
 
 use crate::memory::MemoryBudget;
+use crate::names::NameMap;
 use crate::time::Timers;
 use crate::unix::Flight;
 
@@ -65,7 +66,7 @@ pub struct Vfs {
     /// AF_UNIX sockets on their way through others.
     pub(crate) flight: Arc<Flight>,
     /// Abstract AF_UNIX names.
-    pub(crate) abstract_names: Mutex<FxHashMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
+    pub(crate) abstract_names: Mutex<NameMap<Vec<u8>, std::sync::Weak<dyn Any + Send + Sync>>>,
     memory: Arc<MemoryBudget>,
     read_only: OnceLock<ReadOnly>,
     reclaim: reclaim::Reclaim,

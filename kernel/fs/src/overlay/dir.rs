@@ -7,10 +7,10 @@ use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::io::DataSink;
 use bevor_core::memory::{Kind, ObjectCharge, Owner};
+use bevor_core::names::NameSet;
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{DirEntry, File, FileKind, FileOps, Inode};
 use parking_lot::Mutex;
-use rustc_hash::FxHashSet;
 
 use super::{Node, UPPER_INO, is_whiteout};
 use crate::util::emit_dots;
@@ -47,7 +47,7 @@ fn layer(dir: &Arc<Inode>, file: &File) -> Result<Vec<Entry>, Errno> {
 impl Node {
     fn merged(&self, file: &File) -> Result<Vec<Entry>, Errno> {
         let mut out = Vec::new();
-        let mut seen: FxHashSet<Vec<u8>> = FxHashSet::default();
+        let mut seen: NameSet<Vec<u8>> = NameSet::default();
         if let Some(upper) = self.upper.get() {
             for mut e in layer(upper, file)? {
                 seen.insert(e.name.clone());

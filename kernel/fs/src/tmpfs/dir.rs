@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bevor_abi::Errno;
 use bevor_core::memory::MemoryBudget;
+use bevor_core::names::NameMap;
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{DirEntry, File, Inode};
-use rustc_hash::FxHashMap;
 
 use super::{NODE_COST, Node};
 use crate::util::emit_dots;
@@ -18,14 +18,14 @@ const ENTRY_SIZE: u64 = 20;
 /// Entries by name, and in the order of their making so that reading goes on where it stopped.
 pub(super) struct Directory {
     memory: Arc<MemoryBudget>,
-    names: FxHashMap<Arc<[u8]>, u64>,
+    names: NameMap<Arc<[u8]>, u64>,
     entries: BTreeMap<u64, (Arc<[u8]>, Arc<Inode>)>,
     next: u64,
 }
 
 impl Directory {
     pub(super) fn new(memory: &Arc<MemoryBudget>) -> Self {
-        Self { memory: Arc::clone(memory), names: FxHashMap::default(), entries: BTreeMap::new(), next: 0 }
+        Self { memory: Arc::clone(memory), names: NameMap::default(), entries: BTreeMap::new(), next: 0 }
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<Arc<Inode>> {
