@@ -446,7 +446,7 @@ fn play(random: &mut Random, rounds: std::ops::Range<u64>, until: Clock, seen: &
             let left = Arc::downgrade(&vfs);
             fs.root().dentry.invalidate();
             drop((fs, vfs));
-            assert_eq!(left.strong_count(), 0, "something keeps what nobody can reach");
+            assert_eq!(left.strong_count(), 0, "something keeps what nobody can reach (round {round})");
         }
         thread.join().unwrap();
     }

@@ -198,7 +198,9 @@ impl Dentry {
     pub(super) fn insert_dentry(&self, name: &[u8], child: Arc<Dentry>) {
         let mut children = self.children.lock();
         if self.is_detached() {
-            return;
+            drop(children);
+            // No path leads there either, by whatever way it came.
+            return child.invalidate();
         }
         if children.map.len() >= MAX_CHILDREN {
             // Unused: only the cache holds it, and it holds no cached children of its own.
@@ -343,6 +345,23 @@ mod tests {
     fn directory(vfs: &Vfs) -> Arc<Inode> {
         let ops = Box::new(AnonInode { time: vfs.now() });
         Inode::new(Arc::clone(&vfs.anon_sb), vfs.next_ino(), 0o040_755, 0, 0, ops)
+    }
+
+    #[test]
+    fn what_moves_where_no_path_leads_is_not_kept_by_what_it_has_cached() {
+        let vfs = test_vfs();
+        let root = Dentry::new_root(directory(&vfs), b"/");
+        let (gone, moved) = (root.insert(b"gone", directory(&vfs)), root.insert(b"moved", directory(&vfs)));
+        moved.insert(b"below", directory(&vfs));
+        root.forget(b"gone");
+        gone.invalidate();
+        root.forget(b"moved");
+        moved.relink(&gone, b"moved");
+        // What is looked up there, too.
+        moved.insert(b"later", directory(&vfs)).insert(b"below", directory(&vfs));
+        let left = [Arc::downgrade(&gone), Arc::downgrade(&moved)];
+        drop((gone, moved));
+        assert!(left.iter().all(|dentry| dentry.strong_count() == 0));
     }
 
     #[test]
