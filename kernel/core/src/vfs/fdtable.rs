@@ -19,6 +19,8 @@ struct Slot {
 #[derive(Default)]
 struct Slots {
     list: Vec<Option<Slot>>,
+    /// How many are taken: high numbers alone say nothing.
+    used: usize,
     /// No free slot is below this one.
     first_free: usize,
     /// What a table that is longer than usual is counted by.
@@ -71,6 +73,7 @@ impl Slots {
         if let Some(last) = self.list.iter().take(most).rposition(Option::is_some) {
             copy.grow(memory, last)?;
             copy.list.clone_from_slice(self.list.get(..=last).unwrap_or_default());
+            copy.used = copy.list.iter().flatten().count();
             if bevor_abi::mutated!("fork/cloexec-lost") {
                 copy.list.iter_mut().flatten().for_each(|slot| slot.cloexec = false);
             }
@@ -78,8 +81,20 @@ impl Slots {
         Ok(copy)
     }
 
+    /// Puts `slot` at `at`, for which there is room; what was there.
+    fn put(&mut self, at: usize, slot: Slot) -> Option<Slot> {
+        let previous = self.list[at].replace(slot);
+        self.used += usize::from(previous.is_none());
+        previous
+    }
+
+    fn hoards(&self) -> bool {
+        self.used > FEW_FILES
+    }
+
     fn take(&mut self, at: usize) -> Option<Slot> {
         let slot = self.list.get_mut(at)?.take()?;
+        self.used -= 1;
         self.first_free = bevor_abi::mutant!("close/number-lost", self.first_free.min(at), self.first_free);
         Some(slot)
     }
@@ -128,7 +143,7 @@ impl FdTable {
     /// Whether it has more descriptors than programs usually have.
     #[must_use]
     pub fn hoards(&self) -> bool {
-        self.slots.read().list.len() > FEW_FILES
+        self.slots.read().hoards()
     }
 
     /// The file behind `fd`, O_PATH ones too.
@@ -161,12 +176,12 @@ impl FdTable {
         let mut slots = self.slots.write();
         // The number first, for its error goes before the others.
         let at = slots.lowest(&self.memory, min, limit)?;
-        let owner = Owner { hoards: slots.list.len() > FEW_FILES, ..Owner::default() };
+        let owner = Owner { hoards: slots.hoards(), ..Owner::default() };
         if let Err(e) = file.admit(&self.memory, owner) {
             slots.first_free = slots.first_free.min(at);
             return Err(e);
         }
-        slots.list[at] = Some(Slot { file, cloexec });
+        slots.put(at, Slot { file, cloexec });
         Ok(number(at))
     }
 
@@ -199,7 +214,7 @@ impl FdTable {
         let previous = {
             let mut slots = self.slots.write();
             slots.grow(&self.memory, at)?;
-            slots.list[at].replace(Slot { file, cloexec })
+            slots.put(at, Slot { file, cloexec })
         };
         if let Some(slot) = previous
             && !bevor_abi::mutated!("dup2/locks-kept")
@@ -354,5 +369,35 @@ impl FdTable {
     #[must_use]
     pub fn size(&self) -> usize {
         self.slots.read().list.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::UnixCredentials;
+    use crate::testing::test_vfs;
+    use crate::unix::{UnixKind, UnixSocket};
+
+    #[test]
+    fn who_has_many_descriptors_hoards_and_not_who_has_a_high_one() {
+        let [file, _] = UnixSocket::create_pair(&test_vfs(), UnixKind::SeqPacket, 0, UnixCredentials::default()).unwrap();
+        let table = FdTable::new();
+        let limit = 1024;
+        // A shell keeps its script at 255.
+        let first = table.alloc(Arc::clone(&file), true, 255, limit).unwrap();
+        assert!(!table.hoards() && !table.fork().unwrap().hoards());
+        table.dup_to(first, Fd(900), false, limit).unwrap();
+        table.dup_to(first, Fd(900), false, limit).unwrap();
+        for _ in 2..FEW_FILES {
+            table.alloc(Arc::clone(&file), false, 0, limit).unwrap();
+        }
+        assert!(!table.hoards());
+        table.alloc(file, false, 0, limit).unwrap();
+        assert!(table.hoards() && table.fork().unwrap().hoards());
+        table.close_on_exec();
+        assert!(!table.hoards());
+        table.close_all();
+        assert_eq!(table.slots.read().used, 0);
     }
 }
