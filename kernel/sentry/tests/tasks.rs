@@ -5,6 +5,7 @@ mod mock;
 use bevor_abi::signal::*;
 use bevor_abi::{Errno, sysno};
 use bevor_core::creds::Credentials;
+use bevor_core::memory::Kind;
 use bevor_platform::{CallOutcome, Event, Reply};
 use mock::{BASE, World, handle, ignore};
 
@@ -59,7 +60,7 @@ fn waitid_with_wnowait_leaves_the_zombie() {
 #[test]
 fn a_child_that_dies_before_its_first_instruction_was_killed() {
     let w = World::new();
-    let pid = w.fork_without_child(&w.main, Event::Gone { status: 9 });
+    let pid = w.fork_without_child(&w.main, [Event::Gone { status: 9 }]);
     assert_eq!(w.main.call(sysno::wait4, &[any(), STATUS, 0, 0]), pid);
     assert_eq!(w.main.peek32(STATUS), SIGKILL);
 }
@@ -67,8 +68,18 @@ fn a_child_that_dies_before_its_first_instruction_was_killed() {
 #[test]
 fn a_child_that_never_was_leaves_nothing() {
     let w = World::new();
-    assert_eq!(w.fork_without_child(&w.main, Event::NotStarted), errno(Errno::EAGAIN));
+    assert_eq!(w.fork_without_child(&w.main, [Event::NotStarted]), errno(Errno::EAGAIN));
     assert_eq!(w.main.call(sysno::wait4, &[any(), STATUS, WNOHANG, 0]), errno(Errno::ECHILD));
+}
+
+#[test]
+fn a_child_that_starts_as_it_is_given_up_leaves_nothing() {
+    for events in [[Event::Started, Event::NotStarted], [Event::NotStarted, Event::Started]] {
+        let w = World::new();
+        assert_eq!(w.fork_without_child(&w.main, events), errno(Errno::EAGAIN));
+        assert_eq!(w.main.call(sysno::wait4, &[any(), STATUS, WNOHANG, 0]), errno(Errno::ECHILD));
+        assert_eq!(w.kernel.memory().objects_used(Kind::Task), 0, "it and its thread hold each other");
+    }
 }
 
 #[test]

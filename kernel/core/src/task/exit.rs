@@ -258,6 +258,8 @@ impl Task {
         drop(tree);
         *self.files.lock() = crate::vfs::FdTable::bounded(self.kernel.memory());
         self.release_memory();
+        // It may have been heard of all the same.
+        *self.thread.lock() = None;
     }
 }
 

@@ -194,7 +194,14 @@ impl Task {
     }
 
     fn handle_started(self: &Arc<Self>, thread: &Arc<dyn Thread>) {
-        *self.thread.lock() = Some(Arc::clone(thread));
+        {
+            let mut own = self.thread.lock();
+            if self.state.load(SeqCst) == DEAD {
+                // It was taken for one that never comes: the two would hold each other for ever.
+                return;
+            }
+            *own = Some(Arc::clone(thread));
+        }
         thread.set_sigmask(self.initial_mask.load(SeqCst));
         thread.set_local_calls(self.kernel.options.local_calls);
         thread.set_identity(self.identity());

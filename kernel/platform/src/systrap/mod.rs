@@ -399,9 +399,9 @@ impl Inner {
         Self::report(thread, Event::Gone { status });
     }
 
-    /// Tells the owner of what has no reply.
+    /// Tells the owner of the thread's end, after which it hears of nothing more.
     fn report(thread: &Arc<SysThread>, event: Event) {
-        let owner = thread.owner.read().clone();
+        let owner = thread.owner.write().take();
         if let Some(owner) = owner {
             let t: Arc<dyn Thread> = Arc::<SysThread>::clone(thread) as Arc<dyn Thread>;
             let _ = catch_unwind(AssertUnwindSafe(|| owner.0.handle(&t, event)));

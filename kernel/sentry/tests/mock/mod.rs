@@ -410,15 +410,16 @@ impl World {
         (child, pid)
     }
 
-    /// fork(2) whose child does not get to its first instruction: what the child's owner hears, and what the parent's call returns.
-    pub(crate) fn fork_without_child(&self, parent: &MockThread, event: Event) -> i64 {
+    /// fork(2) whose child does not get to its first instruction: what the child's owner hears in turn, and what the parent's call returns.
+    pub(crate) fn fork_without_child(&self, parent: &MockThread, events: impl IntoIterator<Item = Event>) -> i64 {
         parent.start(sysno::fork, &[]);
         let Some(Reply::Clone(op, owner)) = parent.reply_now() else { panic!("no clone") };
-        let failed = matches!(event, Event::NotStarted);
+        let events: Vec<_> = events.into_iter().collect();
+        let failed = events.iter().any(|event| matches!(event, Event::NotStarted));
         let result = if failed { Errno::EAGAIN.to_result() } else { i64::from(op.tid) };
         parent.replies.lock().push_back(Reply::Return(result));
         let thread: Arc<dyn Thread> = self.platform.thread(owner.clone(), Arc::clone(&parent.space), 0);
-        owner.0.handle(&thread, event);
+        events.into_iter().for_each(|event| owner.0.handle(&thread, event));
         parent.result()
     }
 
