@@ -10,7 +10,10 @@ use bevor_abi::fs::o;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 
+use crate::context::SyscallContext;
+use crate::error::SyscallResult;
 use crate::memory::{Kind, MemoryBudget, ObjectCharge};
+use crate::vfs::file::seek_nowhere;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue, WaitToken, Waiter};
 
@@ -439,6 +442,9 @@ impl FileOps for Epoll {
         }
         PollEvents::empty()
     }
+    fn seek(&self, _file: &File, _offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        Some(seek_nowhere(whence))
+    }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.ready.queue)
     }
@@ -451,6 +457,9 @@ impl FileOps for Epoll {
         }
         self.listed.lock().clear();
         self.ready.woken.lock().clear();
+    }
+    fn ioctl(&self, _file: &File, _ctx: &mut SyscallContext<'_>, _request: u32, _arg: u64) -> SyscallResult {
+        Err(Errno::EINVAL.into())
     }
     fn fdinfo(&self, _file: &File) -> String {
         let mut text = String::new();

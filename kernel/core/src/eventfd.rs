@@ -8,6 +8,7 @@ use bevor_abi::fs::o;
 use parking_lot::Mutex;
 
 use crate::io::{DataSink, DataSource};
+use crate::vfs::file::seek_nowhere;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 
@@ -76,6 +77,9 @@ impl FileOps for EventFd {
             events |= PollEvents::OUT;
         }
         events
+    }
+    fn seek(&self, _file: &File, _offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        Some(seek_nowhere(whence))
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)

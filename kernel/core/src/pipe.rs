@@ -247,6 +247,22 @@ impl Pipe {
         Ok(done)
     }
 
+    /// Gives back the end of what was read, for whom it was meant has not taken it. What there is no memory for is lost.
+    pub fn unread(&self, tail: &[u8]) {
+        if tail.is_empty() {
+            return;
+        }
+        {
+            let mut state = self.state.lock();
+            for bytes in tail.rchunks(PAGE) {
+                let Ok(mut page) = state.fresh_page() else { return };
+                page[..bytes.len()].copy_from_slice(bytes);
+                state.slots.push_front(Slot { page, start: 0, end: bytes.len(), packet: false });
+            }
+        }
+        self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
+    }
+
     /// A copy of up to `max` bytes from the front, which stay (tee(2)); empty at the end.
     ///
     /// # Errors

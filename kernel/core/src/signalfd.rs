@@ -10,6 +10,7 @@ use bevor_abi::fs::o;
 use crate::io::DataSink;
 use crate::signal::info::SigInfo;
 use crate::task::Task;
+use crate::vfs::file::seek_nowhere;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 
@@ -97,6 +98,9 @@ impl FileOps for SignalFd {
     fn poll(&self, _file: &File) -> PollEvents {
         let ready = self.task.upgrade().is_some_and(|t| t.pending_set() & self.mask() != 0);
         if ready { PollEvents::IN } else { PollEvents::empty() }
+    }
+    fn seek(&self, _file: &File, _offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        Some(seek_nowhere(whence))
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::io::{DataSink, DataSource};
 use crate::time::{Instant, TimerId, Timers};
+use crate::vfs::file::seek_nowhere;
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue, Waiter};
 
@@ -140,6 +141,9 @@ impl FileOps for TimerFd {
     fn poll(&self, _file: &File) -> PollEvents {
         let now = self.timers.now();
         if self.state.lock().deadline.is_some_and(|at| at <= now) { PollEvents::IN } else { PollEvents::empty() }
+    }
+    fn seek(&self, _file: &File, _offset: i64, whence: u32) -> Option<Result<u64, Errno>> {
+        Some(seek_nowhere(whence))
     }
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.wake.0)

@@ -485,9 +485,8 @@ impl ProcTask for TaskData {
     fn write(&self, file: TaskFile, data: &[u8]) -> Result<(), Errno> {
         match file {
             TaskFile::Comm => {
-                *self.0.name.lock() = bevor_core::task::task_name(
-                    data.strip_suffix(b"\n").filter(|_| !bevor_abi::mutated!("proc/comm-newline")).unwrap_or(data),
-                );
+                // With its newline, if one was written.
+                *self.0.name.lock() = bevor_core::task::task_name(data);
                 Ok(())
             }
             _ => Err(Errno::EINVAL),

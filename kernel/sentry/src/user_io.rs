@@ -305,6 +305,26 @@ impl UserSource {
     }
 }
 
+/// Bytes that cannot be had: whoever asks for them hears the error, after what goes before it.
+pub struct Unreadable {
+    /// How many they would be.
+    pub len: usize,
+    /// What is the matter with them.
+    pub errno: Errno,
+}
+
+impl DataSource for Unreadable {
+    fn remaining(&self) -> usize {
+        self.len
+    }
+    fn get(&mut self, _dst: &mut [u8]) -> Result<usize, Errno> {
+        Err(self.errno)
+    }
+    fn get_shared(&mut self, _dst: &SharedSlice, _offset: usize, _len: usize) -> Result<usize, Errno> {
+        Err(self.errno)
+    }
+}
+
 impl DataSource for UserSource {
     fn remaining(&self) -> usize {
         self.len - self.at

@@ -279,6 +279,5 @@ list! {
     Bug "gofer/readdir-cut" [getdents64] "A large host directory is listed up to its first 32 KiB.";
     Bug "proc/group-order" [read] "The saved and effective groups are swapped in /proc/PID/status.";
     Bug "proc/dispositions-swapped" [read] "SigIgn and SigCgt are swapped.";
-    Bug "proc/comm-newline" [write] "A name that is written with a newline keeps it.";
     Bug "proc/foreign-thread" [open newfstatat] "The task directory holds the threads of all processes.";
 }

@@ -160,7 +160,6 @@ list! {
     Bug "unix/connect-errno" [connect] "Connecting to a file that is no socket is ENOTSOCK.";
     Rule "mmap/overflow" [mmap] "An offset that overflows is EINVAL.";
     Rule "mmap/offset-order" [mmap] "A bad descriptor is reported before a bad offset.";
-    Bug "mmap/grown" [mmap ftruncate] "What a file has grown by since it was mapped faults.";
     Bug "mmap/validate-private" [mmap] "MAP_SHARED_VALIDATE maps privately.";
     Bug "memfd/seal-map" [mmap fcntl] "A file that is sealed against writing can be mapped for it.";
     Bug "madvise/no-effect" [madvise] "madvise does nothing.";

@@ -218,7 +218,6 @@ list! {
     Bug "setfsuid/regain" [setfsuid capget] "The file-system user id 0 does not give the capabilities over files back.";
     Bug "capset/version-one" [capset] "The first version leaves the upper capabilities.";
     Rule "prlimit/resource-order" [prlimit64] "An unknown resource is reported before a process that is not there.";
-    Rule "sched/affinity-size" [sched_getaffinity] "Any length of the mask is taken.";
     Bug "sched/interval" [sched_rr_get_interval] "SCHED_FIFO has the interval of SCHED_RR.";
     Bug "prlimit/address-space" [prlimit64 setrlimit] "RLIMIT_AS has an effect for what is executed only.";
     //MUTANTS

@@ -156,6 +156,10 @@ impl UnixSocket {
         if self.kind == UnixKind::Datagram {
             return self.connect_datagram(who, addr);
         }
+        let listener = self.find(who, addr)?;
+        if !listener.state.lock().is_listening() {
+            return Err(Errno::ECONNREFUSED);
+        }
         {
             let state = self.state.lock();
             if state.backlog.is_some() {
@@ -165,7 +169,6 @@ impl UnixSocket {
                 return Err(Errno::EISCONN);
             }
         }
-        let listener = self.find(who, addr)?;
         let server = Self::new(&self.vfs, self.kind)?;
         // Not for a place in the backlog, for which one would wait.
         let charge = self.vfs.memory().object(Kind::PendingConnection).map_err(|_| Errno::ENOMEM)?;

@@ -387,7 +387,7 @@ mod tests {
         drop(listener);
         close_one(&vfs);
         assert_eq!(held(&vfs), (1, 0));
-        assert_eq!(socket(&client).connect(&who, b"\x01\0\0name"), Err(Errno::EISCONN));
+        assert_eq!(socket(&client).connect(&who, b"\x01\0\0name"), Err(Errno::ECONNREFUSED));
         assert!(client.poll().contains(PollEvents::HUP | PollEvents::ERR));
     }
 

@@ -127,6 +127,13 @@ struct State {
     send_timeout: u64,
 }
 
+impl State {
+    /// Whether connections are accepted.
+    fn is_listening(&self) -> bool {
+        self.backlog.is_some() && !self.shut_read
+    }
+}
+
 /// One AF_UNIX socket.
 pub struct UnixSocket {
     this: Weak<UnixSocket>,

@@ -302,6 +302,9 @@ impl InodeOps for AnonInode {
         })
     }
     fn setattr(&self, inode: &Inode, set: &SetAttr) -> Result<(), Errno> {
+        if inode.kind() == FileKind::Anonymous {
+            return Err(Errno::EOPNOTSUPP);
+        }
         inode.set_perm(
             set.mode.unwrap_or_else(|| inode.mode()),
             set.uid.unwrap_or_else(|| inode.uid()),

@@ -199,7 +199,7 @@ impl Content {
                     file::ftruncate(fd, size)?;
                     *capacity = size;
                     self.pages.truncate(size);
-                } else if *mapped && *capacity != size && !bevor_abi::mutated!("mmap/grown") {
+                } else if *mapped && *capacity != size {
                     file::ftruncate(fd, size)?;
                     *capacity = size;
                 }

@@ -313,7 +313,8 @@ pub fn fallocate(ctx: &mut SyscallContext<'_>, fd: Fd, mode: u32, offset: i64, l
         return Err(Errno::EINVAL.into());
     };
     // COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE and WRITE_ZEROES exist too.
-    if mode & !0xff != 0 && !(bevor_abi::mutated!("fallocate/read-order") && !file.is_writable()) {
+    let unknown = mode & !0xff != 0;
+    if bevor_abi::mutant!("fallocate/read-order", unknown, unknown && file.is_writable()) {
         return Err(Errno::EOPNOTSUPP.into());
     }
     if !file.is_writable() {
@@ -372,8 +373,10 @@ pub fn sync_file_range(ctx: &mut SyscallContext<'_>, fd: Fd, offset: i64, len: i
         FileKind::Regular | FileKind::Directory | FileKind::BlockDevice => {}
         _ => return Err(Errno::ESPIPE.into()),
     }
-    file.ops().fsync(&file, true)?;
-    Ok(0)
+    match file.ops().fsync(&file, true) {
+        Err(Errno::EINVAL) | Ok(()) => Ok(0),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// fadvise64(2): advice is checked, and there is nothing to advise.

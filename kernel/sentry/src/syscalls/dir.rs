@@ -45,6 +45,24 @@ fn entry_old(out: &mut Vec<u8>, e: &DirEntry<'_>, limit: usize) -> bool {
     true
 }
 
+/// How many of the first `stored` bytes are whole entries, and the position behind them, if there is one. The padding need not be there.
+fn arrived(entries: &[u8], stored: usize) -> Option<(usize, u64)> {
+    const FIXED: usize = 18;
+    let (mut at, mut behind) = (0, None);
+    while let Some((head, rest)) = entries.get(at..).and_then(|entry| entry.split_at_checked(FIXED)) {
+        let next = head.get(8..16).and_then(|b| b.first_chunk()).map(|b| u64::from_le_bytes(*b))?;
+        let len = head.get(16..).and_then(|b| b.first_chunk()).map(|b| usize::from(u16::from_le_bytes(*b)))?;
+        // The new entries have a byte for the type before the name.
+        let name = rest.get(1..)?.iter().position(|b| *b == 0)?;
+        if at + FIXED + 1 + name + 1 > stored {
+            break;
+        }
+        at += len;
+        behind = Some((at, next));
+    }
+    behind
+}
+
 type Format = fn(&mut Vec<u8>, &DirEntry<'_>, usize) -> bool;
 
 fn read_entries(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32, format: Format) -> SyscallResult {
@@ -75,9 +93,12 @@ fn read_entries(ctx: &mut SyscallContext<'_>, fd: Fd, buf: UserAddr, len: u32, f
     if out.is_empty() && refused && !bevor_abi::mutated!("getdents/small-buffer") {
         return Err(Errno::EINVAL.into());
     }
-    if !out.is_empty() {
-        // What does not arrive is read again.
-        ctx.copy_out_now(buf, &out)?;
+    let stored = if out.is_empty() { 0 } else { ctx.thread.write_memory(buf.0, &out) };
+    if stored < out.len() {
+        // What does not arrive is read again: entry by entry.
+        let (whole, behind) = arrived(&out, stored).ok_or(Errno::EFAULT)?;
+        *file.position() = behind;
+        return Ok(to_u64(whole));
     }
     *file.position() = next;
     Ok(to_u64(out.len()))

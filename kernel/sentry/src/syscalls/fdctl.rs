@@ -130,6 +130,9 @@ pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> Syscal
             65536
         )))),
         f::ADD_SEALS => {
+            if !file.is_writable() && !bevor_abi::mutated!("memfd/add-read-only") {
+                return Err(Errno::EPERM.into());
+            }
             file.ops().seals(&file, Some(low(arg)))?;
             Ok(0)
         }
@@ -149,6 +152,11 @@ fn set_flags(ctx: &SyscallContext<'_>, file: &File, new: u32) -> Result<(), Errn
         && !file.inode().owner_or_capable(&ctx.creds())
     {
         return Err(Errno::EPERM);
+    }
+    let kind = file.inode().kind();
+    let direct = matches!(kind, FileKind::Regular | FileKind::Directory | FileKind::Fifo | FileKind::BlockDevice);
+    if new & o::DIRECT != 0 && (!direct || file.inode().sb().fs_type == "proc") {
+        return Err(Errno::EINVAL);
     }
     file.set_flags(bevor_abi::mutant!("fcntl/setfl-append", o::SETFL, o::SETFL & !o::APPEND), new)
 }
@@ -327,6 +335,10 @@ fn set_lock(ctx: &mut SyscallContext<'_>, fd: Fd, file: &Arc<File>, addr: UserAd
 
 /// flock(2).
 pub fn flock(ctx: &mut SyscallContext<'_>, fd: Fd, operation: u32) -> SyscallResult {
+    // LOCK_MAND: nothing comes of it any more, whatever stands beside it.
+    if operation & 32 != 0 {
+        return Ok(0);
+    }
     let nonblocking = operation & 4 != 0;
     let exclusive = match operation & !4 {
         1 => Some(false),
@@ -379,9 +391,11 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
             ctx.copy_out_value(UserAddr(arg), &size)?;
             Ok(0)
         }
+        0x5460 => Err(Errno::ENOTTY.into()),
         // FIONREAD of a regular file: what is left.
         0x541b if file.inode().kind() == FileKind::Regular => {
-            let left = file.ops().size(&file)?.wrapping_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
+            let size = file.ops().size(&file).or_else(|_| file.inode().attr().map(|attr| attr.size))?;
+            let left = size.wrapping_sub(bevor_abi::mutant!("ioctl/fionread-whole", *file.position(), 0));
             // Negative behind the end, and cut to 32 bits.
             let left =
                 if bevor_abi::mutated!("ioctl/fionread-beyond") { left.cast_signed().max(0).cast_unsigned() } else { left };

@@ -6,6 +6,7 @@ use bevor_abi::fs::{IoVec, mode, o};
 use bevor_abi::{Errno, Fd, UserAddr};
 use bevor_core::context::{SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallError, SyscallResult};
+use bevor_core::io::DataSource;
 use bevor_core::num::{to_u64, to_usize};
 use bevor_core::time::Instant;
 use bevor_core::vfs::{File, FileKind, SetAttr};
@@ -13,7 +14,7 @@ use bevor_core::wait::{PollEvents, WaitQueue};
 use smallvec::SmallVec;
 
 use super::hooks;
-use crate::user_io::{CHUNK, UserSink, UserSource, copy_in_iovecs, single, total};
+use crate::user_io::{CHUNK, Unreadable, UserSink, UserSource, copy_in_iovecs, single, total};
 
 /// RWF_* flags of preadv2(2) and pwritev2(2).
 mod rwf {
@@ -79,6 +80,9 @@ fn socket_timeout(file: &File, send: bool) -> u64 {
 fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place: Place) -> SyscallResult {
     let want = total(iov);
     let regular = file.inode().kind() == FileKind::Regular;
+    if want == 0 && file.inode().kind() == FileKind::Socket {
+        return Ok(0);
+    }
     let mut done = 0;
     loop {
         let chunk = CHUNK.min(want - done);
@@ -174,11 +178,17 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     }
     let mut done = ctx.progress.done.min(want);
     loop {
-        let result =
-            UserSource::gather(&**ctx.thread, iov, done, CHUNK.min(want - done)).and_then(|mut source| match place.offset {
-                None => file.write_as(&mut source, append),
-                Some(offset) => file.pwrite_as(offset + to_u64(done), &mut source, append),
-            });
+        let step = CHUNK.min(want - done);
+        let write = |source: &mut dyn DataSource| match place.offset {
+            None => file.write_as(source, append),
+            Some(offset) => file.pwrite_as(offset + to_u64(done), source, append),
+        };
+        let result = match UserSource::gather(&**ctx.thread, iov, done, step) {
+            Ok(mut source) => write(&mut source),
+            Err(errno) if regular => Err(errno),
+            // Who takes nothing, or does not look at it, says so first.
+            Err(errno) => write(&mut Unreadable { len: step, errno }),
+        };
         match result {
             Ok(n) => {
                 done += n;

@@ -3,6 +3,7 @@
 use bevor_abi::{Errno, Fd};
 use bevor_core::context::{Action, SyscallContext};
 use bevor_core::error::SyscallResult;
+use bevor_core::vfs::FileKind;
 use bevor_core::vfs::mount::mount_flags;
 use bevor_platform::{MmapOp, Reply};
 
@@ -25,7 +26,8 @@ const MEANT: i32 = 0x13_cfff;
 
 /// mmap(2).
 pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags: i32, fd: Fd, offset: u64) -> SyscallResult {
-    if !offset.is_multiple_of(4096) && !(bevor_abi::mutated!("mmap/offset-order") && flags & MAP_ANONYMOUS == 0)
+    let apart = !offset.is_multiple_of(4096);
+    if bevor_abi::mutant!("mmap/offset-order", apart, apart && flags & MAP_ANONYMOUS != 0)
         || (len == 0 && flags & MAP_ANONYMOUS != 0)
     {
         return Err(Errno::EINVAL.into());
@@ -60,7 +62,9 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
     {
         return Err(Errno::EACCES.into());
     }
-    if prot & PROT_EXEC != 0 && file.path().mount.flags() & mount_flags::NOEXEC != 0 {
+    // What has no name is on a mount of its own, from which nothing is executed but memory.
+    let nameless = file.path().mount.id == 0 && file.inode().kind() != FileKind::Regular;
+    if prot & PROT_EXEC != 0 && (nameless || file.path().mount.flags() & mount_flags::NOEXEC != 0) {
         return Err(Errno::EPERM.into());
     }
     if len.checked_add(offset).is_none_or(|end| i64::try_from(end).is_err()) {

@@ -111,9 +111,15 @@ fn lenient(flags: u32, mode: u32) -> Result<OpenRequest, Errno> {
         // As for every 64-bit program.
         flags |= o::LARGEFILE;
     }
+    flags = with_data_sync(flags);
     check_flags(flags)?;
     let mode = if flags & (o::CREAT | o::TMPFILE_BIT) != 0 { mode & mode::ALL } else { 0 };
     Ok(OpenRequest { flags, mode, resolve: WalkFlags::empty() })
+}
+
+/// The half of O_SYNC that is new says what the old one does, too.
+fn with_data_sync(flags: u32) -> u32 {
+    flags | if flags & o::SYNC_BIT != 0 { o::DSYNC } else { 0 }
 }
 
 fn check_flags(flags: u32) -> Result<(), Errno> {
@@ -201,7 +207,7 @@ pub fn openat2(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, how: Use
     if walk.contains(WalkFlags::CACHED) && flags & (o::TRUNC | o::CREAT | o::TMPFILE_BIT) != 0 {
         return Err(Errno::EAGAIN.into());
     }
-    let flags = if flags & o::PATH != 0 { flags } else { flags | o::LARGEFILE };
+    let flags = if flags & o::PATH != 0 { flags } else { with_data_sync(flags) | o::LARGEFILE };
     let request = OpenRequest { flags, mode: u32::try_from(how.mode).map_err(|_| Errno::EINVAL)?, resolve: walk };
     open_scoped(ctx, dirfd, path, request)
 }

@@ -44,6 +44,9 @@ pub fn pidfd_open(ctx: &mut SyscallContext<'_>, pid: i32, flags: u32) -> Syscall
     };
     let env = Env::new(ctx);
     let file = PidFd::create(&env.fs.ns.vfs, &group, bevor_abi::mutant!("pidfd/nonblock", flags, 0), env.owner());
+    if flags & THREAD != 0 {
+        file.set_flags(THREAD, THREAD)?;
+    }
     install(ctx, file, bevor_abi::mutant!("pidfd/open-cloexec", true, false))
 }
 

@@ -209,10 +209,15 @@ fn kept_wait(ctx: &mut SyscallContext<'_>, read: impl FnOnce(&SyscallContext<'_>
     Ok(wait)
 }
 
-const IN_SET: PollEvents =
-    PollEvents::IN.union(PollEvents::RDNORM).union(PollEvents::RDBAND).union(PollEvents::HUP).union(PollEvents::ERR);
-const OUT_SET: PollEvents = PollEvents::OUT.union(PollEvents::WRNORM).union(PollEvents::WRBAND).union(PollEvents::ERR);
-const EX_SET: PollEvents = PollEvents::PRI;
+const IN_SET: PollEvents = PollEvents::IN
+    .union(PollEvents::RDNORM)
+    .union(PollEvents::RDBAND)
+    .union(PollEvents::HUP)
+    .union(PollEvents::ERR)
+    .union(PollEvents::NVAL);
+const OUT_SET: PollEvents =
+    PollEvents::OUT.union(PollEvents::WRNORM).union(PollEvents::WRBAND).union(PollEvents::ERR).union(PollEvents::NVAL);
+const EX_SET: PollEvents = PollEvents::PRI.union(PollEvents::NVAL);
 
 fn do_select(ctx: &mut SyscallContext<'_>, count: i32, sets: [UserAddr; 3], wait: Wait) -> SyscallResult {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
@@ -234,7 +239,8 @@ fn do_select(ctx: &mut SyscallContext<'_>, count: i32, sets: [UserAddr; 3], wait
         if asked == [false; 3] {
             continue;
         }
-        let file = ctx.file(Fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))?;
+        // A path counts as ready for everything, for lack of anything to wait for.
+        let file = ctx.file_any(Fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))?;
         let events = file.poll();
         let mut mask = PollEvents::empty();
         for (i, set) in [IN_SET, OUT_SET, EX_SET].into_iter().enumerate() {

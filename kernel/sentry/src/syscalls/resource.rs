@@ -336,7 +336,7 @@ pub fn sched_setaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mas
 
 /// sched_getaffinity(2): the host thread's.
 pub fn sched_getaffinity(ctx: &mut SyscallContext<'_>, tid: i32, len: usize, mask: UserAddr) -> SyscallResult {
-    if !len.is_multiple_of(8) && !bevor_abi::mutated!("sched/affinity-size") {
+    if !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
     let thread = find(ctx, tid)?.thread().ok_or(Errno::ESRCH)?;

@@ -13,14 +13,13 @@ use bevor_core::socket::{Control, Received, Socket, SocketCaller, UnixCredential
 use bevor_core::unix::{UnixKind, UnixSocket};
 use bevor_core::vfs::File;
 use bevor_core::wait::PollEvents;
-use bevor_hostcall::SharedSlice;
 use bevor_platform::Defence;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::hooks::{self, Env};
 use super::io::{wait_for, wait_for_either};
 use super::open::{install, install_pair};
-use crate::user_io::{IoVecs, UserSink, UserSource, copy_in_iovecs, single, total};
+use crate::user_io::{IoVecs, Unreadable, UserSink, UserSource, copy_in_iovecs, single, total};
 
 /// Longest socket address (`struct sockaddr_storage`).
 const MAX_ADDR: usize = 128;
@@ -30,6 +29,10 @@ const MAX_CONTROL: usize = 64 * 1024;
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
+/// The first type that Linux does not know.
+const SOCK_MAX: u32 = 11;
+/// What only the kernel says of messages of 32-bit programs.
+const MSG_CMSG_COMPAT: u32 = 1 << 31;
 
 fn with_socket<R>(file: &File, f: impl FnOnce(&dyn Socket) -> R) -> Result<R, Errno> {
     file.ops().as_socket().map(f).ok_or(Errno::ENOTSOCK)
@@ -42,6 +45,9 @@ fn caller(env: &Env) -> SocketCaller<'_> {
 fn unix_kind(domain: u32, kind: u32, protocol: u32) -> Result<(UnixKind, u32), Errno> {
     let flags = kind & !0xf;
     if flags & !(o::NONBLOCK | o::CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if kind & 0xf >= SOCK_MAX {
         return Err(Errno::EINVAL);
     }
     if domain != 1 {
@@ -224,32 +230,17 @@ const STEP: usize = 256 << 10;
 /// How much of a stream Linux puts into one buffer.
 const STREAM_BUFFER: usize = 4096 - 320 + 32768;
 
-/// A message that is too long for its socket, which says so by its length alone.
-struct TooLong(usize);
-
-impl DataSource for TooLong {
-    fn remaining(&self) -> usize {
-        self.0
-    }
-    fn get(&mut self, _dst: &mut [u8]) -> Result<usize, Errno> {
-        Err(Errno::EMSGSIZE)
-    }
-    fn get_shared(&mut self, _dst: &SharedSlice, _offset: usize, _len: usize) -> Result<usize, Errno> {
-        Err(Errno::EMSGSIZE)
-    }
-}
-
 /// What is sent next: a message as a whole, a stream in steps.
 enum Outgoing {
     Data(UserSource),
-    TooLong(TooLong),
+    Not(Unreadable),
 }
 
 impl Outgoing {
     fn get(&mut self) -> &mut dyn DataSource {
         match self {
             Self::Data(source) => source,
-            Self::TooLong(source) => source,
+            Self::Not(source) => source,
         }
     }
 }
@@ -257,17 +248,19 @@ impl Outgoing {
 fn gather(ctx: &SyscallContext<'_>, iov: &[IoVec], done: usize, longest: usize) -> Result<Outgoing, Errno> {
     let left = total(iov) - done;
     if left > longest && ctx.task.kernel.options.defences.has(Defence::Objects) {
-        return Ok(Outgoing::TooLong(TooLong(left)));
+        return Ok(Outgoing::Not(Unreadable { len: left, errno: Errno::EMSGSIZE }));
     }
     let stream = longest == usize::MAX;
     let len = if stream { left.min(STEP) } else { left };
-    let mut source = UserSource::gather(&**ctx.thread, iov, done, len)?;
+    // Who cannot be sent anything says so first.
+    let unreadable = Ok(Outgoing::Not(Unreadable { len, errno: Errno::EFAULT }));
+    let Ok(mut source) = UserSource::gather(&**ctx.thread, iov, done, len) else { return unreadable };
     let got = source.remaining();
     if got < len {
         // A message goes as a whole or not at all, and a stream's data buffer by buffer.
         let whole = if stream { got - got % STREAM_BUFFER } else { 0 };
         if whole == 0 {
-            return Err(Errno::EFAULT);
+            return unreadable;
         }
         source.cut(whole);
     }
@@ -350,7 +343,10 @@ fn do_receive(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &IoVecs, flag
     let mut sink = UserSink::new(&**ctx.thread, iov, before, want - before);
     match with_socket(file, |s| s.receive(&mut sink, flags))? {
         Ok(mut r) => {
-            sink.finish()?;
+            // Of what did not arrive nothing is told: a message comes as a whole.
+            if sink.finish()? < r.len {
+                return Err(Errno::EFAULT.into());
+            }
             let got = r.len;
             r.len += before;
             r.full_len += before;
@@ -492,6 +488,9 @@ fn check_creds(data: &[u8], env: &Env) -> Result<UnixCredentials, Errno> {
 }
 
 fn send_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32) -> SyscallResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let file = ctx.file(fd)?;
     with_socket(&file, |_| ())?;
     let header: MsgHdr = ctx.copy_in_value(at)?;
@@ -564,6 +563,9 @@ fn build_control(ctx: &SyscallContext<'_>, r: &mut Received, room: usize, cloexe
 }
 
 fn receive_header(ctx: &mut SyscallContext<'_>, fd: Fd, at: UserAddr, flags: u32) -> SyscallResult {
+    if flags & MSG_CMSG_COMPAT != 0 {
+        return Err(Errno::EINVAL.into());
+    }
     let file = ctx.file(fd)?;
     with_socket(&file, |_| ())?;
     let mut header: MsgHdr = ctx.copy_in_value(at)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bevor_abi::process::RLIMIT_SIGPENDING;
-use bevor_abi::signal::{NSIG, SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID};
+use bevor_abi::signal::{NSIG, SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID};
 use bevor_abi::{Errno, UserAddr};
 use bevor_core::context::{SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallResult};
@@ -266,7 +266,8 @@ fn timer_target(ctx: &SyscallContext<'_>, event: UserAddr, id: i32) -> Result<Ti
     }
     let info = SigInfo::timer(signo, id, 0, value);
     match notify {
-        SIGEV_SIGNAL => Ok(TimerTarget::Process(info)),
+        // SIGEV_THREAD is for libc, which makes the thread.
+        SIGEV_SIGNAL | SIGEV_THREAD => Ok(TimerTarget::Process(info)),
         SIGEV_THREAD_ID => {
             let task = ctx.task.kernel.tree.lock().task(tid);
             let task =
@@ -287,7 +288,8 @@ pub fn timer_create(ctx: &mut SyscallContext<'_>, id: i32, event: UserAddr, out:
         REALTIME | MONOTONIC | BOOTTIME | TAI => TimerClock::Monotonic,
         PROCESS_CPUTIME => TimerClock::Process,
         REALTIME_ALARM | BOOTTIME_ALARM => return Err(Errno::EPERM.into()),
-        THREAD_CPUTIME => return Err(Errno::EOPNOTSUPP.into()),
+        // The clock of a thread, MONOTONIC_RAW and the coarse ones.
+        THREAD_CPUTIME..=6 => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     };
     let limit = ctx.task.group.rlimit(RLIMIT_SIGPENDING).cur;

@@ -48,10 +48,12 @@ impl Side {
     }
 
     /// Takes back bytes that were read but found no taker.
-    fn unread(&self, n: usize) {
-        if self.offset.is_none() && self.file.ops().seekable() {
+    fn unread(&self, tail: &[u8]) {
+        if let Some(end) = self.file.downcast::<PipeEnd>() {
+            end.pipe().unread(tail);
+        } else if self.offset.is_none() && self.file.ops().seekable() {
             let mut position = self.file.position();
-            *position = position.saturating_sub(to_u64(n));
+            *position = position.saturating_sub(to_u64(tail.len()));
         }
     }
 }
@@ -88,6 +90,10 @@ fn is_writable_now(file: &File) -> bool {
 
 /// Moves up to `len` bytes. Waits for the first byte on either side unless `nonblocking`; never after something moved.
 fn transfer(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, nonblocking: bool) -> Result<usize, SyscallError> {
+    // Event files and their like are neither filled nor emptied so.
+    if [from, to].iter().any(|side| side.file.inode().kind() == FileKind::Anonymous) {
+        return Err(Errno::EINVAL.into());
+    }
     let done = move_data(ctx, from, to, len.min(MAX_RW), nonblocking)?;
     if done > 0 && !bevor_abi::mutated!("sendfile/keeps-suid") {
         drop_privileges(ctx, &to.file);
@@ -127,7 +133,7 @@ fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, n
         let written = match to.write(done, &data) {
             Ok(n) => n,
             Err(e) => {
-                from.unread(data.len());
+                from.unread(&data);
                 if e == Errno::EPIPE {
                     ctx.raise_sigpipe();
                 }
@@ -142,7 +148,7 @@ fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, n
         };
         done += written;
         if written < data.len() {
-            from.unread(bevor_abi::mutant!("sendfile/unread", data.len() - written, 0));
+            from.unread(data.get(bevor_abi::mutant!("sendfile/unread", written, data.len())..).unwrap_or_default());
             break;
         }
     }
@@ -240,17 +246,17 @@ pub fn splice(
         return Ok(0);
     }
     let (from, to) = (ctx.file(in_fd)?, ctx.file(out_fd)?);
-    if !from.is_readable() || !to.is_writable() {
-        return Err(Errno::EBADF.into());
-    }
     let (pipe_in, pipe_out) = (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>());
-    if pipe_in.is_none() && pipe_out.is_none() {
-        return Err(Errno::EINVAL.into());
-    }
     if !bevor_abi::mutated!("splice/pipe-offset") && (pipe_in.is_some() && !in_at.is_null())
         || (pipe_out.is_some() && !out_at.is_null())
     {
         return Err(Errno::ESPIPE.into());
+    }
+    if !from.is_readable() || !to.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    if pipe_in.is_none() && pipe_out.is_none() || from.inode().is_dir() {
+        return Err(Errno::EINVAL.into());
     }
     if let (Some(a), Some(b)) = (pipe_in, pipe_out)
         && Arc::ptr_eq(a.pipe(), b.pipe())
