@@ -426,6 +426,8 @@ fn play(random: &mut Random, rounds: std::ops::Range<u64>, until: Clock, seen: &
             break;
         }
         seen.store(round, Ordering::Relaxed);
+        // The seed that begins with this round.
+        let state = random.0;
         let (client, thread) = hostile(random.0);
         if random.once_in(2) {
             let mut nodes = Vec::new();
@@ -441,12 +443,12 @@ fn play(random: &mut Random, rounds: std::ops::Range<u64>, until: Clock, seen: &
                 good += u64::from(operate(random, &fs, caller).is_ok());
             }
             let kept = vfs.memory().used();
-            assert!(kept <= 8 << 20, "{kept} bytes are kept");
+            assert!(kept <= 8 << 20, "{kept} bytes are kept (round {round}, BEVOR_FUZZ_SEED={state})");
             // Cached names and their directories hold each other.
             let left = Arc::downgrade(&vfs);
             fs.root().dentry.invalidate();
             drop((fs, vfs));
-            assert_eq!(left.strong_count(), 0, "something keeps what nobody can reach (round {round})");
+            assert_eq!(left.strong_count(), 0, "something keeps what nobody can reach (round {round}, BEVOR_FUZZ_SEED={state})");
         }
         thread.join().unwrap();
     }
