@@ -2,6 +2,7 @@
 #include "fuzz.h"
 #include <dirent.h>
 #include <ftw.h>
+#include <sys/file.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/sysmacros.h>
@@ -188,10 +189,13 @@ static void without_attributes(const char *path)
         removexattr(path, names + i);
 }
 
-/* What this process has open is the fuzz's as well, under whatever name it was. */
-static void open_without_attributes(int fd)
+/* What this process has open is its children's as well: attributes of the file, and locks that belong to the description. */
+static void as_it_was_opened(int fd)
 {
     char names[4096];
+    struct flock all = {.l_type = F_UNLCK};
+    flock(fd, LOCK_UN);
+    fcntl(fd, F_OFD_SETLK, &all);
     ssize_t n = flistxattr(fd, names, sizeof names);
     for (ssize_t i = 0; i < n; i += (ssize_t)strlen(names + i) + 1)
         fremovexattr(fd, names + i);
@@ -216,8 +220,8 @@ void clean_files(void)
     device("/dev/zero", 5);
     for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)
         without_attributes(kept[i]);
-    for (int fd = 0; fd < 16; fd++)
-        open_without_attributes(fd);
+    for (int fd = 0; fd <= SHARED_FD; fd++)
+        as_it_was_opened(fd);
     if (ftruncate(SHARED_FD, 4096))
         printf("FAIL the shared page is not as long as it was\n");
     empty("/etc/passwd");
