@@ -266,7 +266,7 @@ int slab_report(char *to, size_t size)
             unsigned long used;
             if (*line == '#' || sscanf(line, "%31s %lu", name, &used) != 2)
                 continue;
-            unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : 32 << 10;
+            unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : 64 << 10;
             if (based && used > base[i] + slack)
                 snprintf(over + strlen(over), sizeof over - strlen(over), " %s=%lu (%lu at the start)", name, used, base[i]);
             if (!based)

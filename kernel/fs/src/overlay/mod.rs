@@ -20,6 +20,8 @@ const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const PRIVATE: &[u8] = b"trusted.overlay.";
 /// Keeps inode numbers of the upper layer apart from those of the lower one.
 const UPPER_INO: u64 = 1 << 40;
+/// Where an entry of the upper layer stands for a moment: no program can name it.
+const ASIDE: &[u8] = b"/aside";
 
 /// An overlay file system.
 pub struct OverlayFs {
@@ -149,31 +151,68 @@ impl Node {
         self.upper.get().map_or(Ok(None), |upper| found(upper, name))
     }
 
-    /// Takes a whiteout out of the way of a new entry; says whether there was one.
-    fn clear_whiteout(&self, name: &[u8]) -> Result<bool, Errno> {
-        let Some(upper) = self.upper.get() else { return Ok(false) };
-        match found(upper, name)? {
-            Some(entry) if is_whiteout(&entry)? => {
-                upper.ops().unlink(upper, name, &entry)?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
+    /// The whiteout that `name` is in the upper part.
+    fn whiteout(&self, name: &[u8]) -> Result<Option<Arc<Inode>>, Errno> {
+        Ok(match self.upper_child(name)? {
+            Some(entry) if is_whiteout(&entry)? => Some(entry),
+            _ => None,
+        })
     }
 
-    fn make_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
-        let upper = self.upper.get().ok_or(Errno::EIO)?;
+    /// Takes a whiteout away.
+    fn clear_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
+        let Some(upper) = self.upper.get() else { return Ok(()) };
+        self.whiteout(name)?.map_or(Ok(()), |entry| upper.ops().unlink(upper, name, &entry))
+    }
+
+    /// Makes an upper entry where there may be a whiteout, which is back if that fails; `make` hears whether there was one.
+    fn over_whiteout<T>(&self, name: &[u8], make: impl FnOnce(&Arc<Inode>, bool) -> Result<T, Errno>) -> Result<T, Errno> {
+        let upper = self.copy_up(true)?;
+        let Some(whiteout) = self.whiteout(name)? else { return make(upper, false) };
+        move_entry(upper, &whiteout, name, ASIDE, None)?;
+        let made = make(upper, true);
+        if made.is_ok() {
+            upper.ops().unlink(upper, ASIDE, &whiteout)?;
+        } else {
+            move_entry(upper, &whiteout, ASIDE, name, None)?;
+        }
+        made
+    }
+
+    /// Does what takes `name` away; a whiteout stands there afterwards if the lower part has it. The whiteout is made before and only put
+    /// in place then, so that there is no want of anything once something has changed.
+    fn leaving_whiteout(
+        &self,
+        name: &[u8],
+        wanted: bool,
+        take: impl FnOnce(&Arc<Inode>) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let upper = self.copy_up(true)?;
+        if !wanted || self.lower_child(name)?.is_none() {
+            return take(upper);
+        }
         let node = NewNode { kind: FileKind::CharDevice, mode: 0, uid: 0, gid: 0, rdev: 0 };
-        upper.ops().create(upper, name, &node).map(|_| ())
+        let whiteout = upper.ops().create(upper, ASIDE, &node)?;
+        let taken = take(upper);
+        if taken.is_ok() {
+            let rest = self.upper_child(name)?;
+            move_entry(upper, &whiteout, ASIDE, name, rest.as_ref())?;
+        } else {
+            upper.ops().unlink(upper, ASIDE, &whiteout)?;
+        }
+        taken
     }
 
     /// A new upper entry becomes an overlay inode.
-    fn adopt(&self, made: Arc<Inode>, opaque: bool) -> Result<Arc<Inode>, Errno> {
-        if opaque && made.is_dir() && !bevor_abi::mutated!("overlay/not-opaque") {
-            set_opaque(&made)?;
-        }
-        Ok(self.fs.inode(Some(made), None, None))
+    fn adopt(&self, made: Arc<Inode>) -> Arc<Inode> {
+        self.fs.inode(Some(made), None, None)
     }
+}
+
+/// Moves `entry` within the upper directory `dir`, in place of `target`.
+fn move_entry(dir: &Arc<Inode>, entry: &Arc<Inode>, from: &[u8], to: &[u8], target: Option<&Arc<Inode>>) -> Result<(), Errno> {
+    let exchange = false;
+    dir.ops().rename(&Rename { old_dir: dir, old_name: from, source: entry, new_dir: dir, new_name: to, target, exchange })
 }
 
 fn set_opaque(upper: &Arc<Inode>) -> Result<(), Errno> {
@@ -252,60 +291,67 @@ impl InodeOps for Node {
     }
 
     fn create(&self, _dir: &Arc<Inode>, name: &[u8], node: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let upper = self.copy_up(true)?;
-        let hidden = self.clear_whiteout(name)?;
-        let made = upper.ops().create(upper, name, node)?;
-        self.adopt(made, hidden)
+        let made = self.over_whiteout(name, |upper, hides| {
+            let made = upper.ops().create(upper, name, node)?;
+            if hides
+                && made.is_dir()
+                && !bevor_abi::mutated!("overlay/not-opaque")
+                && let Err(e) = set_opaque(&made)
+            {
+                upper.ops().rmdir(upper, name, &made)?;
+                return Err(e);
+            }
+            Ok(made)
+        })?;
+        Ok(self.adopt(made))
     }
 
     fn tmpfile(&self, _dir: &Arc<Inode>, node: &NewNode) -> Result<Arc<Inode>, Errno> {
         let upper = self.copy_up(true)?;
         let made = upper.ops().tmpfile(upper, node)?;
-        self.adopt(made, false)
+        Ok(self.adopt(made))
     }
 
     fn symlink(&self, _dir: &Arc<Inode>, name: &[u8], target: &[u8], node: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let upper = self.copy_up(true)?;
-        if !bevor_abi::mutated!("overlay/symlink-whiteout") {
-            self.clear_whiteout(name)?;
-        }
-        let made = upper.ops().symlink(upper, name, target, node)?;
-        self.adopt(made, false)
+        let make = |upper: &Arc<Inode>| upper.ops().symlink(upper, name, target, node);
+        let made = if bevor_abi::mutated!("overlay/symlink-whiteout") {
+            make(self.copy_up(true)?)
+        } else {
+            self.over_whiteout(name, |upper, _| make(upper))
+        }?;
+        Ok(self.adopt(made))
     }
 
     fn link(&self, _dir: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<(), Errno> {
-        let upper = self.copy_up(true)?;
         let source = Node::of(inode)?.copy_up(true)?;
-        if !bevor_abi::mutated!("overlay/link-whiteout") {
-            self.clear_whiteout(name)?;
+        let make = |upper: &Arc<Inode>| upper.ops().link(upper, name, source);
+        if bevor_abi::mutated!("overlay/link-whiteout") {
+            make(self.copy_up(true)?)
+        } else {
+            self.over_whiteout(name, |upper, _| make(upper))
         }
-        upper.ops().link(upper, name, source)
     }
 
     fn unlink(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
-        let upper = self.copy_up(true)?;
-        if let Some(entry) = self.upper_child(name)? {
-            upper.ops().unlink(upper, name, &entry)?;
-        }
-        if self.lower_child(name)?.is_some() && !bevor_abi::mutated!("overlay/unlink-whiteout") {
-            self.make_whiteout(name)?;
-        }
+        self.leaving_whiteout(name, !bevor_abi::mutated!("overlay/unlink-whiteout"), |upper| match self.upper_child(name)? {
+            Some(entry) => upper.ops().unlink(upper, name, &entry),
+            None => Ok(()),
+        })?;
         *Node::of(victim)?.place.lock() = None;
         Ok(())
     }
 
     fn rmdir(&self, _dir: &Arc<Inode>, name: &[u8], victim: &Arc<Inode>) -> Result<(), Errno> {
-        if !(bevor_abi::mutated!("overlay/rmdir-full") && Node::of(victim)?.upper.get().is_none()) {
-            Node::of(victim)?.clear_if_empty()?;
-        }
-        let upper = self.copy_up(true)?;
-        if let Some(entry) = self.upper_child(name)? {
-            upper.ops().rmdir(upper, name, &entry)?;
-            self.fs.redirects.lock().remove(&entry.ino());
-        }
-        if self.lower_child(name)?.is_some() && !bevor_abi::mutated!("overlay/rmdir-whiteout") {
-            self.make_whiteout(name)?;
-        }
+        self.leaving_whiteout(name, !bevor_abi::mutated!("overlay/rmdir-whiteout"), |upper| {
+            if !(bevor_abi::mutated!("overlay/rmdir-full") && Node::of(victim)?.upper.get().is_none()) {
+                Node::of(victim)?.clear_if_empty()?;
+            }
+            if let Some(entry) = self.upper_child(name)? {
+                upper.ops().rmdir(upper, name, &entry)?;
+                self.fs.redirects.lock().remove(&entry.ino());
+            }
+            Ok(())
+        })?;
         *Node::of(victim)?.place.lock() = None;
         Ok(())
     }
@@ -392,39 +438,38 @@ impl Node {
     fn rename_in_upper(&self, r: &Rename<'_>) -> Result<(), Errno> {
         let new_dir = Node::of(r.new_dir)?;
         let source = Node::of(r.source)?;
-        if let (Some(target), false) = (r.target, r.exchange)
-            && target.is_dir()
-        {
-            Node::of(target)?.clear_if_empty()?;
-        }
-        let old_upper = self.copy_up(true)?;
         let new_upper = new_dir.copy_up(true)?;
         source.prepare_move()?;
         let source_upper = source.upper.get().ok_or(Errno::EIO)?;
-        let mut target_upper = None;
-        if let Some(target) = r.target {
-            let node = Node::of(target)?;
-            if r.exchange {
-                node.prepare_move()?;
+        let replaced = match r.target {
+            Some(target) => {
+                if r.exchange {
+                    Node::of(target)?.prepare_move()?;
+                }
+                new_dir.upper_child(r.new_name)?
             }
-            target_upper = new_dir.upper_child(r.new_name)?;
-            if !r.exchange {
-                *node.place.lock() = None;
+            None if bevor_abi::mutated!("overlay/rename-onto-whiteout") => None,
+            None => new_dir.whiteout(r.new_name)?,
+        };
+        let leaves = !r.exchange && !bevor_abi::mutated!("overlay/rename-whiteout");
+        self.leaving_whiteout(r.old_name, leaves, |old_upper| {
+            if let (Some(target), false) = (r.target, r.exchange)
+                && target.is_dir()
+            {
+                Node::of(target)?.clear_if_empty()?;
             }
-        } else if !bevor_abi::mutated!("overlay/rename-onto-whiteout") {
-            new_dir.clear_whiteout(r.new_name)?;
-        }
-        old_upper.ops().rename(&Rename {
-            old_dir: old_upper,
-            old_name: r.old_name,
-            source: source_upper,
-            new_dir: new_upper,
-            new_name: r.new_name,
-            target: target_upper.as_ref(),
-            exchange: r.exchange,
+            old_upper.ops().rename(&Rename {
+                old_dir: old_upper,
+                old_name: r.old_name,
+                source: source_upper,
+                new_dir: new_upper,
+                new_name: r.new_name,
+                target: replaced.as_ref(),
+                exchange: r.exchange,
+            })
         })?;
-        if !r.exchange && !bevor_abi::mutated!("overlay/rename-whiteout") && self.lower_child(r.old_name)?.is_some() {
-            self.make_whiteout(r.old_name)?;
+        if let (Some(target), false) = (r.target, r.exchange) {
+            *Node::of(target)?.place.lock() = None;
         }
         Ok(())
     }

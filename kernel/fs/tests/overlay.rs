@@ -1,0 +1,89 @@
+//! What an overlay shows once something could not be done for want of memory: what it showed before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bevor_abi::Errno;
+use bevor_core::creds::Credentials;
+use bevor_core::memory::MemoryBudget;
+use bevor_core::time::{Instant, TimerId, Timers};
+use bevor_core::vfs::{Caller, FileKind, FsContext, MountNamespace, Vfs, WalkFlags};
+use bevor_core::wait::{PollEvents, Waiter};
+use bevor_fs::overlay::OverlayFs;
+use bevor_fs::tmpfs::TmpFs;
+
+#[derive(Default)]
+struct Clock(AtomicU64);
+
+impl Timers for Clock {
+    fn now(&self) -> Instant {
+        Instant(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+    fn realtime(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+    fn schedule(&self, _at: Instant, _events: PollEvents, _waiter: Arc<dyn Waiter>) -> TimerId {
+        TimerId(0)
+    }
+    fn cancel(&self, _id: TimerId) {}
+}
+
+type Step = fn(&FsContext, Caller<'_>) -> Result<(), Errno>;
+
+fn mkdir(fs: &FsContext, caller: Caller<'_>, path: &[u8]) -> Result<(), Errno> {
+    fs.make_node(None, path, caller, FileKind::Directory, 0o755, 0).map(drop)
+}
+
+/// Each takes something away that the lower layer has, or puts something over it.
+const STEPS: [(&str, Step); 9] = [
+    ("unlink f", |fs, caller| fs.unlink(None, b"/f", caller)),
+    ("mkdir f", |fs, caller| mkdir(fs, caller, b"/f")),
+    ("rename d to e", |fs, caller| fs.rename((None, b"/d"), (None, b"/e"), caller, 0)),
+    ("symlink d", |fs, caller| fs.symlink(b"nowhere", None, b"/d", caller)),
+    ("unlink e/x", |fs, caller| fs.unlink(None, b"/e/x", caller)),
+    ("rename f over e", |fs, caller| fs.rename((None, b"/f"), (None, b"/e"), caller, 0)),
+    ("rename g to f", |fs, caller| fs.rename((None, b"/g"), (None, b"/f"), caller, 0)),
+    ("mknod g", |fs, caller| fs.make_node(None, b"/g", caller, FileKind::Fifo, 0o644, 0).map(drop)),
+    ("rmdir h", |fs, caller| fs.rmdir(None, b"/h", caller)),
+];
+
+/// The kinds of what there is.
+fn shown(fs: &FsContext, caller: Caller<'_>) -> Vec<Option<FileKind>> {
+    let all: [&[u8]; 8] = [b"/d", b"/d/x", b"/e", b"/e/x", b"/f", b"/f/x", b"/g", b"/h"];
+    all.iter().map(|path| fs.resolve(None, path, caller, WalkFlags::empty()).ok().map(|at| at.dentry.inode().kind())).collect()
+}
+
+#[test]
+fn what_fails_for_want_of_memory_has_changed_nothing() {
+    let creds = Credentials::root();
+    let caller = Caller { creds: &creds, pid: 1, tid: 1 };
+    let (mut failed, mut done) = (0, 0);
+    for room in 0..64 {
+        let unbounded = Vfs::bounded(Arc::new(Clock::default()), MemoryBudget::unlimited());
+        let vfs = Vfs::bounded(Arc::new(Clock::default()), MemoryBudget::new(4096 + room * 256));
+        let at_root = |root| FsContext::new(MountNamespace::new(Arc::clone(&unbounded), unbounded.new_mount(root, "root", 0)));
+        let lower = TmpFs::new(&unbounded, 0o755);
+        let below = at_root(Arc::clone(&lower));
+        for dir in [&b"/d"[..], b"/h"] {
+            mkdir(&below, caller, dir).unwrap();
+        }
+        for file in [&b"/f"[..], b"/g", b"/d/x"] {
+            below.make_node(None, file, caller, FileKind::Regular, 0o644, 0).unwrap();
+        }
+        let upper = TmpFs::new(&vfs, 0o755);
+        // One that remembers nothing looks at the layers.
+        let anew = || at_root(OverlayFs::new(&vfs, Arc::clone(&upper), Arc::clone(&lower)));
+        let fs = anew();
+        for (name, step) in STEPS {
+            let before = shown(&anew(), caller);
+            match step(&fs, caller) {
+                Ok(()) => done += 1,
+                Err(e) => {
+                    failed += usize::from(e == Errno::ENOSPC);
+                    assert_eq!(shown(&anew(), caller), before, "{name} with room {room}: {e:?}");
+                }
+            }
+        }
+    }
+    assert!(failed > 50 && done > 50, "{failed} {done}");
+}
