@@ -1,4 +1,4 @@
-//! What an overlay shows once something could not be done for want of memory: what it showed before.
+//! What an overlay shows once something could not be done for want of memory, and of copies without a name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use bevor_abi::Errno;
 use bevor_core::creds::Credentials;
 use bevor_core::memory::MemoryBudget;
 use bevor_core::time::{Instant, TimerId, Timers};
-use bevor_core::vfs::{Caller, FileKind, FsContext, MountNamespace, Vfs, WalkFlags};
+use bevor_core::vfs::{Caller, FileKind, FsContext, MountNamespace, SetAttr, Vfs, WalkFlags};
 use bevor_core::wait::{PollEvents, Waiter};
 use bevor_fs::overlay::OverlayFs;
 use bevor_fs::tmpfs::TmpFs;
@@ -86,4 +86,25 @@ fn what_fails_for_want_of_memory_has_changed_nothing() {
         }
     }
     assert!(failed > 50 && done > 50, "{failed} {done}");
+}
+
+#[test]
+fn a_copy_without_a_name_changes_no_others_number() {
+    let creds = Credentials::root();
+    let caller = Caller { creds: &creds, pid: 1, tid: 1 };
+    let vfs = Vfs::bounded(Arc::new(Clock::default()), MemoryBudget::unlimited());
+    let at_root = |root| FsContext::new(MountNamespace::new(Arc::clone(&vfs), vfs.new_mount(root, "root", 0)));
+    let lower = TmpFs::new(&vfs, 0o755);
+    at_root(Arc::clone(&lower)).make_node(None, b"/f", caller, FileKind::Regular, 0o644, 0).unwrap();
+    let fs = at_root(OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), lower));
+    let number = || fs.resolve(None, b"/n", caller, WalkFlags::empty()).unwrap().dentry.inode().ino();
+    fs.make_node(None, b"/n", caller, FileKind::Regular, 0o644, 0).unwrap();
+    let before = number();
+    let removed = fs.resolve(None, b"/f", caller, WalkFlags::empty()).unwrap();
+    fs.unlink(None, b"/f", caller).unwrap();
+    let inode = removed.dentry.inode();
+    inode.ops().setattr(inode, &SetAttr { mode: Some(0o600), ..SetAttr::default() }).unwrap();
+    // Looked up anew.
+    fs.root().dentry.invalidate();
+    assert_eq!(number(), before);
 }
