@@ -1,34 +1,18 @@
 //! Trees of any depth: nothing that walks them or drops them goes deeper into the stack for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bevor_abi::Errno;
 use bevor_core::creds::Credentials;
 use bevor_core::memory::MemoryBudget;
-use bevor_core::time::{Instant, TimerId, Timers};
 use bevor_core::vfs::{Caller, FileKind, FsContext, Inode, MountNamespace, Vfs, WalkFlags};
-use bevor_core::wait::{PollEvents, Waiter};
 use bevor_fs::overlay::OverlayFs;
 use bevor_fs::tmpfs::TmpFs;
 
+mod common;
+use common::Clock;
+
 const DEPTH: usize = 60_000;
-
-#[derive(Default)]
-struct Clock(AtomicU64);
-
-impl Timers for Clock {
-    fn now(&self) -> Instant {
-        Instant(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-    fn realtime(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-    fn schedule(&self, _at: Instant, _events: PollEvents, _waiter: Arc<dyn Waiter>) -> TimerId {
-        TimerId(0)
-    }
-    fn cancel(&self, _id: TimerId) {}
-}
 
 fn vfs() -> Arc<Vfs> {
     Vfs::bounded(Arc::new(Clock::default()), MemoryBudget::unlimited())

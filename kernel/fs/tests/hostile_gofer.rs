@@ -6,16 +6,14 @@ use std::io::{IoSlice, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant as Clock};
+use std::time::{Duration, Instant};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::creds::Credentials;
 use bevor_core::io::{SliceSource, VecSink};
 use bevor_core::memory::MemoryBudget;
-use bevor_core::time::{Instant, TimerId, Timers};
 use bevor_core::vfs::{Caller, FileKind, FsContext, Inode, MountNamespace, OpenRequest, Opened, SetAttr, Vfs, WalkFlags};
-use bevor_core::wait::{PollEvents, Waiter};
 use bevor_fs::gofer::GoferFs;
 use bevor_fs::overlay::OverlayFs;
 use bevor_fs::tmpfs::TmpFs;
@@ -24,6 +22,9 @@ use bevor_gofer::{Gofer, NodeId, OpenFlags, Owner, ProcFile, RenameFlags, Specia
 use bevor_hostcall::{HostFd, file};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
+
+mod common;
+use common::Clock;
 
 /// Bytes that listings may take.
 const LISTING: u64 = 1 << 20;
@@ -337,22 +338,6 @@ fn call(random: &mut Random, g: &Gofer, nodes: &mut Vec<NodeId>) -> Result<(), E
     Ok(())
 }
 
-#[derive(Default)]
-struct Time(AtomicU64);
-
-impl Timers for Time {
-    fn now(&self) -> Instant {
-        Instant(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-    fn realtime(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-    fn schedule(&self, _at: Instant, _events: PollEvents, _waiter: Arc<dyn Waiter>) -> TimerId {
-        TimerId(0)
-    }
-    fn cancel(&self, _id: TimerId) {}
-}
-
 /// One operation on a file system over a hostile gofer.
 fn operate(random: &mut Random, fs: &FsContext, caller: Caller<'_>) -> Result<(), Errno> {
     const PATHS: [&[u8]; 8] = [b"/a", b"/b", b"/a/b", b"/dir/a/b", b"/link/x", b"/", b"/a/..", b"/dir"];
@@ -402,7 +387,7 @@ fn operate(random: &mut Random, fs: &FsContext, caller: Caller<'_>) -> Result<()
 }
 
 fn file_system(random: &mut Random, client: Gofer) -> Option<(Arc<Vfs>, Arc<FsContext>)> {
-    let vfs = Vfs::bounded(Arc::new(Time::default()), MemoryBudget::with_objects(8 << 20, 4 * LISTING));
+    let vfs = Vfs::bounded(Arc::new(Clock::default()), MemoryBudget::with_objects(8 << 20, 4 * LISTING));
     vfs.reclaim().set_limit(16);
     let root: Arc<Inode> = GoferFs::mount(&vfs, &Arc::new(client), 0, random.once_in(2)).ok().filter(|root| root.is_dir())?;
     let root = if random.once_in(2) { OverlayFs::new(&vfs, TmpFs::new(&vfs, 0o755), root) } else { root };
@@ -417,12 +402,12 @@ fn footprint() -> (u64, usize) {
 }
 
 /// Plays rounds `from..` until `to` or the time; returns how many calls were made, and how many succeeded.
-fn play(random: &mut Random, rounds: std::ops::Range<u64>, until: Clock, seen: &AtomicU64) -> (u64, u64) {
+fn play(random: &mut Random, rounds: std::ops::Range<u64>, until: Instant, seen: &AtomicU64) -> (u64, u64) {
     let creds = Credentials::root();
     let caller = Caller { creds: &creds, pid: 1, tid: 1 };
     let (mut made, mut good) = (0, 0);
     for round in rounds {
-        if Clock::now() >= until {
+        if Instant::now() >= until {
             break;
         }
         seen.store(round, Ordering::Relaxed);
@@ -461,7 +446,7 @@ fn no_reply_harms_the_sentrys_side() {
     let seconds = from_env("BEVOR_FUZZ_SECONDS");
     let rounds = seconds.map_or_else(|| from_env("BEVOR_FUZZ_ROUNDS").unwrap_or(400), |_| u64::MAX);
     let seed = from_env("BEVOR_FUZZ_SEED").unwrap_or(1).max(1);
-    let until = Clock::now() + Duration::from_secs(seconds.unwrap_or(600));
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(600));
     let seen = Arc::new(AtomicU64::new(0));
     let watched = Arc::clone(&seen);
     // A hang ends the run and says where.

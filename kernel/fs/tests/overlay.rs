@@ -1,32 +1,16 @@
 //! What an overlay shows once something could not be done for want of memory, and of copies without a name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bevor_abi::Errno;
 use bevor_core::creds::Credentials;
 use bevor_core::memory::MemoryBudget;
-use bevor_core::time::{Instant, TimerId, Timers};
 use bevor_core::vfs::{Caller, FileKind, FsContext, MountNamespace, SetAttr, Vfs, WalkFlags};
-use bevor_core::wait::{PollEvents, Waiter};
 use bevor_fs::overlay::OverlayFs;
 use bevor_fs::tmpfs::TmpFs;
 
-#[derive(Default)]
-struct Clock(AtomicU64);
-
-impl Timers for Clock {
-    fn now(&self) -> Instant {
-        Instant(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-    fn realtime(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-    fn schedule(&self, _at: Instant, _events: PollEvents, _waiter: Arc<dyn Waiter>) -> TimerId {
-        TimerId(0)
-    }
-    fn cancel(&self, _id: TimerId) {}
-}
+mod common;
+use common::Clock;
 
 type Step = fn(&FsContext, Caller<'_>) -> Result<(), Errno>;
 
