@@ -26,15 +26,22 @@ static void limit(int what, rlim_t n)
 
 static void step(void) { __atomic_add_fetch(&counts[0], 1, __ATOMIC_RELAXED); }
 
+enum { MANY = 100000 };
+
 /* One file, named a hundred thousand times. */
-static void polls(void)
+static struct pollfd *one_file(void)
 {
-    enum { MANY = 100000 };
     static struct pollfd p[MANY];
     limit(RLIMIT_NOFILE, 1 << 20);
     int fd = eventfd(0, 0);
     for (int i = 0; i < MANY; i++)
         p[i] = (struct pollfd){fd, POLLIN, 0};
+    return p;
+}
+
+static void polls(void)
+{
+    struct pollfd *p = one_file();
     for (;;) {
         struct timespec t = {0, 2000000};
         if (ppoll(p, MANY, &t, NULL) < 0)
@@ -46,7 +53,7 @@ static void polls(void)
 static void *one_of_many(void *files)
 {
     for (;;) {
-        poll(files, 100000, 1);
+        poll(files, MANY, 1);
         step();
     }
 }
@@ -54,13 +61,8 @@ static void *one_of_many(void *files)
 /* The same from dozens of threads: each call is bounded, and all workers are at one. */
 static void crowd(void)
 {
-    enum { MANY = 100000 };
-    static struct pollfd p[MANY];
+    struct pollfd *p = one_file();
     pthread_t thread;
-    limit(RLIMIT_NOFILE, 1 << 20);
-    int fd = eventfd(0, 0);
-    for (int i = 0; i < MANY; i++)
-        p[i] = (struct pollfd){fd, POLLIN, 0};
     for (int i = 0; i < 40; i++)
         if (pthread_create(&thread, NULL, one_of_many, p))
             fail("pthread_create", i, 0);
@@ -71,12 +73,7 @@ static void crowd(void)
 /* The same from processes that make one call each. */
 static void brood(void)
 {
-    enum { MANY = 100000 };
-    static struct pollfd p[MANY];
-    limit(RLIMIT_NOFILE, 1 << 20);
-    int fd = eventfd(0, 0);
-    for (int i = 0; i < MANY; i++)
-        p[i] = (struct pollfd){fd, POLLIN, 0};
+    struct pollfd *p = one_file();
     for (int i = 0; i < 29 && fork(); i++) { }
     for (;;) {
         pid_t pid = fork();
