@@ -360,6 +360,8 @@ void handle_syscall(struct stop *s)
                 r->ax = (u64)result;
             return;
         }
+    } else {
+        settle_cpu_clock(nr, r->di);
     }
     store_args(ch, r);
     marshal_in(t, nr, r);

@@ -175,6 +175,7 @@ struct stop {
     struct ucontext *uc;
 };
 s64 local_call(struct stop *s, u64 nr);
+s64 settle_cpu_clock(u64 nr, u64 id);
 void handle_syscall(struct stop *s);
 void handle_event(struct stop *s, u32 kind, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4);
 u32 send_request(struct tcb *t, u32 kind, u64 nr);

@@ -5,7 +5,7 @@ use libc::{CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_THRE
 use super::prelude::*;
 
 pub(super) const PROBES: &[Probe] = &[
-    probe("time/clocks", &["monotonic", "realtime", "boottime", "coarse", "cpu", "bad_clock", "efault"], clocks),
+    probe("time/clocks", &["monotonic", "realtime", "boottime", "coarse", "cpu", "cpu_short", "bad_clock", "efault"], clocks),
     probe("time/getres", &["monotonic", "coarse", "null", "bad_clock"], getres),
     probe("time/agree", &["gettimeofday", "time", "time_pointer"], agree),
     probe("time/nanosleep", &["sleeps", "zero", "bad_nsec", "negative", "interrupted"], nanosleep),
@@ -50,6 +50,16 @@ fn clocks() {
     let (r, after) = read_clock(CLOCK_PROCESS_CPUTIME_ID);
     let (_, thread) = read_clock(CLOCK_THREAD_CPUTIME_ID);
     obs("cpu", r).state("advanced", rel(after, before)).state("thread_used", yes(thread > 0));
+    // Each of many short turns shows, on whichever CPU the time is read.
+    let mut stood = [0; 2];
+    for (i, clock) in [CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID].into_iter().cycle().take(400).enumerate() {
+        let (_, before) = read_clock(clock);
+        for i in 0..2000_u64 {
+            sum = std::hint::black_box(sum.wrapping_add(i));
+        }
+        stood[i % 2] += i64::from(read_clock(clock).1 <= before);
+    }
+    obs("cpu_short", r).state("process_stood", int(stood[0])).state("thread_stood", int(stood[1]));
     obs("bad_clock", read_clock(99).0).arg("clock", int(99));
     obs("efault", sys!(clock_gettime, CLOCK_MONOTONIC, NOWHERE));
 }
