@@ -1,6 +1,6 @@
 //! Copying a lower file to the upper layer before it changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bevor_abi::Errno;
 use bevor_abi::fs::o;
@@ -9,7 +9,7 @@ use bevor_core::io::{SliceSource, VecSink};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{Attr, Caller, Dentry, File, FileKind, FileOps, Inode, NewNode, Path, SetAttr};
 
-use super::{Node, PRIVATE};
+use super::{Node, PRIVATE, found};
 
 /// How much is copied in one step.
 const STEP: usize = 1 << 20;
@@ -39,27 +39,49 @@ impl Node {
 
     /// As [`Node::copy_up`] where the directory has its upper part.
     fn copy_one_up(&self, data: bool) -> Result<&Arc<Inode>, Errno> {
-        let place = self.place.lock().clone();
+        loop {
+            let place = self.place.lock().clone();
+            match self.copy_to(place.as_ref(), data) {
+                // It was removed meanwhile, and a whiteout stands there.
+                Err(Errno::EEXIST) if place.is_some() && self.place.lock().is_none() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The copy of what lies at `place`; one without a name of what was removed while it was open. The contents of a file come before
+    /// its name: where there is no room for them, nothing has changed.
+    fn copy_to(&self, place: Option<&(Arc<Inode>, Vec<u8>)>, data: bool) -> Result<&Arc<Inode>, Errno> {
         let lower = self.lower.as_ref().ok_or(Errno::EIO)?;
-        let parent = match &place {
-            Some((dir, _)) => Some(Node::of(dir)?.upper.get().ok_or(Errno::EIO)?),
+        let parent = match place {
+            Some((dir, name)) => Some((Node::of(dir)?.upper.get().ok_or(Errno::EIO)?, name)),
             None => None,
         };
         let _guard = self.copying.lock();
         if let Some(upper) = self.upper.get() {
             return Ok(upper);
         }
+        if let Some((dir, name)) = parent
+            && let Some(known) = self.copied_already(dir, name, lower)?
+        {
+            return Ok(self.upper.get_or_init(|| known));
+        }
         let attr = lower.attr()?;
-        let made = match (parent, &place) {
-            (Some(parent), Some((_, name))) => self.make(parent, name, lower, &attr)?,
-            // Removed while open: a copy without a name.
-            _ => self.make_unnamed(&attr)?,
+        let made = match parent {
+            Some((dir, _)) if lower.kind() == FileKind::Regular => dir.ops().tmpfile(dir, &new_node(lower.kind(), &attr))?,
+            Some((dir, name)) => keeping_times(dir, || make(dir, name, lower, &attr))?,
+            None => self.make_unnamed(&attr)?,
         };
         if data && lower.kind() == FileKind::Regular {
             self.copy_data(lower, &made, attr.size)?;
         }
         if !bevor_abi::mutated!("overlay/xattr-lost") {
             copy_xattrs(lower, &made);
+        }
+        if let Some((dir, name)) = parent
+            && lower.kind() == FileKind::Regular
+        {
+            keeping_times(dir, || dir.ops().link(dir, name, &made))?;
         }
         made.ops().setattr(
             &made,
@@ -73,33 +95,23 @@ impl Node {
             },
         )?;
         // A copy without a name is never looked up, and its number is that of another file in the upper layer.
-        if place.is_some() && !bevor_abi::mutated!("overlay/inode-changes") {
-            self.fs.origins.lock().insert(made.ino(), lower.ino());
+        if parent.is_some() {
+            if !bevor_abi::mutated!("overlay/inode-changes") {
+                self.fs.origins.lock().insert(made.ino(), lower.ino());
+            }
+            // Who looks it up from now on finds this inode.
+            if let Some(this) = self.this.get() {
+                self.fs.by_upper.lock().insert(made.ino(), Weak::clone(this));
+            }
         }
         Ok(self.upper.get_or_init(|| made))
     }
 
-    fn make(&self, parent: &Arc<Inode>, name: &[u8], lower: &Arc<Inode>, attr: &Attr) -> Result<Arc<Inode>, Errno> {
-        let times = parent.attr()?;
-        let new = new_node(lower.kind(), attr);
-        let made = if lower.is_symlink() {
-            let creds = Credentials::default();
-            let nobody = Caller { creds: &creds, pid: 0, tid: 0 };
-            let target = lower.ops().readlink(lower, &nobody)?;
-            parent.ops().symlink(parent, name, &target, &new)?
-        } else {
-            parent.ops().create(parent, name, &new)?
-        };
-        // The directory has not changed for those who see the overlay.
-        parent.ops().setattr(
-            parent,
-            &SetAttr {
-                mtime: bevor_abi::mutant!("overlay/copy-up-parent", Some(times.mtime), None),
-                ctime: Some(times.ctime),
-                ..SetAttr::default()
-            },
-        )?;
-        Ok(made)
+    /// The copy that another inode of the same file has made: there are two where a program holds what no name in the cache leads to.
+    fn copied_already(&self, dir: &Arc<Inode>, name: &[u8], lower: &Arc<Inode>) -> Result<Option<Arc<Inode>>, Errno> {
+        let Some(there) = found(dir, name)? else { return Ok(None) };
+        let same = there.kind() == lower.kind() && self.fs.origins.lock().get(&there.ino()) == Some(&lower.ino());
+        Ok(same.then_some(there))
     }
 
     fn make_unnamed(&self, attr: &Attr) -> Result<Arc<Inode>, Errno> {
@@ -143,6 +155,34 @@ impl Node {
         };
         Ok(File::new(path, ops, flags))
     }
+}
+
+/// An entry of the upper layer for what the lower one has, if it is no regular file.
+fn make(dir: &Arc<Inode>, name: &[u8], lower: &Arc<Inode>, attr: &Attr) -> Result<Arc<Inode>, Errno> {
+    let new = new_node(lower.kind(), attr);
+    if lower.is_symlink() {
+        let creds = Credentials::default();
+        let nobody = Caller { creds: &creds, pid: 0, tid: 0 };
+        let target = lower.ops().readlink(lower, &nobody)?;
+        dir.ops().symlink(dir, name, &target, &new)
+    } else {
+        dir.ops().create(dir, name, &new)
+    }
+}
+
+/// Enters something in a directory that has not changed for those who see the overlay.
+fn keeping_times<T>(dir: &Arc<Inode>, enter: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let times = dir.attr()?;
+    let made = enter()?;
+    dir.ops().setattr(
+        dir,
+        &SetAttr {
+            mtime: bevor_abi::mutant!("overlay/copy-up-parent", Some(times.mtime), None),
+            ctime: Some(times.ctime),
+            ..SetAttr::default()
+        },
+    )?;
+    Ok(made)
 }
 
 fn new_node(kind: FileKind, attr: &Attr) -> NewNode {

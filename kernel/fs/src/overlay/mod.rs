@@ -86,8 +86,12 @@ impl OverlayFs {
         if let Some(u) = upper {
             cell.set(u).ok();
         }
-        let node = Node { fs: Arc::clone(self), upper: cell, lower, place: Mutex::new(place), copying: Mutex::new(()) };
+        let (place, copying, this) = (Mutex::new(place), Mutex::new(()), OnceLock::new());
+        let node = Node { fs: Arc::clone(self), this, upper: cell, lower, place, copying };
         let inode = Inode::new(Arc::clone(&self.sb), ino, mode, uid, gid, Box::new(node));
+        if let Ok(node) = Node::of(&inode) {
+            node.this.set(Arc::downgrade(&inode)).ok();
+        }
         if let Some(at) = upper_ino {
             self.by_upper.lock().insert(at, Arc::downgrade(&inode));
         }
@@ -98,6 +102,8 @@ impl OverlayFs {
 /// An overlay inode's parts.
 struct Node {
     fs: Arc<OverlayFs>,
+    /// The inode that this is.
+    this: OnceLock<Weak<Inode>>,
     upper: OnceLock<Arc<Inode>>,
     lower: Option<Arc<Inode>>,
     /// Directory and name while only the lower part exists; `None` for the root and for what has been removed.
