@@ -9,7 +9,7 @@ use bevor_core::io::{SliceSource, VecSink};
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{Attr, Caller, Dentry, File, FileKind, FileOps, Inode, NewNode, Path, SetAttr};
 
-use super::{Node, PRIVATE, found};
+use super::{Node, PRIVATE, found, is_whiteout};
 
 /// How much is copied in one step.
 const STEP: usize = 1 << 20;
@@ -37,51 +37,48 @@ impl Node {
         self.copy_one_up(data)
     }
 
-    /// As [`Node::copy_up`] where the directory has its upper part.
+    /// As [`Node::copy_up`] where the directory has its upper part. What was removed while it was open gets a copy without a name. The
+    /// contents of a file come before its name: where there is no room for them, nothing has changed.
     fn copy_one_up(&self, data: bool) -> Result<&Arc<Inode>, Errno> {
-        loop {
-            let place = self.place.lock().clone();
-            match self.copy_to(place.as_ref(), data) {
-                // It was removed meanwhile, and a whiteout stands there.
-                Err(Errno::EEXIST) if place.is_some() && self.place.lock().is_none() => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// The copy of what lies at `place`; one without a name of what was removed while it was open. The contents of a file come before
-    /// its name: where there is no room for them, nothing has changed.
-    fn copy_to(&self, place: Option<&(Arc<Inode>, Vec<u8>)>, data: bool) -> Result<&Arc<Inode>, Errno> {
+        let place = self.place.lock().clone();
         let lower = self.lower.as_ref().ok_or(Errno::EIO)?;
-        let parent = match place {
-            Some((dir, name)) => Some((Node::of(dir)?.upper.get().ok_or(Errno::EIO)?, name)),
+        let at = match &place {
+            Some((dir, name)) => Some((Node::of(dir)?.upper.get().ok_or(Errno::EIO)?, name.as_slice())),
             None => None,
         };
         let _guard = self.copying.lock();
         if let Some(upper) = self.upper.get() {
             return Ok(upper);
         }
-        if let Some((dir, name)) = parent
+        if let Some((dir, name)) = at
             && let Some(known) = self.copied_already(dir, name, lower)?
         {
             return Ok(self.upper.get_or_init(|| known));
         }
         let attr = lower.attr()?;
-        let made = match parent {
-            Some((dir, _)) if lower.kind() == FileKind::Regular => dir.ops().tmpfile(dir, &new_node(lower.kind(), &attr))?,
-            Some((dir, name)) => keeping_times(dir, || make(dir, name, lower, &attr))?,
-            None => self.make_unnamed(&attr)?,
+        let (made, named) = match at {
+            Some((dir, name)) if lower.kind() == FileKind::Regular => {
+                let made = dir.ops().tmpfile(dir, &new_node(lower.kind(), &attr))?;
+                if data {
+                    self.copy_data(lower, &made, attr.size)?;
+                }
+                let named = self.enter(dir, name, || dir.ops().link(dir, name, &made))?.is_some();
+                (made, named)
+            }
+            Some((dir, name)) => match self.enter(dir, name, || make(dir, name, lower, &attr))? {
+                Some(made) => (made, true),
+                None => (self.make_unnamed(&attr)?, false),
+            },
+            None => {
+                let made = self.make_unnamed(&attr)?;
+                if data && lower.kind() == FileKind::Regular {
+                    self.copy_data(lower, &made, attr.size)?;
+                }
+                (made, false)
+            }
         };
-        if data && lower.kind() == FileKind::Regular {
-            self.copy_data(lower, &made, attr.size)?;
-        }
         if !bevor_abi::mutated!("overlay/xattr-lost") {
             copy_xattrs(lower, &made);
-        }
-        if let Some((dir, name)) = parent
-            && lower.kind() == FileKind::Regular
-        {
-            keeping_times(dir, || dir.ops().link(dir, name, &made))?;
         }
         made.ops().setattr(
             &made,
@@ -94,8 +91,8 @@ impl Node {
                 ..SetAttr::default()
             },
         )?;
-        // A copy without a name is never looked up, and its number is that of another file in the upper layer.
-        if parent.is_some() {
+        // A copy without a name is never looked up, and its number may be that of another file in the upper layer.
+        if named {
             if !bevor_abi::mutated!("overlay/inode-changes") {
                 self.fs.origins.lock().insert(made.ino(), lower.ino());
             }
@@ -105,6 +102,19 @@ impl Node {
             }
         }
         Ok(self.upper.get_or_init(|| made))
+    }
+
+    /// Gives a copy its name, unless the file has been removed meanwhile: whoever removes it says so last, and before that has put a
+    /// whiteout there.
+    fn enter<T>(&self, dir: &Arc<Inode>, name: &[u8], enter: impl FnOnce() -> Result<T, Errno>) -> Result<Option<T>, Errno> {
+        let place = self.place.lock();
+        if place.is_none() {
+            return Ok(None);
+        }
+        match keeping_times(dir, enter) {
+            Err(Errno::EEXIST) if found(dir, name)?.map_or(Ok(false), |there| is_whiteout(&there))? => Ok(None),
+            entered => entered.map(Some),
+        }
     }
 
     /// The copy that another inode of the same file has made: there are two where a program holds what no name in the cache leads to.
