@@ -16,6 +16,8 @@ use bevor_hostcall::clock;
 use zerocopy::IntoBytes;
 
 const NANOS: u64 = 1_000_000_000;
+/// Longer times count as this one, in nanoseconds (Linux's KTIME_MAX): sums with a clock fit.
+const FOREVER: u64 = i64::MAX.cast_unsigned();
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;
 const PROCESS_CPUTIME: i32 = 2;
@@ -36,7 +38,7 @@ pub fn timespec_nanos([sec, nsec]: [i64; 2]) -> Result<u64, Errno> {
         .ok()
         .filter(|n| bevor_abi::mutant!("timer/nsec-boundary", *n < NANOS, *n <= NANOS))
         .ok_or(Errno::EINVAL)?;
-    Ok(sec.saturating_mul(NANOS).saturating_add(nsec))
+    Ok(sec.saturating_mul(NANOS).saturating_add(nsec).min(FOREVER))
 }
 
 /// Copies a `struct timespec` in, as nanoseconds.
@@ -199,11 +201,11 @@ fn itimer(ctx: &SyscallContext<'_>, which: i32) -> Result<Arc<IntervalTimer>, Er
 
 /// `struct itimerval`: interval, then value, in microseconds (rounded up so that an armed timer never shows zero).
 fn itimerval((left, interval): (u64, u64)) -> [[i64; 2]; 2] {
-    let round = |n: u64| n.div_ceil(1000) * 1000;
+    let round = |n: u64| n.div_ceil(1000).saturating_mul(1000);
     bevor_abi::mutant!(
         "itimer/swapped",
-        [parts(round(interval), 1000), parts(round(left), 1000)],
-        [parts(round(left), 1000), parts(round(interval), 1000)]
+        [parts(interval, 1000), parts(round(left), 1000)],
+        [parts(round(left), 1000), parts(interval, 1000)]
     )
 }
 
@@ -211,7 +213,7 @@ fn itimerval((left, interval): (u64, u64)) -> [[i64; 2]; 2] {
 pub fn alarm(ctx: &mut SyscallContext<'_>, seconds: u32) -> SyscallResult {
     let (left, _) = itimer(ctx, 0)?.set(u64::from(seconds) * NANOS, 0);
     // Linux rounds to the nearest second, but never an armed timer to zero.
-    let rounded = (left + bevor_abi::mutant!("alarm/rounding", NANOS / 2, 0)) / NANOS;
+    let rounded = left.saturating_add(bevor_abi::mutant!("alarm/rounding", NANOS / 2, 0)) / NANOS;
     Ok(if left > 0 { rounded.max(1) } else { 0 })
 }
 
@@ -345,4 +347,20 @@ pub fn timer_delete(ctx: &mut SyscallContext<'_>, id: i32) -> SyscallResult {
     }
     std::mem::forget(timer);
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_time_can_be_added_to_and_shown() {
+        let longest = timespec_nanos([i64::MAX, 999_999_999]).unwrap();
+        assert_eq!(timespec_nanos([9_223_372_036, 854_775_808]), Ok(longest));
+        assert!(longest.checked_add(longest).is_some());
+        // As Linux shows them.
+        assert_eq!(itimerval((0, longest))[0], [9_223_372_036, 854_775]);
+        assert_eq!(itimerval((u64::MAX, u64::MAX))[0][0], 18_446_744_073);
+        assert_eq!(itimerval((1, 0))[1], [0, 1]);
+    }
 }
