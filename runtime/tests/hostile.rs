@@ -519,7 +519,7 @@ fn a_stub_killed_from_outside_takes_only_its_process_along() {
 
 #[test]
 fn what_comes_and_goes_quickly_is_not_lost() {
-    for how in ["kill", "stop", "orphans", "threads"] {
+    for how in ["kill", "stop", "orphans", "threads", "selves"] {
         Sandbox::start(&format!("/hostile/storms {how}"), 60).finish(0);
     }
 }

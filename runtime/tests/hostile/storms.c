@@ -1,6 +1,6 @@
 /*
  * Processes and threads that come and go faster than anybody can look: nothing is lost, nobody waits for a watchdog.
- *   storms kill|orphans|threads
+ *   storms kill|stop|orphans|threads|selves
  */
 #include "hostile.h"
 #include <pthread.h>
@@ -101,6 +101,51 @@ static void threads(void)
         fail("no signal", 0, 0);
 }
 
+/* Files that tell of descriptors, among them their own and each other's, read by two threads. */
+static void *teller(void *arg)
+{
+    const int *fds = arg;
+    char text[512];
+    for (long i = 0; i < 4000; i++) {
+        int fd = fds[i % 2];
+        lseek(fd, 0, SEEK_SET);
+        if (read(fd, text, sizeof text) < 0 || pread(fd, text, sizeof text, 0) < 8 || memcmp(text, "pos:", 4))
+            fail("fdinfo", errno, i);
+    }
+    return arg;
+}
+
+static void selves(void)
+{
+    static int fds[2][2];
+    char name[64];
+    pthread_t t;
+    for (int i = 0; i < 2; i++) {
+        int next = dup(0);
+        close(next);
+        /* The lowest free descriptor is what the file will be; the other one comes next. */
+        snprintf(name, sizeof name, "/proc/self/fdinfo/%d", i ? next - 1 : next + 1);
+        int other = -1;
+        if (!i)
+            other = dup2(0, next + 1);
+        fds[0][i] = fds[1][1 - i] = open(name, O_RDONLY);
+        if (fds[0][i] != next)
+            fail("the descriptor", fds[0][i], next);
+        if (other >= 0)
+            close(other);
+    }
+    pthread_create(&t, NULL, teller, fds[1]);
+    teller(fds[0]);
+    pthread_join(t, NULL);
+    /* And each of itself. */
+    int next = dup(0);
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", next);
+    int self = open(name, O_RDONLY);
+    dup2(self, next);
+    fds[0][0] = fds[0][1] = next;
+    teller(fds[0]);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -112,6 +157,8 @@ int main(int argc, char **argv)
         kills(SIGSTOP);
     } else if (!strcmp(argv[1], "orphans")) {
         orphans();
+    } else if (!strcmp(argv[1], "selves")) {
+        selves();
     } else {
         threads();
     }

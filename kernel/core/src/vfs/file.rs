@@ -1,7 +1,8 @@
 //! Open file descriptions.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bevor_abi::fs::o;
@@ -125,6 +126,31 @@ pub trait FileOps: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// The position of a description, locked.
+pub struct Position<'a> {
+    at: MutexGuard<'a, u64>,
+    last: &'a AtomicU64,
+}
+
+impl Deref for Position<'_> {
+    type Target = u64;
+    fn deref(&self) -> &u64 {
+        &self.at
+    }
+}
+
+impl DerefMut for Position<'_> {
+    fn deref_mut(&mut self) -> &mut u64 {
+        &mut self.at
+    }
+}
+
+impl Drop for Position<'_> {
+    fn drop(&mut self) {
+        self.last.store(*self.at, Ordering::Relaxed);
+    }
+}
+
 /// An open file description: what all descriptors from one open(2) share.
 pub struct File {
     path: Path,
@@ -132,6 +158,8 @@ pub struct File {
     /// open(2) flags without those that matter only at open.
     flags: AtomicU32,
     position: Mutex<u64>,
+    /// The position after the last call that had it.
+    last_position: AtomicU64,
     /// F_SETOWN: > 0 process, < 0 process group, 0 nobody.
     pub owner: AtomicI32,
     /// Which is a single thread (F_OWNER_TID).
@@ -161,6 +189,7 @@ impl File {
             ops,
             flags: AtomicU32::new(flags & !(o::CREAT | o::EXCL | o::NOCTTY | o::TRUNC | o::CLOEXEC)),
             position: Mutex::new(0),
+            last_position: AtomicU64::new(0),
             owner: AtomicI32::new(0),
             owner_is_thread: AtomicBool::new(true),
             sig: AtomicI32::new(0),
@@ -251,8 +280,14 @@ impl File {
     }
 
     /// The position, locked: read, write and lseek on one description are serialised.
-    pub fn position(&self) -> MutexGuard<'_, u64> {
-        self.position.lock()
+    pub fn position(&self) -> Position<'_> {
+        Position { at: self.position.lock(), last: &self.last_position }
+    }
+
+    /// The position for those who only show it: never waits, for whoever has it may be who asks (a file of /proc/PID/fdinfo is read, and
+    /// tells of itself).
+    pub fn last_position(&self) -> u64 {
+        self.last_position.load(Ordering::Relaxed)
     }
 
     /// read(2): at the position, which moves.
@@ -264,7 +299,7 @@ impl File {
         if !self.ops.seekable() {
             return self.ops.read_at(self, 0, sink);
         }
-        let mut position = self.position.lock();
+        let mut position = self.position();
         let n = self.ops.read_at(self, *position, sink)?;
         *position += to_u64(n);
         Ok(n)
@@ -273,7 +308,7 @@ impl File {
     /// The last `n` bytes that [`File::read`] took did not arrive: the position goes back.
     pub fn give_back(&self, n: usize) {
         if n > 0 && self.ops.seekable() {
-            let mut position = self.position.lock();
+            let mut position = self.position();
             *position = position.saturating_sub(to_u64(n));
         }
     }
@@ -292,7 +327,7 @@ impl File {
         self.check_read()?;
         let n = self.ops.read_at(self, offset, sink)?;
         if bevor_abi::mutated!("pread/moves") {
-            *self.position.lock() = offset + to_u64(n);
+            *self.position() = offset + to_u64(n);
         }
         Ok(n)
     }
@@ -314,7 +349,7 @@ impl File {
         if !self.ops.seekable() {
             return self.ops.write_at(self, 0, source);
         }
-        let mut position = self.position.lock();
+        let mut position = self.position();
         if append {
             if source.remaining() == 0 {
                 return Ok(0);
@@ -353,7 +388,7 @@ impl File {
         }
         let n = self.ops.write_at(self, offset, source)?;
         if bevor_abi::mutated!("pwrite/moves") {
-            *self.position.lock() = offset + to_u64(n);
+            *self.position() = offset + to_u64(n);
         }
         Ok(n)
     }
@@ -377,7 +412,7 @@ impl File {
         if !self.ops.seekable() {
             return if whence > 4 { Err(Errno::EINVAL) } else { Err(Errno::ESPIPE) };
         }
-        let mut position = self.position.lock();
+        let mut position = self.position();
         let base = match whence {
             0 => 0,
             1 => *position,

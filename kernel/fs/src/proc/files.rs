@@ -90,7 +90,7 @@ impl TextFile {
             flags |= bevor_abi::fs::o::CLOEXEC;
         }
         let flags = bevor_abi::mutant!("fdinfo/flags-hex", format!("0{flags:o}"), format!("{flags:#x}"));
-        let position = bevor_abi::mutant!("fdinfo/position", *file.position(), 0);
+        let position = bevor_abi::mutant!("fdinfo/position", file.last_position(), 0);
         let mount = file.path().mount.id;
         let ino = file.inode().ino();
         let more = file.ops().fdinfo(&file);
