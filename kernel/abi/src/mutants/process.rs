@@ -208,7 +208,7 @@ list! {
     Rule "sigaction/unblockable" [rt_sigaction] "SIGKILL and SIGSTOP stay in sa_mask.";
     Rule "sigsuspend/size" [rt_sigsuspend] "A short set is no error.";
     Bug "kill/zombie" [kill] "A process that has ended and was not waited for is ESRCH.";
-    Bug "tgsigqueue/own" [rt_tgsigqueueinfo] "Only the calling thread may be sent what looks like the kernel.";
+    Bug "tgsigqueue/own" [rt_tgsigqueueinfo] "Every thread of the process may be sent what looks like the kernel.";
     Bug "sigtimedwait/kept" [rt_sigtimedwait] "The wait for a signal is interrupted by none.";
     Bug "chld/killed-code" [exit_group kill] "SIGCHLD says CLD_EXITED for a child that a signal ended.";
     Rule "clock_nanosleep/errno" [clock_nanosleep] "Sleeping by the clock of a thread is EINVAL.";

@@ -93,9 +93,9 @@ pub fn epoll_ctl(ctx: &mut SyscallContext<'_>, epfd: Fd, op: u32, fd: Fd, event:
 }
 
 fn do_epoll_wait(ctx: &mut SyscallContext<'_>, epfd: Fd, events: UserAddr, max: i32, wait: Wait) -> SyscallResult {
+    let file = ctx.file(epfd)?;
     let max = usize::try_from(max).ok().filter(|n| (1..=0x7fff_ffff / EVENT).contains(n)).ok_or(Errno::EINVAL)?;
     events.add(to_u64(max * EVENT))?;
-    let file = ctx.file(epfd)?;
     let instance = file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
     let mut out: smallvec::SmallVec<[u8; 16 * EVENT]> = smallvec::SmallVec::new();
     let count = instance.collect(max, &mut |e| {

@@ -193,8 +193,12 @@ fn read_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], Er
 
 /// utimensat(2).
 pub fn utimensat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, times: UserAddr, flags: u32) -> SyscallResult {
-    let times = read_times(ctx, times)?;
-    if times.iter().all(|t| matches!(t, Stamp::Omit)) && !bevor_abi::mutated!("utimensat/omit-flags") {
+    // A fraction that is none is told after the path.
+    let times = match read_times(ctx, times) {
+        Err(Errno::EFAULT) => return Err(Errno::EFAULT.into()),
+        times => times,
+    };
+    if times.as_ref().is_ok_and(|t| t.iter().all(|t| matches!(t, Stamp::Omit))) && !bevor_abi::mutated!("utimensat/omit-flags") {
         return Ok(0);
     }
     if flags & !(at::SYMLINK_NOFOLLOW | at::EMPTY_PATH) != 0 {
@@ -208,7 +212,7 @@ pub fn utimensat(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, times:
     } else {
         resolve_at(ctx, dirfd, path, flags, flags & at::SYMLINK_NOFOLLOW != 0)?
     };
-    set_times(&place, &Env::new(ctx), times)
+    set_times(&place, &Env::new(ctx), times?)
 }
 
 fn micro_times(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<[Stamp; 2], Errno> {
@@ -313,7 +317,13 @@ pub fn fallocate(ctx: &mut SyscallContext<'_>, fd: Fd, mode: u32, offset: i64, l
         return Err(Errno::EINVAL.into());
     };
     // COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE and WRITE_ZEROES exist too.
-    let unknown = mode & !0xff != 0;
+    let (kind, keep_size) = (mode & !1, mode & 1 != 0);
+    let unknown = match kind {
+        0 | 0x10 | 0x40 => false,
+        2 => !keep_size && !bevor_abi::mutated!("fallocate/punch-mode"),
+        8 | 0x20 | 0x80 => keep_size,
+        _ => true,
+    };
     if bevor_abi::mutant!("fallocate/read-order", unknown, unknown && file.is_writable()) {
         return Err(Errno::EOPNOTSUPP.into());
     }

@@ -33,6 +33,8 @@ const MAY_READ: u32 = 4;
 const SECBIT_NOROOT: u32 = 1;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const ADDR_NO_RANDOMIZE: u32 = 0x4_0000;
+/// What a set-id program takes from the personality: READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO and ADDR_COMPAT_LAYOUT.
+const PER_CLEAR_ON_SETID: u32 = 0x0074_0000;
 
 /// A program in the guest's file system, and whether its caller may not read it.
 struct Program(Arc<File>, Arc<Executable>, bool);
@@ -172,21 +174,26 @@ fn copy_in_strings(ctx: &SyscallContext<'_>, mut at: UserAddr) -> Result<Vec<Vec
     }
 }
 
+/// Which of the caller's ids a file with these attributes replaces.
+fn set_ids(old: &Credentials, file: ExecAttributes) -> (bool, bool) {
+    let honour = !file.nosuid && (!old.no_new_privs || bevor_abi::mutated!("exec/nnp-suid"));
+    let group = S_ISGID | bevor_abi::mutant!("exec/sgid-alone", S_IXGRP, 0);
+    (honour && file.mode & S_ISUID != 0, honour && file.mode & group == group)
+}
+
 /// The credentials after an execve of a file with these attributes, and whether the image has more privileges than its caller.
 #[must_use]
 pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials, bool) {
     let mut new = old.clone();
-    let honour = !file.nosuid && (!old.no_new_privs || bevor_abi::mutated!("exec/nnp-suid"));
-    if honour && file.mode & S_ISUID != 0 {
+    let (user, group) = set_ids(old, file);
+    if user {
         new.euid = file.uid;
     }
-    if honour
-        && file.mode & (S_ISGID | bevor_abi::mutant!("exec/sgid-alone", S_IXGRP, 0))
-            == S_ISGID | bevor_abi::mutant!("exec/sgid-alone", S_IXGRP, 0)
-    {
+    if group {
         new.egid = file.gid;
     }
-    let changed = new.euid != old.euid || new.egid != old.egid;
+    // A group that the caller has is nothing new to it (Linux 6.16).
+    let changed = new.euid != old.euid || !old.in_group(new.egid);
     if changed {
         new.ambient = CapSet::default();
     }
@@ -197,7 +204,7 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
                 | bevor_abi::mutant!("exec/bounding", old.bounding.0, CapSet::ALL.0),
         );
         let effective = new.euid == 0;
-        if old.no_new_privs && !new.permitted.is_subset(old.permitted) {
+        if old.no_new_privs && (changed || !new.permitted.is_subset(old.permitted)) {
             // No more than it had, and maybe less.
             new.permitted.0 &= old.permitted.0;
             (new.euid, new.egid) = (new.uid, new.gid);
@@ -206,6 +213,9 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
     } else {
         new.permitted = bevor_abi::mutant!("exec/ambient-lost", new.ambient, CapSet::default());
         new.effective = new.permitted;
+        if old.no_new_privs && changed {
+            (new.euid, new.egid) = (new.uid, new.gid);
+        }
     }
     (new.suid, new.fsuid) =
         (bevor_abi::mutant!("exec/saved-id", new.euid, new.suid), bevor_abi::mutant!("exec/fsuid-stale", new.euid, new.fsuid));
@@ -326,13 +336,15 @@ fn prepare(
     check_limits(&argv, &envp, stack_limit)?;
     let name = exec_path(dirfd, &path);
     let creds = ctx.creds();
+    // A set-id program is laid out at random whatever its caller wants.
+    let set_id = set_ids(&creds, file.attributes()) != (false, false);
     let start = Start {
         kernel: &ctx.task.kernel,
         path: &name,
         argv,
         envp,
         stack_limit,
-        no_randomize: ctx.task.personality.load(SeqCst) & ADDR_NO_RANDOMIZE != 0,
+        no_randomize: ctx.task.personality.load(SeqCst) & ADDR_NO_RANDOMIZE != 0 && !set_id,
         creds: &creds,
     };
     let open = |path: &[u8]| open_by_path(&env.fs, None, path, env.caller());
@@ -344,6 +356,9 @@ fn prepare(
             let (creds, dumpable) = (new, !mixed && !loaded.attributes.unreadable);
             let files = ctx.task.files_for_exec()?;
             ctx.task.begin_exec(PendingExec { loaded, creds, files, dumpable, secure })?;
+            if set_id {
+                ctx.task.personality.fetch_and(!PER_CLEAR_ON_SETID, SeqCst);
+            }
             Ok(())
         }
         Err(LoadError::Refused(errno)) => Err(errno.into()),

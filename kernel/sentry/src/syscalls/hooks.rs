@@ -80,6 +80,9 @@ impl Env {
 /// # Errors
 /// EBADF.
 pub fn start_of(ctx: &SyscallContext<'_>, dirfd: Fd, path: &[u8]) -> Result<Option<Path>, Errno> {
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
     if dirfd == Fd::CWD || path.first() == Some(&b'/') {
         return Ok(None);
     }

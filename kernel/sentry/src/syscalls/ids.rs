@@ -218,8 +218,9 @@ pub fn setresgid(ctx: &mut SyscallContext<'_>, rgid: u32, egid: u32, sgid: u32) 
 }
 
 fn copy_out_three(ctx: &SyscallContext<'_>, to: [UserAddr; 3], values: [u32; 3]) -> SyscallResult {
+    // At once, so that nothing is stored behind one that cannot be.
     for (addr, value) in to.into_iter().zip(values) {
-        ctx.copy_out_value(addr, &value)?;
+        ctx.copy_out_now(addr, &value.to_ne_bytes())?;
     }
     Ok(0)
 }

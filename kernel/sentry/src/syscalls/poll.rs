@@ -177,7 +177,7 @@ pub fn use_mask(ctx: &mut SyscallContext<'_>, mask: UserAddr, size: usize) -> Re
 /// Writes the time that is left to `addr` (ppoll, pselect6); a fault there is ignored, as on Linux.
 fn write_left(ctx: &SyscallContext<'_>, addr: UserAddr, wait: Wait) {
     if let (false, Some(ns)) = (addr.is_null(), left(ctx, wait)) {
-        ctx.copy_out_value(addr, &Timespec::from_nanos(ns)).ok();
+        ctx.copy_out_now(addr, Timespec::from_nanos(ns).as_bytes()).ok();
     }
 }
 
@@ -296,11 +296,8 @@ pub fn select(
         && !timeout.is_null()
         && let Some(ns) = left(ctx, wait)
     {
-        ctx.copy_out_value(
-            timeout,
-            &[ns / 1_000_000_000, bevor_abi::mutant!("select/timeout-fraction", ns / 1000 % 1_000_000, ns % 1_000_000_000)],
-        )
-        .ok();
+        let left = [ns / 1_000_000_000, bevor_abi::mutant!("select/timeout-fraction", ns / 1000 % 1_000_000, ns % 1_000_000_000)];
+        ctx.copy_out_now(timeout, left.as_bytes()).ok();
     }
     result
 }

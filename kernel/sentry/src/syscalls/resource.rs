@@ -174,6 +174,11 @@ pub fn getpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32) -> Syscal
     Ok(u64::try_from(20 - nice).unwrap_or(0))
 }
 
+/// The lowest nice value that RLIMIT_NICE allows.
+fn nice_floor(task: &Task) -> i32 {
+    bevor_abi::mutant!("priority/floor", 20, 21) - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0)
+}
+
 /// setpriority(2).
 pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32) -> SyscallResult {
     let targets = priority_targets(ctx, which, who)?;
@@ -182,8 +187,7 @@ pub fn setpriority(ctx: &mut SyscallContext<'_>, which: i32, who: i32, nice: i32
     let mut outcome = Err(Errno::ESRCH);
     for task in targets {
         let other = task.creds();
-        let floor =
-            bevor_abi::mutant!("priority/floor", 20, 21) - i32::try_from(task.group.rlimit(RLIMIT_NICE).cur.min(40)).unwrap_or(0);
+        let floor = nice_floor(&task);
         let one = if creds.euid != other.uid && creds.euid != other.euid && !creds.capable(Capability::SysNice) {
             Err(Errno::EPERM)
         } else if nice < task.sched.lock().nice && nice < floor && !creds.capable(Capability::SysNice) {
@@ -238,10 +242,13 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
         let other = task.creds();
         let limit = i32::try_from(task.group.rlimit(RLIMIT_RTPRIO).cur.min(99)).unwrap_or(0);
         let raises = matches!(policy, SCHED_FIFO | SCHED_RR)
-            && (limit == 0
+            && (limit == 0 && policy != old.policy
                 || bevor_abi::mutant!("sched/rtprio-boundary", priority > limit, priority >= limit) && priority > old.priority);
+        // Leaving SCHED_IDLE raises the priority to what the nice value says.
+        let wakes = old.policy == SCHED_IDLE && policy != SCHED_IDLE && old.nice < nice_floor(&task);
         let foreign = creds.euid != other.euid && creds.euid != other.uid || !has_no_more(&creds, &other);
         if raises && !bevor_abi::mutated!("sched/rtprio")
+            || wakes
             || foreign
             || old.reset_on_fork && !reset_on_fork && !bevor_abi::mutated!("sched/clear-reset")
         {

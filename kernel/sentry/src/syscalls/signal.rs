@@ -174,7 +174,7 @@ fn copy_in_info(ctx: &SyscallContext<'_>, addr: UserAddr, signo: i32, own: bool)
 
 /// rt_sigqueueinfo(2).
 pub fn rt_sigqueueinfo(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32, info: UserAddr) -> SyscallResult {
-    let info = copy_in_info(ctx, info, signo, pid == ctx.task.pid())?;
+    let info = copy_in_info(ctx, info, signo, pid == ctx.task.tid())?;
     let target = {
         let tree = ctx.task.kernel.tree.lock();
         let pid = tree.task(pid).map_or(pid, |t| t.pid());
@@ -187,11 +187,12 @@ pub fn rt_sigqueueinfo(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32, info:
 
 /// rt_tgsigqueueinfo(2).
 pub fn rt_tgsigqueueinfo(ctx: &mut SyscallContext<'_>, tgid: i32, tid: i32, signo: i32, info: UserAddr) -> SyscallResult {
+    // Only the calling thread may be sent what looks like the kernel.
+    let own = bevor_abi::mutant!("tgsigqueue/own", tid == ctx.task.tid(), tgid == ctx.task.pid());
+    let info = copy_in_info(ctx, info, signo, own || tgid <= 0 || tid <= 0)?;
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let info =
-        copy_in_info(ctx, info, signo, bevor_abi::mutant!("tgsigqueue/own", tgid == ctx.task.pid(), tid == ctx.task.tid()))?;
     let target = find_thread(ctx, Some(tgid), tid)?;
     send_to_thread(ctx, target.as_ref(), info)
 }

@@ -162,12 +162,12 @@ pub fn sendfile(ctx: &mut SyscallContext<'_>, out_fd: Fd, in_fd: Fd, offset_at: 
     if !from.file.is_readable() {
         return Err(Errno::EBADF.into());
     }
+    if offset.is_some() && !from.file.ops().seekable() {
+        return Err(Errno::ESPIPE.into());
+    }
     let to = Side { file: ctx.file(out_fd)?, offset: None };
     if !to.file.is_writable() {
         return Err(Errno::EBADF.into());
-    }
-    if offset.is_some() && !from.file.ops().seekable() {
-        return Err(Errno::ESPIPE.into());
     }
     if to.file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("sendfile/append-allowed") || from.file.inode().is_dir() {
         return Err(Errno::EINVAL.into());
@@ -196,11 +196,12 @@ pub fn copy_file_range(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
+    if [&from, &to].iter().any(|file| file.inode().is_dir()) {
+        return Err(Errno::EISDIR.into());
+    }
     for file in [&from, &to] {
-        match file.inode().kind() {
-            FileKind::Regular => {}
-            FileKind::Directory => return Err(Errno::EISDIR.into()),
-            _ => return Err(Errno::EINVAL.into()),
+        if file.inode().kind() != FileKind::Regular {
+            return Err(Errno::EINVAL.into());
         }
     }
     if !from.is_readable() || !to.is_writable() || to.flags() & o::APPEND != 0 && !bevor_abi::mutated!("copy_file_range/append") {

@@ -53,7 +53,8 @@ fn check_namespace(place: &Path, env: &Env, name: &[u8], write: bool) -> Result<
         return Ok(());
     }
     if name.starts_with(b"security.") {
-        if write && !capable {
+        let may_write = if name == b"security.capability" { env.creds.capable(Capability::Setfcap) } else { capable };
+        if write && !may_write {
             return Err(Errno::EPERM);
         }
         return Ok(());
