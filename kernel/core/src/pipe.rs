@@ -217,8 +217,11 @@ impl Pipe {
             return Ok(0);
         }
         let mut done = 0;
+        // Nobody waits for room in a pipe that is not full, and who watches it for room is told once.
+        let mut freed = false;
         {
             let mut state = self.state.lock();
+            let full = state.slots.len() >= state.max;
             if state.slots.is_empty() {
                 return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
             }
@@ -235,13 +238,14 @@ impl Pipe {
                     && let Some(slot) = state.slots.pop_front()
                 {
                     state.put_back(slot.page);
+                    freed = full;
                 }
                 if packet && !bevor_abi::mutated!("pipes/packet-merge") || n == 0 || sink.remaining() == 0 {
                     break;
                 }
             }
         }
-        if !bevor_abi::mutated!("pipes/read-no-wake") {
+        if freed && !bevor_abi::mutated!("pipes/read-no-wake") {
             self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
         }
         Ok(done)

@@ -6,7 +6,10 @@ use bevor_abi::Errno;
 
 use crate::io::{DataSink, DataSource};
 use crate::vfs::{Caller, File, FsContext};
-use crate::wait::WaitQueue;
+use crate::wait::{PollEvents, WaitQueue};
+
+/// What those are woken by who wait in a receiver's or listener's queue for room there: no event that is told of the socket itself.
+pub const ROOM_FOR_OTHERS: PollEvents = PollEvents::MSG;
 
 /// Message flags (MSG_*).
 #[allow(missing_docs)]

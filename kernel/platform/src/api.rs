@@ -332,6 +332,8 @@ pub trait Thread: Send + Sync {
     fn reply_buffer(&self, addr: u64, len: usize) -> Option<SharedSlice>;
     /// Only the first `len` bytes of the latest `reply_buffer` are to be copied (0: none).
     fn shrink_reply(&self, len: usize);
+    /// What the reply is to copy is copied now: the call is made again, and may store other things there directly.
+    fn store_reply(&self);
     /// Host thread id, for sched_setaffinity(2) and diagnosis: of a thread that is there, and of this address space.
     fn host_tid(&self) -> Option<i32>;
     /// CPU time used by the host thread, in nanoseconds (user, system).

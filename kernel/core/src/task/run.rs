@@ -550,6 +550,7 @@ impl Task {
         request: SyscallRequest,
         progress: Progress,
     ) {
+        thread.store_reply();
         let progress = match kind {
             Restart::Block | Restart::IfNoHandler => bevor_abi::mutant!("nanosleep/starts-over", progress, Progress::default()),
             Restart::IfSaRestart | Restart::Always => Progress::default(),

@@ -20,7 +20,7 @@ use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
 use crate::memory::{Charge, Kind, ObjectCharge};
-use crate::socket::{Control, Received, Socket, SocketCaller, UnixCredentials};
+use crate::socket::{Control, ROOM_FOR_OTHERS, Received, Socket, SocketCaller, UnixCredentials};
 use crate::vfs::{File, FileOps, Vfs};
 use crate::wait::{PollEvents, WaitQueue};
 use address::Bound;
@@ -111,6 +111,8 @@ struct State {
     reset: bool,
     shut_read: bool,
     shut_write: bool,
+    /// Closed for good (SOCK_DEAD).
+    dead: bool,
     bound: Option<Bound>,
     peer_addr: Vec<u8>,
     peer_creds: UnixCredentials,
@@ -164,6 +166,7 @@ impl UnixSocket {
                 reset: false,
                 shut_read: false,
                 shut_write: false,
+                dead: false,
                 bound: None,
                 peer_addr: Vec::new(),
                 peer_creds: UnixCredentials { pid: 0, uid: u32::MAX, gid: u32::MAX },
@@ -226,6 +229,7 @@ impl UnixSocket {
             let mut state = self.state.lock();
             state.shut_read = true;
             state.shut_write = true;
+            state.dead = true;
             state.bytes = 0;
             state.backlog = None;
             (
@@ -247,7 +251,10 @@ impl UnixSocket {
                 state.peer_closed = true;
             }
             drop(state);
-            peer.queue.wake(PollEvents::all());
+            // A datagram socket hears of it when it sends; who waits for room at this one is woken below.
+            if self.is_connection() {
+                peer.queue.wake(PollEvents::all());
+            }
         }
         for (socket, _charge) in pending {
             socket.reset_unaccepted();
@@ -296,6 +303,10 @@ impl UnixSocket {
             if state.backlog.is_some() {
                 if !state.pending.is_empty() {
                     events |= PollEvents::IN | PollEvents::RDNORM;
+                }
+                if state.shut_read {
+                    events |= PollEvents::IN | PollEvents::RDNORM | PollEvents::RDHUP;
+                    events |= if state.shut_write { PollEvents::HUP } else { PollEvents::empty() };
                 }
                 return events;
             }
@@ -415,7 +426,7 @@ impl Socket for UnixSocket {
         state.backlog = Some(usize::try_from(backlog).unwrap_or(bevor_abi::mutant!("unix/backlog-negative", 4096, 0)).min(4096));
         state.peer_creds = who.creds;
         drop(state);
-        self.queue.wake(PollEvents::OUT);
+        self.queue.wake(ROOM_FOR_OTHERS);
         Ok(())
     }
     fn accept(&self, who: &SocketCaller<'_>, flags: u32) -> Result<Arc<File>, Errno> {
@@ -437,7 +448,7 @@ impl Socket for UnixSocket {
         drop(charge);
         socket.state.lock().pass_creds = bevor_abi::mutant!("unix/accept-passcred", pass_creds, false);
         if !bevor_abi::mutated!("unix/accept-no-wake") {
-            self.queue.wake(PollEvents::OUT);
+            self.queue.wake(ROOM_FOR_OTHERS);
         }
         Ok(socket.file(flags, (who.caller.creds.fsuid, who.caller.creds.fsgid)))
     }

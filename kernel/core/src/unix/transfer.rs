@@ -11,6 +11,7 @@ use super::{MAX_DGRAM_QLEN, Packet, Sent, State, UnixKind, UnixSocket, wake_send
 use crate::io::{DataSink, DataSource};
 use crate::memory::Charge;
 use crate::num::to_u64;
+use crate::socket::ROOM_FOR_OTHERS;
 use crate::socket::{Control, Received, SocketCaller, UnixCredentials, msg};
 use crate::wait::PollEvents;
 
@@ -176,7 +177,13 @@ impl UnixSocket {
         {
             let state = peer.state.lock();
             if state.shut_read {
-                return Err(Errno::EPIPE);
+                let dead = state.dead;
+                drop(state);
+                return Err(match (dead, to) {
+                    (true, None) => self.refusal(Errno::EPIPE),
+                    (true, Some(_)) if self.kind == UnixKind::Datagram => Errno::ECONNREFUSED,
+                    _ => Errno::EPIPE,
+                });
             }
             let mutual = state.peer.as_ref().is_some_and(|w| w.ptr_eq(&self.this));
             if state.peer.is_some() && !mutual && !bevor_abi::mutated!("unix/foreign-sender") && self.kind == UnixKind::Datagram {
@@ -225,7 +232,7 @@ impl UnixSocket {
                 peer.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
             }
             if !bevor_abi::mutated!("unix/queue-no-wake") {
-                self.queue.wake(PollEvents::OUT);
+                self.queue.wake(ROOM_FOR_OTHERS);
             }
         }
         Ok(received)

@@ -185,6 +185,18 @@ impl FdTable {
         Ok(number(at))
     }
 
+    /// Whether another descriptor would get a number below `limit` now; for calls that leave something behind where they fail later.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn has_room(&self, limit: u64) -> Result<(), Errno> {
+        let slots = self.slots.read();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let free = slots.list.iter().skip(slots.first_free).position(Option::is_none);
+        let lowest = free.map_or(slots.list.len().max(slots.first_free), |at| at + slots.first_free);
+        if lowest < limit { Ok(()) } else { Err(Errno::EMFILE) }
+    }
+
     /// Two descriptors or none (pipe(2), socketpair(2)).
     ///
     /// # Errors

@@ -86,7 +86,7 @@ impl Node {
             mount: self.fs.vfs.new_mount(Arc::clone(any), "overlay", 0),
             dentry: bevor_core::vfs::Dentry::new_root(Arc::clone(any), b""),
         };
-        let file = File::new(path, ops, o::RDONLY);
+        let file = File::new(path, ops, o::RDONLY | o::NOATIME);
         if !self.merged(&file)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }

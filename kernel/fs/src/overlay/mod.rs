@@ -445,8 +445,7 @@ impl Node {
         let new_dir = Node::of(r.new_dir)?;
         let source = Node::of(r.source)?;
         let new_upper = new_dir.copy_up(true)?;
-        source.prepare_move()?;
-        let source_upper = source.upper.get().ok_or(Errno::EIO)?;
+        let source_upper = source.copy_up(true)?;
         let replaced = match r.target {
             Some(target) => {
                 if r.exchange {
@@ -464,6 +463,8 @@ impl Node {
             {
                 Node::of(target)?.clear_if_empty()?;
             }
+            // Not before it is known that the target can go: a rename that is refused changes nothing.
+            source.prepare_move()?;
             old_upper.ops().rename(&Rename {
                 old_dir: old_upper,
                 old_name: r.old_name,

@@ -8,6 +8,7 @@ use bevor_core::context::{SyscallContext, Wakeup};
 use bevor_core::error::{Restart, SyscallError, SyscallResult};
 use bevor_core::io::DataSource;
 use bevor_core::num::{to_u64, to_usize};
+use bevor_core::socket::ROOM_FOR_OTHERS;
 use bevor_core::time::Instant;
 use bevor_core::vfs::{File, FileKind, SetAttr};
 use bevor_core::wait::{PollEvents, WaitQueue};
@@ -69,8 +70,18 @@ pub fn wait_for_either(
         ctx.progress.deadline = Some(Instant(ctx.timers.now().0.saturating_add(timeout)));
     }
     let deadline = ctx.progress.deadline;
-    let queues: SmallVec<[_; 2]> = std::iter::once(queue).chain(other).map(|queue| (queue, events)).collect();
-    ctx.block_on(&queues, deadline, Restart::IfSaRestart)
+    let queues: SmallVec<[_; 2]> = std::iter::once((queue, events)).chain(other.map(|queue| (queue, ROOM_FOR_OTHERS))).collect();
+    match ctx.block_on(&queues, deadline, Restart::IfSaRestart) {
+        // signal(7): a socket's time limit would start anew.
+        SyscallError::Restart(_) if timeout != 0 => Errno::EINTR.into(),
+        e => e,
+    }
+}
+
+/// A transfer may not reach beyond what an offset can say.
+pub(super) fn within_range(offset: u64, len: usize) -> Result<(), Errno> {
+    let end = offset.checked_add(to_u64(len));
+    end.and_then(|end| i64::try_from(end).ok()).map(|_| ()).ok_or(Errno::EINVAL)
 }
 
 fn socket_timeout(file: &File, send: bool) -> u64 {
@@ -83,6 +94,7 @@ fn do_read(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place:
     if want == 0 && file.inode().kind() == FileKind::Socket {
         return Ok(0);
     }
+    within_range(place.offset.unwrap_or(0), want)?;
     let mut done = 0;
     loop {
         let chunk = CHUNK.min(want - done);
@@ -173,6 +185,7 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     let regular = kind == FileKind::Regular;
     let append = file.flags() & o::APPEND != 0 && place.flags & rwf::NOAPPEND == 0;
     let mut want = total(iov);
+    within_range(place.offset.unwrap_or(0), want)?;
     if regular && file.is_writable() {
         want = limit_size_as(ctx, file, append, place.offset, want)?;
     }

@@ -33,6 +33,9 @@ fn open_common(ctx: &mut SyscallContext<'_>, dirfd: Fd, path: UserAddr, request:
     let start = start_of(ctx, dirfd, &path)?;
     let env = Env::new(ctx);
     let cloexec = request.flags & o::CLOEXEC != 0;
+    if request.flags & (o::CREAT | o::TRUNC) != 0 {
+        ctx.task.files.lock().has_room(hooks::nofile_limit(ctx))?;
+    }
     match env.fs.open(start.as_ref(), &path, env.caller(), &request)? {
         Opened::File(file) => {
             if file.inode().ops().is_host_file() && ctx.task.kernel.options.defences.has(Defence::Objects) {

@@ -27,6 +27,7 @@ const MAX_ADDR: usize = 128;
 const MAX_CONTROL: usize = 64 * 1024;
 /// SOL_SOCKET.
 const SOL_SOCKET: i32 = 1;
+const SO_ERROR: i32 = 4;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
 /// The first type that Linux does not know.
@@ -272,6 +273,9 @@ pub fn write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], nowa
     do_send(ctx, file, iov, None, &Control::default(), if nowait { msg::DONTWAIT } else { 0 })
 }
 
+/// The phase of a send that slept.
+const SLEPT: u32 = 1;
+
 fn do_send(
     ctx: &mut SyscallContext<'_>,
     file: &Arc<File>,
@@ -308,7 +312,7 @@ fn do_send(
                 }
             }
             Err(Errno::EAGAIN) => {
-                ctx.progress.done = done;
+                (ctx.progress.done, ctx.progress.phase) = (done, SLEPT);
                 let timeout = with_socket(file, |s| s.timeout(true))?;
                 let nonblocking = flags & msg::DONTWAIT != 0 && !bevor_abi::mutated!("unix/dontwait") || file.is_nonblocking();
                 // A datagram's receiver knows its own peer only.
@@ -322,6 +326,13 @@ fn do_send(
             Err(e) => {
                 if done > 0 {
                     return Ok(to_u64(done));
+                }
+                // Who waits for room hears of an error of the socket first.
+                if ctx.progress.phase == SLEPT
+                    && let Ok(code) = with_socket(file, |s| s.option(SOL_SOCKET, SO_ERROR))?
+                    && code.iter().any(|byte| *byte != 0)
+                {
+                    return Err(Errno::ECONNRESET.into());
                 }
                 if e == Errno::EPIPE
                     && (flags & msg::NOSIGNAL == 0 || bevor_abi::mutated!("unix/nosignal"))
@@ -368,6 +379,7 @@ fn do_receive(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &IoVecs, flag
                 e => Err(e),
             }
         }
+        Err(_) if before > 0 => Ok(Received { len: before, full_len: before, ..Received::default() }),
         Err(e) => Err(e.into()),
     }
 }
@@ -384,7 +396,7 @@ pub fn sendto(
 ) -> SyscallResult {
     let file = ctx.file(fd)?;
     with_socket(&file, |_| ())?;
-    let to = if addr.is_null() { None } else { Some(address(ctx, addr, addr_len)?) };
+    let to = if addr.is_null() || addr_len == 0 { None } else { Some(address(ctx, addr, addr_len)?) };
     let iov = single(buf, len)?;
     do_send(ctx, &file, &iov, to.as_deref(), &Control::default(), flags)
 }

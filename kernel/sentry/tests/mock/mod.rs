@@ -180,6 +180,7 @@ impl Thread for MockThread {
         n
     }
     fn shrink_reply(&self, _len: usize) {}
+    fn store_reply(&self) {}
     fn reply_buffer(&self, _addr: u64, _len: usize) -> Option<bevor_hostcall::SharedSlice> {
         None
     }
