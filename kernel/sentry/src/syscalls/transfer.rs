@@ -165,11 +165,11 @@ pub fn sendfile(ctx: &mut SyscallContext<'_>, out_fd: Fd, in_fd: Fd, offset_at: 
     if offset.is_some() && !from.file.ops().seekable() {
         return Err(Errno::ESPIPE.into());
     }
+    super::io::within_range(offset.unwrap_or(0), len)?;
     let to = Side { file: ctx.file(out_fd)?, offset: None };
     if !to.file.is_writable() {
         return Err(Errno::EBADF.into());
     }
-    super::io::within_range(offset.unwrap_or(0), len)?;
     if to.file.flags() & o::APPEND != 0 && !bevor_abi::mutated!("sendfile/append-allowed") || from.file.inode().is_dir() {
         return Err(Errno::EINVAL.into());
     }
