@@ -245,7 +245,7 @@ impl Pipe {
                 }
             }
         }
-        if freed && !bevor_abi::mutated!("pipes/read-no-wake") {
+        if (freed || bevor_abi::mutated!("pipes/room-again")) && !bevor_abi::mutated!("pipes/read-no-wake") {
             self.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
         }
         Ok(done)

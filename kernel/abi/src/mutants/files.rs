@@ -109,6 +109,9 @@ list! {
     Bug "rmdir/in-removed" [mkdir open] "Files can be made in a removed directory.";
     Rule "tmpfs/link-ctime" [link linkat] "A new name leaves the time of change.";
     Rule "tmpfs/rename-ctime" [rename renameat renameat2] "Renaming leaves the time of change.";
+    Rule "tmpfs/exchange-ctime" [renameat2] "RENAME_EXCHANGE leaves the other file's time of change.";
+    Rule "transfer/range" [pread64 pwrite64 sendfile] "A transfer may reach beyond the last offset.";
+    Bug "openat/made-without-number" [openat] "A file is created where no descriptor is left for it.";
     Rule "tmpfs/remove-times" [unlink rmdir rename] "Taking a name out leaves the times of the directory.";
     Bug "tmpfs/rename-nlink" [rename] "A file that a rename replaces keeps its link count.";
     Rule "tmpfs/read-atime" [read] "Reading leaves the time of access.";

@@ -61,6 +61,13 @@ list! {
     Rule "unix/backlog-boundary" [listen connect] "As many connections wait as the backlog says, not one more.";
     Bug "unix/close-no-reset" [close recvfrom] "Closing with unread data is the end of the file for the peer, not ECONNRESET.";
     Rule "unix/shutdown-no-wake" [shutdown recvfrom] "shutdown does not wake who reads from this socket.";
+    Bug "unix/limit-restarts" [recvfrom sendto accept connect] "A wait with a time limit of the socket's is made again after a signal.";
+    Rule "unix/listener-shut" [poll epoll_wait] "A listener that was shut down does not poll readable.";
+    Bug "unix/slept-error" [write sendto] "Who sleeps for room is told EPIPE where the peer went away with unread data.";
+    Rule "unix/dead-refuses" [write] "Who sends to a datagram socket while it is closed is told EPIPE.";
+    Bug "unix/reader-has-room" [read epoll_wait] "Whoever reads from a socket is told that there is room in it.";
+    Bug "unix/empty-address" [sendto] "An address of no length is one.";
+    Bug "pipes/room-again" [read epoll_wait] "Each read from a pipe tells of room.";
     Bug "unix/half-closed" [poll shutdown] "POLLRDHUP is not reported when the peer has shut down writing.";
     Bug "unix/peek-files" [recvmsg] "MSG_PEEK of a stream leaves passed files out.";
     Bug "unix/files-glued" [recvmsg] "One read goes on behind the data that files came with.";

@@ -304,7 +304,7 @@ impl UnixSocket {
                 if !state.pending.is_empty() {
                     events |= PollEvents::IN | PollEvents::RDNORM;
                 }
-                if state.shut_read {
+                if state.shut_read && !bevor_abi::mutated!("unix/listener-shut") {
                     events |= PollEvents::IN | PollEvents::RDNORM | PollEvents::RDHUP;
                     events |= if state.shut_write { PollEvents::HUP } else { PollEvents::empty() };
                 }

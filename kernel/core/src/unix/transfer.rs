@@ -177,7 +177,7 @@ impl UnixSocket {
         {
             let state = peer.state.lock();
             if state.shut_read {
-                let dead = state.dead;
+                let dead = state.dead && !bevor_abi::mutated!("unix/dead-refuses");
                 drop(state);
                 return Err(match (dead, to) {
                     (true, None) => self.refusal(Errno::EPIPE),
@@ -232,7 +232,7 @@ impl UnixSocket {
                 peer.queue.wake(PollEvents::OUT | PollEvents::WRNORM);
             }
             if !bevor_abi::mutated!("unix/queue-no-wake") {
-                self.queue.wake(ROOM_FOR_OTHERS);
+                self.queue.wake(bevor_abi::mutant!("unix/reader-has-room", ROOM_FOR_OTHERS, ROOM_FOR_OTHERS | PollEvents::OUT));
             }
         }
         Ok(received)

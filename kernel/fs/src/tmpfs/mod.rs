@@ -355,7 +355,9 @@ impl InodeOps for NodeRef {
         let now = self.0.now();
         if !bevor_abi::mutated!("tmpfs/rename-ctime") {
             Node::required(r.source)?.state.lock().ctime = now;
-            if let (Some(target), true) = (r.target, r.exchange) {
+            if let (Some(target), true) = (r.target, r.exchange)
+                && !bevor_abi::mutated!("tmpfs/exchange-ctime")
+            {
                 Node::required(target)?.state.lock().ctime = now;
             }
         }

@@ -329,6 +329,7 @@ fn do_send(
                 }
                 // Who waits for room hears of an error of the socket first.
                 if ctx.progress.phase == SLEPT
+                    && !bevor_abi::mutated!("unix/slept-error")
                     && let Ok(code) = with_socket(file, |s| s.option(SOL_SOCKET, SO_ERROR))?
                     && code.iter().any(|byte| *byte != 0)
                 {
@@ -396,7 +397,11 @@ pub fn sendto(
 ) -> SyscallResult {
     let file = ctx.file(fd)?;
     with_socket(&file, |_| ())?;
-    let to = if addr.is_null() || addr_len == 0 { None } else { Some(address(ctx, addr, addr_len)?) };
+    let to = if addr.is_null() || addr_len == 0 && !bevor_abi::mutated!("unix/empty-address") {
+        None
+    } else {
+        Some(address(ctx, addr, addr_len)?)
+    };
     let iov = single(buf, len)?;
     do_send(ctx, &file, &iov, to.as_deref(), &Control::default(), flags)
 }
