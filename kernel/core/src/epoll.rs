@@ -268,7 +268,8 @@ impl Epoll {
         let mut guard = (nested || self.ready.queue.has_passing_on()).then(|| self.nesting.lock.lock());
         if nested && !self.nesting.without_end.load(Ordering::Relaxed) {
             let down = below.walk(file, me.id(), 0)?;
-            if down + 1 + height(&self.ready.queue) > MAX_NESTING {
+            let deep = down + 1 + height(&self.ready.queue);
+            if bevor_abi::mutant!("epoll/nesting-boundary", deep > MAX_NESTING, deep >= MAX_NESTING) {
                 return Err(Errno::ELOOP);
             }
         } else if !nested {
@@ -360,7 +361,7 @@ impl Epoll {
         if !bevor_abi::mutated!("epoll/data-stale") {
             entry.data.store(data, Ordering::Release);
         }
-        entry.wanted.store(wanted | ALWAYS, Ordering::Release);
+        entry.wanted.store(wanted | bevor_abi::mutant!("epoll/mod-hangup", ALWAYS, 0), Ordering::Release);
         if file.poll().intersects(entry.mask()) && !bevor_abi::mutated!("epoll/mod-unseen") {
             entry.push();
         }

@@ -65,7 +65,7 @@ impl FileOps for EventFd {
                 .ok_or(Errno::EAGAIN)?;
         }
         self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
-        Ok(8)
+        Ok(bevor_abi::mutant!("eventfd/long-write", 8, 8 + source.remaining()))
     }
     fn poll(&self, _file: &File) -> PollEvents {
         let count = *self.count.lock();

@@ -234,7 +234,7 @@ impl Pipe {
                 slot.start += n;
                 done += n;
                 let packet = slot.packet;
-                if (slot.start == slot.end || packet)
+                if (slot.start == slot.end || packet && !bevor_abi::mutated!("pipes/packet-rest"))
                     && let Some(slot) = state.slots.pop_front()
                 {
                     state.put_back(slot.page);
@@ -280,7 +280,7 @@ impl Pipe {
         for slot in &state.slots {
             let bytes = &slot.page[slot.start..slot.end];
             out.extend_from_slice(&bytes[..bytes.len().min(max - out.len())]);
-            if out.len() == max {
+            if out.len() == max || bevor_abi::mutated!("tee/first-page") {
                 break;
             }
         }

@@ -68,8 +68,10 @@ fn render(info: &SigInfo) -> [u8; INFO] {
     } else if code == SI_TIMER {
         copy(24, 16, 4);
         copy(32, 20, bevor_abi::mutant!("signalfd/overrun", 4, 0));
-        copy(48, 24, 8);
-        copy(44, 24, 4);
+        if !bevor_abi::mutated!("signalfd/timer-value") {
+            copy(48, 24, 8);
+            copy(44, 24, 4);
+        }
     } else if code == SI_USER || code == SI_KERNEL {
         copy(12, 16, bevor_abi::mutant!("signalfd/sender", 8, 0));
     } else {

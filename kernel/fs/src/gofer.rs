@@ -417,7 +417,8 @@ impl InodeOps for NodeRef {
         self.0.fs.inode(id, &attr)
     }
     fn tmpfile(&self, _dir: &Arc<Inode>, new: &NewNode) -> Result<Arc<Inode>, Errno> {
-        let (id, attr) = self.client().tmpfile(self.0.id, new.mode, owner(new))?;
+        let (id, attr) =
+            self.client().tmpfile(self.0.id, bevor_abi::mutant!("gofer/tmpfile-mode", new.mode, 0o600), owner(new))?;
         self.0.fs.inode(id, &attr)
     }
     fn symlink(&self, dir: &Arc<Inode>, name: &[u8], target: &[u8], new: &NewNode) -> Result<Arc<Inode>, Errno> {

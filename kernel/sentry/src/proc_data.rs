@@ -319,7 +319,11 @@ impl TaskData {
         ] {
             let _ = writeln!(out, "{name}:\t{set:016x}");
         }
-        let _ = writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(creds.no_new_privs));
+        let _ = writeln!(
+            out,
+            "NoNewPrivs:\t{}\nSeccomp:\t0",
+            u8::from(creds.no_new_privs && !bevor_abi::mutated!("proc/no-new-privs"))
+        );
         let _ = writeln!(out, "Cpus_allowed_list:\t{}", self.cpus_allowed());
         out.into_bytes()
     }

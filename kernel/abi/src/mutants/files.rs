@@ -283,4 +283,27 @@ list! {
     Bug "proc/group-order" [read] "The saved and effective groups are swapped in /proc/PID/status.";
     Bug "proc/dispositions-swapped" [read] "SigIgn and SigCgt are swapped.";
     Bug "proc/foreign-thread" [open newfstatat] "The task directory holds the threads of all processes.";
+    Rule "open/creat-dot" [open openat] "O_CREAT with O_EXCL of . is EISDIR instead of EEXIST.";
+    Bug "open/tmpfile-permission" [open openat] "O_TMPFILE needs no permission to write the directory.";
+    Rule "make/trailing" [mknod symlink] "Something else than a directory can be made under a name with a slash behind it.";
+    Rule "rmdir/dotdot" [rmdir unlinkat] "rmdir of .. is EINVAL.";
+    Bug "rename/exchange-missing" [renameat2] "RENAME_EXCHANGE with what is not there renames.";
+    Bug "openat2/beneath-dotdot" [openat2] "Under RESOLVE_BENEATH .. of the start is the start.";
+    Rule "lookup/search" [open stat chdir] "Directories on the way need no search permission.";
+    Rule "flock/convert-wake" [flock] "Nobody is woken when an exclusive lock becomes a shared one.";
+    Bug "pipe/emfile-leak" [pipe pipe2 socketpair] "Where there is a number for the first descriptor only, it stays open.";
+    Bug "fcntl/path-only" [fcntl] "A descriptor of O_PATH is taken by every command.";
+    Bug "fcntl/getlk-nothing" [fcntl] "F_GETLK that finds no lock changes the range that was asked for.";
+    Bug "pwritev2/append-moves" [pwritev2] "RWF_APPEND with an offset moves the position.";
+    Rule "splice/no-sigpipe" [splice sendfile] "EPIPE of a transfer comes without SIGPIPE.";
+    Rule "copy_file_range/directory" [copy_file_range] "A directory is EINVAL instead of EISDIR.";
+    Rule "truncate/no-signal" [truncate ftruncate fallocate] "EFBIG of a size comes without SIGXFSZ.";
+    Bug "utime/null" [utime] "utime without times is EFAULT.";
+    Bug "statfs/fragment" [statfs fstatfs] "The size of a fragment is 0.";
+    Bug "at/empty-cwd" [newfstatat statx fchownat] "AT_EMPTY_PATH knows no AT_FDCWD.";
+    Rule "xattr/name-boundary" [setxattr getxattr] "The longest name that fits is ERANGE.";
+    Bug "overlay/copy-owner" [chmod open] "A file of the lower layer belongs to root once it was changed.";
+    Bug "overlay/links-apart" [link chmod flock] "The names of one file are files of their own but for contents and attributes.";
+    Bug "gofer/tmpfile-mode" [open openat] "A file made with O_TMPFILE on the host can be read and written by its owner only.";
+    Bug "proc/no-new-privs" [read] "NoNewPrivs in /proc/PID/status is always 0.";
 }

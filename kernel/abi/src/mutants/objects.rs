@@ -174,5 +174,22 @@ list! {
     Bug "msync/unchecked" [msync] "msync answers 0 to anything.";
     Bug "mlock/unchecked" [mlock mlock2 munlock] "mlock answers 0 to anything.";
     Bug "mincore/unstored" [mincore] "mincore stores nothing.";
+    Bug "pidfd/process-group" [pidfd_send_signal] "PIDFD_SIGNAL_PROCESS_GROUP signals the process alone.";
+    Bug "mmap/no-type" [mmap] "A mapping of a file that is neither shared nor private is private.";
+    Bug "select/microseconds" [select] "A million microseconds are EINVAL.";
+    Rule "epoll/nesting-boundary" [epoll_ctl] "Instances can be nested one level less deep.";
+    Bug "epoll/mod-hangup" [epoll_ctl epoll_wait] "After EPOLL_CTL_MOD a hang-up is reported only where it was asked for.";
+    Bug "eventfd/long-write" [write] "A write of more than eight bytes says that it took all of them.";
+    Bug "timerfd/alarm-anybody" [timerfd_create] "Anybody may make a timer of an alarm clock.";
+    Bug "pipes/packet-rest" [read] "What does not fit of a packet stays for the next read.";
+    Rule "tee/first-page" [tee] "tee stops after the first page.";
+    Bug "unix/pending-not-reset" [close connect] "Who waits to be accepted is not told when the listener closes.";
+    Rule "unix/recv-unconnected" [recvfrom] "Reading a stream socket that is not connected is ENOTCONN.";
+    Bug "unix/poll-quarter" [poll] "A stream socket polls writable until its buffer is full.";
+    Bug "unix/accept-conn" [getsockopt listen] "SO_ACCEPTCONN of a listener is 0.";
+    Bug "sysinfo/procs" [sysinfo] "There are no processes.";
+    Rule "syslog/console-level" [syslog] "The highest console level is EINVAL.";
+    Rule "recvmmsg/timeout" [recvmmsg] "The timeout is not looked at.";
+    Bug "signalfd/timer-value" [read timer_create] "The value of a timer is missing.";
     //MUTANTS
 }

@@ -220,5 +220,15 @@ list! {
     Rule "prlimit/resource-order" [prlimit64] "An unknown resource is reported before a process that is not there.";
     Bug "sched/interval" [sched_rr_get_interval] "SCHED_FIFO has the interval of SCHED_RR.";
     Bug "prlimit/address-space" [prlimit64 setrlimit] "RLIMIT_AS has an effect for what is executed only.";
+    Rule "sigaction/kill-query" [rt_sigaction] "Asking for the action of SIGKILL is EINVAL.";
+    Bug "exit/other-signal-reaped" [clone wait4] "A child with another exit signal is not waited for either where SIGCHLD is ignored.";
+    Bug "exec/mask-emptied" [execve rt_sigprocmask] "An execve unblocks all signals.";
+    Bug "execveat/nofollow" [execveat] "AT_SYMLINK_NOFOLLOW has no effect.";
+    Bug "setgid/saved-stays" [setgid] "Root keeps its saved group id.";
+    Bug "prctl/name-at-hole" [prctl] "A short name at the end of memory is EFAULT.";
+    Bug "prctl/securebits-anybody" [prctl] "Anybody may set securebits.";
+    Bug "sched/slack" [sched_setscheduler prctl] "A real-time thread keeps its timer slack.";
+    Rule "clone3/size-boundary" [clone3] "The first version of the arguments is too short.";
+    Rule "clone/clear-sighand-both" [clone3] "CLONE_CLEAR_SIGHAND goes with CLONE_SIGHAND.";
     //MUTANTS
 }

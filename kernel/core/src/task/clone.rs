@@ -43,7 +43,7 @@ pub fn check_flags(flags: u64, parent_is_init: bool, may_unshare: bool) -> Resul
         || has(abi::CLONE_SIGHAND) && !has(abi::CLONE_VM)
         || has(abi::CLONE_PARENT) && parent_is_init
         || has(abi::CLONE_THREAD) && flags & (abi::CLONE_NEWUSER | abi::CLONE_NEWPID) != 0
-        || has(abi::CLONE_CLEAR_SIGHAND | abi::CLONE_SIGHAND);
+        || has(abi::CLONE_CLEAR_SIGHAND | abi::CLONE_SIGHAND) && !bevor_abi::mutated!("clone/clear-sighand-both");
     if bad {
         return Err(Errno::EINVAL);
     }

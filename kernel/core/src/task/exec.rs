@@ -74,6 +74,9 @@ impl Task {
             self.begin_group_exit(WaitStatus::killed(SIGKILL));
             return self.exit_thread(Some(thread));
         };
+        if bevor_abi::mutated!("exec/mask-emptied") {
+            thread.set_sigmask(0);
+        }
         self.initial_mask.store(thread.sigmask(), SeqCst);
         let PendingExec { loaded, creds, files, dumpable, secure } = *pending;
         let Ok(files) = files.map_or_else(|| self.files_for_exec(), |files| Ok(Some(files))) else {

@@ -277,7 +277,7 @@ pub(crate) fn notify_parent_of_exit(kernel: &Arc<Kernel>, pid: i32) {
         let mut tree = kernel.tree.lock();
         let Some(facts) = exit_facts(&tree, pid) else { return };
         let (parent, exit_signal, info) = facts;
-        let reap = exit_signal == SIGCHLD && parent_ignores(&parent);
+        let reap = (exit_signal == SIGCHLD || bevor_abi::mutated!("exit/other-signal-reaped")) && parent_ignores(&parent);
         if let Some(zombie) = tree.process_mut(pid).and_then(|process| process.zombie.as_mut()) {
             zombie.reported = true;
         }

@@ -257,7 +257,9 @@ impl UnixSocket {
             }
         }
         for (socket, _charge) in pending {
-            socket.reset_unaccepted();
+            if !bevor_abi::mutated!("unix/pending-not-reset") {
+                socket.reset_unaccepted();
+            }
         }
         drop(bound);
         self.queue.wake(PollEvents::all());
@@ -340,7 +342,8 @@ impl UnixSocket {
         let limit = self.state.lock().send_buffer;
         if self.kind == UnixKind::Stream {
             // Linux: writable while a quarter of the buffer is free.
-            return peer.state.lock().bytes * 4 <= limit * 3;
+            let bytes = peer.state.lock().bytes;
+            return bevor_abi::mutant!("unix/poll-quarter", bytes * 4 <= limit * 3, bytes < limit);
         }
         if self.space.used.load(Ordering::Acquire) * 4 > limit {
             return false;

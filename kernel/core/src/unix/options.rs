@@ -88,7 +88,7 @@ impl UnixSocket {
             }
             20 => to_timeval(state.receive_timeout),
             21 => to_timeval(state.send_timeout),
-            30 => flag(state.backlog.is_some()),
+            30 => flag(state.backlog.is_some() && !bevor_abi::mutated!("unix/accept-conn")),
             38 => flag(false),
             39 => AF_UNIX.to_le_bytes().to_vec(),
             _ => return Err(Errno::ENOPROTOOPT),

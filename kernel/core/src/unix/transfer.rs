@@ -240,7 +240,8 @@ impl UnixSocket {
 
     fn nothing_to_read(&self, state: &mut State) -> Result<Received, Errno> {
         if self.is_connection() && !state.connected {
-            return Err(if self.kind == UnixKind::Stream { Errno::EINVAL } else { Errno::ENOTCONN });
+            let stream = self.kind == UnixKind::Stream && !bevor_abi::mutated!("unix/recv-unconnected");
+            return Err(if stream { Errno::EINVAL } else { Errno::ENOTCONN });
         }
         if state.reset {
             state.reset = false;

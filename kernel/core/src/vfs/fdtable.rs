@@ -207,7 +207,9 @@ impl FdTable {
         match self.alloc(b, cloexec, 0, limit) {
             Ok(second) => Ok([first, second]),
             Err(e) => {
-                drop(self.remove(first));
+                if !bevor_abi::mutated!("pipe/emfile-leak") {
+                    drop(self.remove(first));
+                }
                 Err(e)
             }
         }

@@ -215,7 +215,7 @@ impl InodeLocks {
         }
         state.settle();
         drop(state);
-        if dropped {
+        if dropped && !bevor_abi::mutated!("flock/convert-wake") {
             self.queue.wake(PollEvents::IN);
         }
         if conflict { Err(Errno::EAGAIN) } else { Ok(()) }

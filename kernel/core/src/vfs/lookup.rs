@@ -146,7 +146,7 @@ impl<'a> Walker<'a> {
             if !dir.is_dir() {
                 return Err(Errno::ENOTDIR);
             }
-            dir.permission(&self.caller, may::EXEC)?;
+            dir.permission(&self.caller, bevor_abi::mutant!("lookup/search", may::EXEC, 0))?;
             let start = self.pos;
             let len = self.buf[start..].iter().position(|b| *b == b'/').unwrap_or(self.buf.len() - start);
             self.pos += len;
@@ -227,7 +227,7 @@ impl<'a> Walker<'a> {
     fn dot_dot(&mut self) -> Result<(), Errno> {
         loop {
             if self.at == self.root {
-                if self.flags.contains(WalkFlags::BENEATH) {
+                if self.flags.contains(WalkFlags::BENEATH) && !bevor_abi::mutated!("openat2/beneath-dotdot") {
                     return Err(Errno::EXDEV);
                 }
                 return Ok(());

@@ -126,7 +126,11 @@ impl FsContext {
         loop {
             let last = walker.to_last()?;
             let Last::Name { trailing, .. } = last else {
-                return Err(if flags & o::EXCL != 0 { Errno::EEXIST } else { Errno::EISDIR });
+                return Err(if flags & o::EXCL != 0 && !bevor_abi::mutated!("open/creat-dot") {
+                    Errno::EEXIST
+                } else {
+                    Errno::EISDIR
+                });
             };
             if trailing {
                 return Err(Errno::EISDIR);
@@ -301,7 +305,7 @@ impl FsContext {
             return Err(Errno::EROFS);
         }
         let inode = dir.dentry.inode();
-        inode.permission(&caller, may::WRITE | may::EXEC)?;
+        inode.permission(&caller, bevor_abi::mutant!("open/tmpfile-permission", may::WRITE, 0) | may::EXEC)?;
         let node = self.new_node(inode, FileKind::Regular, request.mode, caller, 0);
         let made = inode.ops().tmpfile(inode, &node)?;
         if request.flags & o::EXCL == 0 || bevor_abi::mutated!("link/tmpfile-excl") {
@@ -346,7 +350,7 @@ impl FsContext {
         if lookup_locked(dir, &parent.name, &caller)?.is_some() {
             return Err(Errno::EEXIST);
         }
-        if parent.trailing && !directory {
+        if parent.trailing && !directory && !bevor_abi::mutated!("make/trailing") {
             return Err(Errno::ENOENT);
         }
         if parent.dir.mount.is_read_only() {
@@ -479,7 +483,7 @@ impl FsContext {
     pub fn rmdir(&self, start: Option<&Path>, path: &[u8], caller: Caller<'_>) -> Result<(), Errno> {
         let parent = self.parent(start, path, caller, |last| match last {
             Last::Dot => bevor_abi::mutant!("rmdir/dot", Errno::EINVAL, Errno::ENOTEMPTY),
-            Last::DotDot => Errno::ENOTEMPTY,
+            Last::DotDot => bevor_abi::mutant!("rmdir/dotdot", Errno::ENOTEMPTY, Errno::EINVAL),
             _ => Errno::EBUSY,
         })?;
         if parent.dir.mount.is_read_only() {
@@ -554,7 +558,7 @@ impl FsContext {
         if noreplace && target.is_some() && !bevor_abi::mutated!("rename/noreplace-ignored") {
             return Err(Errno::EEXIST);
         }
-        if exchange {
+        if exchange && !(target.is_none() && bevor_abi::mutated!("rename/exchange-missing")) {
             let t = target.as_ref().ok_or(Errno::ENOENT)?;
             if to.trailing && !t.inode().is_dir() {
                 return Err(Errno::ENOTDIR);

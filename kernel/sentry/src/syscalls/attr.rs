@@ -250,7 +250,7 @@ pub fn utimes(ctx: &mut SyscallContext<'_>, path: UserAddr, times: UserAddr) -> 
 
 /// utime(2).
 pub fn utime(ctx: &mut SyscallContext<'_>, path: UserAddr, times: UserAddr) -> SyscallResult {
-    let times = if times.is_null() {
+    let times = if times.is_null() && !bevor_abi::mutated!("utime/null") {
         [Stamp::Now; 2]
     } else {
         let raw: [i64; 2] = ctx.copy_in_value(times)?;
@@ -262,7 +262,7 @@ pub fn utime(ctx: &mut SyscallContext<'_>, path: UserAddr, times: UserAddr) -> S
 
 fn size_limit(ctx: &mut SyscallContext<'_>, size: u64) -> Result<(), Errno> {
     if bevor_abi::mutant!("truncate/fsize-boundary", size > hooks::fsize_limit(ctx), size >= hooks::fsize_limit(ctx)) {
-        ctx.raise = Some(25);
+        ctx.raise = bevor_abi::mutant!("truncate/no-signal", Some(25), None);
         return Err(Errno::EFBIG);
     }
     Ok(())

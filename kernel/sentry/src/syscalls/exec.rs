@@ -310,7 +310,7 @@ fn open_at(ctx: &SyscallContext<'_>, env: &Env, dirfd: Fd, path: &[u8], flags: i
         return open_program(&env.fs, &place, env.caller());
     }
     let start = start_of(ctx, dirfd, path)?;
-    let nofollow = flags & AT_SYMLINK_NOFOLLOW != 0;
+    let nofollow = flags & AT_SYMLINK_NOFOLLOW != 0 && !bevor_abi::mutated!("execveat/nofollow");
     let walk = if nofollow { WalkFlags::empty() } else { WalkFlags::FOLLOW };
     let found = env.fs.resolve(start.as_ref(), path, env.caller(), walk)?;
     if nofollow && found.dentry.inode().is_symlink() {

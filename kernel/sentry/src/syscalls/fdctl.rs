@@ -82,7 +82,10 @@ fn low(arg: u64) -> u32 {
 /// fcntl(2).
 pub fn fcntl(ctx: &mut SyscallContext<'_>, fd: Fd, cmd: u32, arg: u64) -> SyscallResult {
     let file = ctx.file_any(fd)?;
-    if file.is_path() && !matches!(cmd, f::DUPFD | f::DUPFD_CLOEXEC | f::DUPFD_QUERY | f::GETFD | f::SETFD | f::GETFL) {
+    if file.is_path()
+        && !bevor_abi::mutated!("fcntl/path-only")
+        && !matches!(cmd, f::DUPFD | f::DUPFD_CLOEXEC | f::DUPFD_QUERY | f::GETFD | f::SETFD | f::GETFL)
+    {
         return Err(Errno::EBADF.into());
     }
     match cmd {
@@ -274,7 +277,12 @@ fn get_lock(ctx: &mut SyscallContext<'_>, file: &File, addr: UserAddr, ofd: bool
     let (start, end) = range(file, &lock)?;
     let wanted = RangeLock { owner: owner_of(ctx, file, ofd), pid: 0, exclusive: lock.kind == WRLCK, start, end };
     match file.inode().existing_locks().and_then(|l| l.test(&wanted)) {
-        None => lock.kind = UNLCK,
+        None => {
+            lock.kind = UNLCK;
+            if bevor_abi::mutated!("fcntl/getlk-nothing") {
+                (lock.whence, lock.start, lock.len) = (0, 0, 0);
+            }
+        }
         Some(held) => {
             lock.kind = if held.exclusive { WRLCK } else { RDLCK };
             lock.whence = 0;

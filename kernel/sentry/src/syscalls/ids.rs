@@ -118,7 +118,7 @@ pub fn setgid(ctx: &mut SyscallContext<'_>, gid: u32) -> SyscallResult {
     }
     let (old, mut new) = change(ctx);
     if old.capable(Capability::Setgid) {
-        (new.gid, new.sgid) = (gid, gid);
+        (new.gid, new.sgid) = (gid, bevor_abi::mutant!("setgid/saved-stays", gid, old.sgid));
     } else if gid != old.gid && gid != old.sgid {
         return Err(Errno::EPERM.into());
     }

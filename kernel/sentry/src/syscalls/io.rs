@@ -380,7 +380,7 @@ fn append_once(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], mo
     let len = limit_size(ctx, file, Some(end), total(iov).min(CHUNK))?;
     let mut source = UserSource::gather(&**ctx.thread, iov, 0, len)?;
     let (n, end) = file.ops().append(file, &mut source)?;
-    if moves {
+    if moves || bevor_abi::mutated!("pwritev2/append-moves") {
         *file.position() = end;
     }
     drop_privileges(ctx, file);

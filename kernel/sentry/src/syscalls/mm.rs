@@ -55,6 +55,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
             true
         }
         2 => false,
+        0 if bevor_abi::mutated!("mmap/no-type") => false,
         _ => return Err(Errno::EINVAL.into()),
     };
     if !file.is_readable() && !bevor_abi::mutated!("mmap/write-only")
@@ -89,7 +90,7 @@ pub fn mmap(ctx: &mut SyscallContext<'_>, addr: u64, len: u64, prot: i32, flags:
                     if flags & MAP_TYPE == MAP_SHARED { MAP_SHARED } else { 2 }
                 )
         } else {
-            flags
+            flags | bevor_abi::mutant!("mmap/no-type", 0, 2)
         })?,
         file: Some(mapping),
         offset,

@@ -75,7 +75,7 @@ pub fn pidfd_send_signal(ctx: &mut SyscallContext<'_>, fd: Fd, signo: i32, info:
         }
         info
     };
-    super::signal::send_to_group(ctx, &group, info, flags & PROCESS_GROUP != 0)
+    super::signal::send_to_group(ctx, &group, info, flags & PROCESS_GROUP != 0 && !bevor_abi::mutated!("pidfd/process-group"))
 }
 
 /// pidfd_getfd(2).

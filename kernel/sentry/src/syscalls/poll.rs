@@ -286,6 +286,9 @@ pub fn select(
         let [sec, usec]: [i64; 2] = ctx.copy_in_value(timeout)?;
         let sec = u64::try_from(sec).map_err(|_| Errno::EINVAL)?;
         let usec = u64::try_from(usec).map_err(|_| Errno::EINVAL)?;
+        if bevor_abi::mutated!("select/microseconds") && usec >= 1_000_000 {
+            return Err(Errno::EINVAL);
+        }
         Ok(match sec.saturating_mul(1_000_000_000).saturating_add(usec.saturating_mul(1000)) {
             0 => Wait::No,
             ns => Wait::For(ns),

@@ -91,6 +91,7 @@ fn copy_in_name(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<Vec<u8>, Err
     let got = ctx.thread.read_memory(addr.0, &mut name);
     let end = name[..got].iter().position(|b| *b == 0);
     match end {
+        Some(_) if got < name.len() && bevor_abi::mutated!("prctl/name-at-hole") => Err(Errno::EFAULT),
         Some(end) => Ok(name[..end].to_vec()),
         None if got == name.len() => Ok(name.to_vec()),
         None => Err(Errno::EFAULT),
@@ -149,7 +150,7 @@ fn set_securebits(ctx: &SyscallContext<'_>, bits: u64) -> SyscallResult {
     let unlocks = old & 0xaa & !new != 0;
     if (old ^ new) & locked != 0 && !bevor_abi::mutated!("prctl/securebits-locks")
         || unlocks
-        || !ctx.task.creds().capable(Capability::Setpcap)
+        || !ctx.task.creds().capable(Capability::Setpcap) && !bevor_abi::mutated!("prctl/securebits-anybody")
     {
         return Err(Errno::EPERM.into());
     }

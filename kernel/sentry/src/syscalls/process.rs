@@ -63,7 +63,7 @@ fn copy_in_clone_args(ctx: &SyscallContext<'_>, addr: UserAddr, size: usize) -> 
     if size > 4096 {
         return Err(Errno::E2BIG);
     }
-    if size < 64 {
+    if bevor_abi::mutant!("clone3/size-boundary", size < 64, size <= 64) {
         return Err(Errno::EINVAL);
     }
     let mut args = CloneArgs::default();

@@ -258,7 +258,7 @@ fn set_scheduler(ctx: &SyscallContext<'_>, tid: i32, policy: Option<i32>, param:
     let new = SchedAttributes { policy, priority, reset_on_fork, ..old };
     *task.sched.lock() = new;
     // The timers of real-time threads are on time.
-    if new.is_realtime() {
+    if new.is_realtime() && !bevor_abi::mutated!("sched/slack") {
         task.timer_slack.store(0, SeqCst);
     } else if task.timer_slack.load(SeqCst) == 0 {
         task.timer_slack.store(task.default_slack.load(SeqCst), SeqCst);

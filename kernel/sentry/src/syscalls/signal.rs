@@ -214,7 +214,7 @@ pub fn rt_sigaction(ctx: &mut SyscallContext<'_>, signo: i32, new: UserAddr, old
         return Err(Errno::EINVAL.into());
     }
     let action: Option<KernelSigaction> = if new.is_null() { None } else { Some(ctx.copy_in_value(new)?) };
-    let unchangeable = action.is_some() && abi::bit(signo) & UNBLOCKABLE != 0;
+    let unchangeable = (action.is_some() || bevor_abi::mutated!("sigaction/kill-query")) && abi::bit(signo) & UNBLOCKABLE != 0;
     if !(1..=NSIG).contains(&signo) || unchangeable {
         return Err(Errno::EINVAL.into());
     }

@@ -632,7 +632,9 @@ pub fn recvmmsg(
     flags: u32,
     timeout: UserAddr,
 ) -> SyscallResult {
-    super::poll::Wait::timespec(ctx, timeout)?;
+    if !bevor_abi::mutated!("recvmmsg/timeout") {
+        super::poll::Wait::timespec(ctx, timeout)?;
+    }
     many(ctx, vector, count, |ctx, at, index| {
         let later = flags & msg::WAITFORONE != 0 && index > 0 && !bevor_abi::mutated!("unix/waitforone");
         let flags = flags & !msg::WAITFORONE | if later { msg::DONTWAIT } else { 0 };

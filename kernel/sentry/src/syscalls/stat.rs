@@ -49,7 +49,7 @@ pub fn resolve_at(ctx: &SyscallContext<'_>, dirfd: Fd, path: UserAddr, flags: u3
         ctx.copy_in_path(path)?
     };
     if text.is_empty() && flags & at::EMPTY_PATH != 0 {
-        if dirfd == Fd::CWD {
+        if dirfd == Fd::CWD && !bevor_abi::mutated!("at/empty-cwd") {
             return Ok(ctx.fs().cwd());
         }
         return Ok(ctx.file_any(dirfd)?.path().clone());
@@ -158,7 +158,7 @@ fn statfs_of(ctx: &SyscallContext<'_>, place: &Path, out: UserAddr) -> SyscallRe
         f_ffree: s.ffree,
         f_fsid: [i32::try_from(sb.dev & 0x7fff_ffff).unwrap_or(0), 0],
         f_namelen: signed(s.namelen),
-        f_frsize: signed(s.bsize),
+        f_frsize: bevor_abi::mutant!("statfs/fragment", signed(s.bsize), 0),
         f_flags: i64::from(bevor_abi::mutant!("statfs/flags", place.mount.flags() | mount_flags::VALID, 0)),
         ..StatFs::default()
     };

@@ -61,7 +61,7 @@ pub fn sysinfo(ctx: &mut SyscallContext<'_>, out: UserAddr) -> SyscallResult {
     for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());
     }
-    bytes[80..82].copy_from_slice(&tasks.to_le_bytes());
+    bytes[80..82].copy_from_slice(&bevor_abi::mutant!("sysinfo/procs", tasks, 0).to_le_bytes());
     bytes[104..108].copy_from_slice(&bevor_abi::mutant!("sysinfo/unit", 1u32, 0).to_le_bytes());
     ctx.copy_out(out, &bytes)?;
     Ok(0)
@@ -144,7 +144,7 @@ pub fn syslog(ctx: &mut SyscallContext<'_>, kind: i32, buf: UserAddr, len: i32) 
         }
         6 | 7 => Ok(0),
         CONSOLE_LEVEL => {
-            if (1..=8).contains(&len) {
+            if (1..=bevor_abi::mutant!("syslog/console-level", 8, 7)).contains(&len) {
                 Ok(0)
             } else {
                 Err(Errno::EINVAL.into())

@@ -134,7 +134,7 @@ fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, n
             Ok(n) => n,
             Err(e) => {
                 from.unread(&data);
-                if e == Errno::EPIPE {
+                if e == Errno::EPIPE && !bevor_abi::mutated!("splice/no-sigpipe") {
                     ctx.raise_sigpipe();
                 }
                 if done > 0 {
@@ -198,7 +198,7 @@ pub fn copy_file_range(
         return Err(Errno::EINVAL.into());
     }
     if [&from, &to].iter().any(|file| file.inode().is_dir()) {
-        return Err(Errno::EISDIR.into());
+        return Err(bevor_abi::mutant!("copy_file_range/directory", Errno::EISDIR, Errno::EINVAL).into());
     }
     for file in [&from, &to] {
         if file.inode().kind() != FileKind::Regular {

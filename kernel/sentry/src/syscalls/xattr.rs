@@ -30,7 +30,7 @@ impl Object {
 }
 
 fn copy_in_name(ctx: &SyscallContext<'_>, addr: UserAddr) -> Result<Vec<u8>, Errno> {
-    let name = ctx.copy_in_string(addr, 256, Errno::ERANGE)?;
+    let name = ctx.copy_in_string(addr, bevor_abi::mutant!("xattr/name-boundary", 256, 255), Errno::ERANGE)?;
     if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
 }
 
