@@ -48,7 +48,8 @@ impl FileOps for EventFd {
         sink.put(&value.to_le_bytes())
     }
     fn write_at(&self, _file: &File, _offset: u64, source: &mut dyn DataSource) -> Result<usize, Errno> {
-        if source.remaining() < 8 {
+        let len = source.remaining();
+        if bevor_abi::mutant!("eventfd/long-write", len != 8, len < 8) {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; 8];
@@ -65,7 +66,7 @@ impl FileOps for EventFd {
                 .ok_or(Errno::EAGAIN)?;
         }
         self.queue.wake(PollEvents::IN | PollEvents::RDNORM);
-        Ok(bevor_abi::mutant!("eventfd/long-write", 8, 8 + source.remaining()))
+        Ok(8)
     }
     fn poll(&self, _file: &File) -> PollEvents {
         let count = *self.count.lock();

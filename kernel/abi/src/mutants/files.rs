@@ -306,4 +306,10 @@ list! {
     Bug "overlay/links-apart" [link chmod flock] "The names of one file are files of their own but for contents and attributes.";
     Bug "gofer/tmpfile-mode" [open openat] "A file made with O_TMPFILE on the host can be read and written by its owner only.";
     Bug "proc/no-new-privs" [read] "NoNewPrivs in /proc/PID/status is always 0.";
+    Bug "lookup/link-slash" [open stat] "A slash behind a link to a file is forgotten.";
+    Bug "openat2/no-xdev" [openat2] "RESOLVE_NO_XDEV does not look at what is mounted on a directory.";
+    Bug "ioctl/fioasync-any" [ioctl] "FIOASYNC of a file that sends no signals succeeds.";
+    Bug "truncate/keeps-suid" [truncate] "truncate by another leaves set-user-ID.";
+    Bug "memfd/grow-truncate" [ftruncate fcntl] "ftruncate grows a file that is sealed against it.";
+    Bug "proc/fdinfo-access" [open newfstatat] "Anybody may look into the fdinfo of another.";
 }

@@ -179,7 +179,7 @@ list! {
     Bug "select/microseconds" [select] "A million microseconds are EINVAL.";
     Rule "epoll/nesting-boundary" [epoll_ctl] "Instances can be nested one level less deep.";
     Bug "epoll/mod-hangup" [epoll_ctl epoll_wait] "After EPOLL_CTL_MOD a hang-up is reported only where it was asked for.";
-    Bug "eventfd/long-write" [write] "A write of more than eight bytes says that it took all of them.";
+    Bug "eventfd/long-write" [write] "A write of more than eight bytes is no error.";
     Bug "timerfd/alarm-anybody" [timerfd_create] "Anybody may make a timer of an alarm clock.";
     Bug "pipes/packet-rest" [read] "What does not fit of a packet stays for the next read.";
     Rule "tee/first-page" [tee] "tee stops after the first page.";

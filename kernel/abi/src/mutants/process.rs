@@ -230,5 +230,11 @@ list! {
     Bug "sched/slack" [sched_setscheduler prctl] "A real-time thread keeps its timer slack.";
     Rule "clone3/size-boundary" [clone3] "The first version of the arguments is too short.";
     Rule "clone/clear-sighand-both" [clone3] "CLONE_CLEAR_SIGHAND goes with CLONE_SIGHAND.";
+    Bug "exit/pdeath-sender" [prctl] "The signal of PR_SET_PDEATHSIG does not say who has died.";
+    Rule "wait4/nowait" [wait4] "WNOWAIT is an option of wait4, too.";
+    Bug "exec/ambient-set-id" [execve prctl] "Ambient capabilities outlive the execve of a set-user-ID program.";
+    Bug "alarm/interval-kept" [alarm setitimer] "An alarm keeps the interval that the timer had.";
+    Rule "timer/overrun-boundary" [timer_getoverrun] "The expiry that a signal tells of counts as overrun.";
+    Bug "getrusage/thread" [getrusage] "RUSAGE_THREAD shows the time of the process.";
     //MUTANTS
 }

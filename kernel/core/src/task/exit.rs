@@ -165,7 +165,12 @@ impl Task {
             for task in group.threads() {
                 let signo = task.pdeath_signal.load(SeqCst);
                 if signo != 0 {
-                    let _ = group.send_signal(SigInfo::user(signo, signal::SI_USER, self.pid(), self.creds().uid));
+                    let _ = group.send_signal(SigInfo::user(
+                        signo,
+                        signal::SI_USER,
+                        bevor_abi::mutant!("exit/pdeath-sender", self.pid(), 0),
+                        self.creds().uid,
+                    ));
                     break;
                 }
             }

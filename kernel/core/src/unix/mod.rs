@@ -341,9 +341,9 @@ impl UnixSocket {
     fn has_room_in(&self, peer: &UnixSocket) -> bool {
         let limit = self.state.lock().send_buffer;
         if self.kind == UnixKind::Stream {
-            // Linux: writable while a quarter of the buffer is free.
+            // Linux: writable while no more than a quarter of the buffer is taken.
             let bytes = peer.state.lock().bytes;
-            return bevor_abi::mutant!("unix/poll-quarter", bytes * 4 <= limit * 3, bytes < limit);
+            return bevor_abi::mutant!("unix/poll-quarter", bytes * 4 <= limit, bytes < limit);
         }
         if self.space.used.load(Ordering::Acquire) * 4 > limit {
             return false;

@@ -218,7 +218,10 @@ impl<'a> Walker<'a> {
             return Ok(path);
         }
         let below = self.ns.follow_down(path);
-        if self.flags.contains(WalkFlags::NO_XDEV) && !Arc::ptr_eq(&below.mount, &self.at.mount) {
+        if self.flags.contains(WalkFlags::NO_XDEV)
+            && !Arc::ptr_eq(&below.mount, &self.at.mount)
+            && !bevor_abi::mutated!("openat2/no-xdev")
+        {
             return Err(Errno::EXDEV);
         }
         Ok(below)
@@ -282,7 +285,7 @@ impl<'a> Walker<'a> {
                 let mut buf = SmallVec::from_slice(&text);
                 // Keep the slash of "link/": it demands a directory.
                 let slashed = self.pos > 0 && self.buf.get(self.pos - 1) == Some(&b'/');
-                if slashed {
+                if slashed && !(bevor_abi::mutated!("lookup/link-slash") && self.pos == self.buf.len()) {
                     buf.push(b'/');
                 }
                 buf.extend_from_slice(&self.buf[self.pos..]);

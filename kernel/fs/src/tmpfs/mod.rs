@@ -226,7 +226,7 @@ impl Node {
         let content = state.content()?;
         let old = content.size();
         if size < old && seals & seal::SHRINK != 0 && !bevor_abi::mutated!("memfd/seal-shrink")
-            || size > old && seals & seal::GROW != 0
+            || size > old && seals & seal::GROW != 0 && !bevor_abi::mutated!("memfd/grow-truncate")
         {
             return Err(Errno::EPERM);
         }

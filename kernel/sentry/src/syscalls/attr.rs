@@ -288,7 +288,13 @@ pub fn truncate(ctx: &mut SyscallContext<'_>, path: UserAddr, size: i64) -> Sysc
     let now = Some(env.fs.ns.vfs.now());
     let result = inode.ops().setattr(
         inode,
-        &SetAttr { size: Some(size), mode: inode.without_privileges(&env.creds), mtime: now, ctime: now, ..SetAttr::default() },
+        &SetAttr {
+            size: Some(size),
+            mode: bevor_abi::mutant!("truncate/keeps-suid", inode.without_privileges(&env.creds), None),
+            mtime: now,
+            ctime: now,
+            ..SetAttr::default()
+        },
     );
     inode.put_write_access();
     result?;

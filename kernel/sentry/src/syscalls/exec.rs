@@ -194,7 +194,7 @@ pub fn exec_credentials(old: &Credentials, file: ExecAttributes) -> (Credentials
     }
     // A group that the caller has is nothing new to it (Linux 6.16).
     let changed = new.euid != old.euid || !old.in_group(new.egid);
-    if changed {
+    if changed && !bevor_abi::mutated!("exec/ambient-set-id") {
         new.ambient = CapSet::default();
     }
     let as_root = (old.securebits & SECBIT_NOROOT == 0 || bevor_abi::mutated!("exec/noroot")) && (new.uid == 0 || new.euid == 0);

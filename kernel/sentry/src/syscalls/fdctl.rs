@@ -387,7 +387,11 @@ pub fn ioctl(ctx: &mut SyscallContext<'_>, fd: Fd, request: u32, arg: u64) -> Sy
         0x5421 | 0x5452 => {
             let on: i32 = ctx.copy_in_value(UserAddr(arg))?;
             let bit = if request == 0x5421 { o::NONBLOCK } else { o::ASYNC };
-            if bit == o::ASYNC && (file.flags() & bit != 0) != (on != 0) && !has_signals(&file) {
+            if bit == o::ASYNC
+                && !bevor_abi::mutated!("ioctl/fioasync-any")
+                && (file.flags() & bit != 0) != (on != 0)
+                && !has_signals(&file)
+            {
                 return Err(Errno::ENOTTY.into());
             }
             file.set_flags(bit, if on != 0 || bevor_abi::mutated!("ioctl/fionbio-off") { bit } else { 0 })?;

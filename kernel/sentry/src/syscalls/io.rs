@@ -180,6 +180,18 @@ pub(super) fn drop_privileges(ctx: &SyscallContext<'_>, file: &File) {
     }
 }
 
+/// What is left of the buffer that byte `done` lies in: an event file takes one buffer after the other.
+fn segment(iov: &[IoVec], done: usize) -> usize {
+    let mut before = 0;
+    for part in iov {
+        before += to_usize(part.len);
+        if before > done {
+            return before - done;
+        }
+    }
+    0
+}
+
 fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place: Place) -> SyscallResult {
     let kind = file.inode().kind();
     if kind == FileKind::Socket && place.offset.is_none() {
@@ -194,7 +206,7 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     }
     let mut done = ctx.progress.done.min(want);
     loop {
-        let step = CHUNK.min(want - done);
+        let step = if kind == FileKind::Anonymous { segment(iov, done) } else { CHUNK.min(want - done) };
         let write = |source: &mut dyn DataSource| match place.offset {
             None => file.write_as(source, append),
             Some(offset) => file.pwrite_as(offset + to_u64(done), source, append),

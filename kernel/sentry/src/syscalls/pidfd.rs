@@ -75,6 +75,9 @@ pub fn pidfd_send_signal(ctx: &mut SyscallContext<'_>, fd: Fd, signo: i32, info:
         }
         info
     };
+    if flags & THREAD != 0 {
+        return super::signal::send_to_leader(ctx, &group, info);
+    }
     super::signal::send_to_group(ctx, &group, info, flags & PROCESS_GROUP != 0 && !bevor_abi::mutated!("pidfd/process-group"))
 }
 

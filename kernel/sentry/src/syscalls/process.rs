@@ -155,6 +155,7 @@ fn own_group(task: &Task) -> i32 {
 /// wait4(2).
 pub fn wait4(ctx: &mut SyscallContext<'_>, pid: i32, status: UserAddr, options: i32, usage: UserAddr) -> SyscallResult {
     let allowed = abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    let allowed = bevor_abi::mutant!("wait4/nowait", allowed, allowed | abi::WNOWAIT);
     if options & !allowed != 0 {
         return Err(Errno::EINVAL.into());
     }

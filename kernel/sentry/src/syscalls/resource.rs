@@ -106,7 +106,7 @@ pub fn getrusage(ctx: &mut SyscallContext<'_>, who: i32, out: UserAddr) -> Sysca
     let time = match who {
         0 => ctx.task.group.cpu_time(),
         -1 => ctx.task.group.times.lock().children,
-        1 => ctx.task.cpu_time(),
+        1 => bevor_abi::mutant!("getrusage/thread", ctx.task.cpu_time(), ctx.task.group.cpu_time()),
         _ => return Err(Errno::EINVAL.into()),
     };
     let mut usage = rusage(time);

@@ -79,6 +79,19 @@ pub fn send_to_group(ctx: &SyscallContext<'_>, group: &Arc<ThreadGroup>, info: S
     send_to_all(ctx.task, &targets, info)
 }
 
+/// Sends to the first thread of a process that the caller has a descriptor of; of one that has ended nothing comes.
+///
+/// # Errors
+/// As [`send_to_group`].
+pub fn send_to_leader(ctx: &SyscallContext<'_>, group: &Arc<ThreadGroup>, info: SigInfo) -> SyscallResult {
+    let target = {
+        let tree = ctx.task.kernel.tree.lock();
+        tree.process(group.pid).filter(|p| Arc::ptr_eq(&p.group, group)).ok_or(Errno::ESRCH)?;
+        tree.task(group.pid)
+    };
+    send_to_thread(ctx, target.as_ref(), info)
+}
+
 /// kill(2).
 pub fn kill(ctx: &mut SyscallContext<'_>, pid: i32, signo: i32) -> SyscallResult {
     let task = Arc::clone(ctx.task);

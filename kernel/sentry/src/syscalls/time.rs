@@ -211,7 +211,9 @@ fn itimerval((left, interval): (u64, u64)) -> [[i64; 2]; 2] {
 
 /// alarm(2).
 pub fn alarm(ctx: &mut SyscallContext<'_>, seconds: u32) -> SyscallResult {
-    let (left, _) = itimer(ctx, 0)?.set(u64::from(seconds) * NANOS, 0);
+    let timer = itimer(ctx, 0)?;
+    let interval = bevor_abi::mutant!("alarm/interval-kept", 0, timer.get().1);
+    let (left, _) = timer.set(u64::from(seconds) * NANOS, interval);
     // Linux rounds to the nearest second, but never an armed timer to zero.
     let rounded = left.saturating_add(bevor_abi::mutant!("alarm/rounding", NANOS / 2, 0)) / NANOS;
     Ok(if left > 0 { rounded.max(1) } else { 0 })

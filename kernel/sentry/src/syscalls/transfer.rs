@@ -134,7 +134,9 @@ fn move_data(ctx: &mut SyscallContext<'_>, from: &Side, to: &Side, len: usize, n
             Ok(n) => n,
             Err(e) => {
                 from.unread(&data);
-                if e == Errno::EPIPE && !bevor_abi::mutated!("splice/no-sigpipe") {
+                // Sockets that keep messages apart only fail.
+                let signals = to.file.ops().as_socket().is_none_or(|s| s.kind().1 == 1);
+                if e == Errno::EPIPE && signals && !bevor_abi::mutated!("splice/no-sigpipe") {
                     ctx.raise_sigpipe();
                 }
                 if done > 0 {
