@@ -287,7 +287,6 @@ static void processes(void)
 
 static void system_calls(void)
 {
-	struct timespec t = {0, 0};
 	gid_t group = 4444;
 	int p[2];
 	char b[16];
