@@ -11,7 +11,7 @@ static int waits(void *unused)
 	return 0;
 }
 
-PROBE("process/outside", "other_session", "other_session_join", "thread_pidfd", "forged_thread", "forged_self", "queued_thread", "forged_process", "ticks", "ticks_least")
+PROBE("process/outside", "other_session", "other_session_join", "thread_pidfd", "forged_thread", "forged_self", "queued_thread", "forged_process", "ticks")
 {
 	long *page = pages(1, true);
 	word = (int32_t *)(page + 8);
@@ -52,9 +52,8 @@ PROBE("process/outside", "other_session", "other_session_join", "thread_pidfd", 
 	int64_t inner = now_ns();
 	while (now_ns() - inner < 100000000)
 		;
-	int64_t inner_end = now_ns();
 	long last = sys(times, &tms);
-	int64_t most = now_ns() - from, least = inner_end - inner;
-	observe("ticks", "times", ret_bool(last > first), ARGS(), STATE(f_bool("most", (last - first) * 10000000ll <= most + 10000000)));
-	observe("ticks_least", "times", ret_bool(true), ARGS(), STATE(f_bool("least", (last - first) * 10000000ll >= least - 20000000)));
+	int64_t most = now_ns() - from;
+	/* Ticks that were late may come together. */
+	observe("ticks", "times", ret_bool(last >= first), ARGS(), STATE(f_bool("most", (last - first) * 10000000ll <= 3 * most + 300000000)));
 }
