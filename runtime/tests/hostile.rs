@@ -413,7 +413,7 @@ fn a_datagram_that_is_too_long_is_refused_before_it_is_copied() {
 
 #[test]
 fn others_get_on_while_one_keeps_the_kernel_busy() {
-    for how in ["polls", "crowd", "brood", "nests", "maps", "locks", "vectors", "names", "signals", "vast"] {
+    for how in ["polls", "crowd", "brood", "nests", "maps", "seekers", "locks", "vectors", "names", "signals", "vast"] {
         let text = Sandbox::with_options(&["--file-memory", "256M"], &format!("/hostile/burn {how}"), 120).finish(0);
         assert!(text.contains("then killed"), "{how}: {text}");
     }

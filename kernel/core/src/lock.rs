@@ -16,6 +16,16 @@ use std::ops::{Deref, DerefMut};
 
 use parking_lot::{Mutex, MutexGuard};
 
+/// Takes a lock that others may hold over work which takes long; waiting for it counts as such work of the caller's (`long.rs`).
+pub fn lock_as_work<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.try_lock().unwrap_or_else(|| {
+        let start = std::time::Instant::now();
+        let guard = mutex.lock();
+        crate::long::waited(start.elapsed());
+        guard
+    })
+}
+
 /// The order of ranked locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]

@@ -7,7 +7,8 @@
 //!
 //! A call's time is looked at by a coarse clock. Where one seems to have taken long, the next calls of the thread, and of others of its process,
 //! are measured by CPU time: waiting for a host file, or for a CPU, is not work. The first of these queues before those of threads whose
-//! calls are known to be long. Of processes that make only one, the parent answers for the next ones. See [`Pace`].
+//! calls are known to be long. Waiting for a lock that somebody else has over long work (the position of a description whose text is being
+//! made) is work, too: a hundred threads that do nothing but ask for it would hold up as many workers. Of processes that make only one, the parent answers for the next ones. See [`Pace`].
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -25,8 +26,12 @@ use crate::time::Timers;
 const SUSPICIOUS: u64 = 5_000_000;
 /// CPU time that makes a call a long one.
 const LONG: u64 = 2_000_000;
+/// A wait for a lock that counts as such work.
+const LONG_WAIT: Duration = Duration::from_millis(10);
 /// Short calls after which a thread that made long ones is only watched, and then not even that.
 const FORGIVEN: u32 = 64;
+/// The pace of one that had to wait for a lock: most of its calls are short, and it is the next one that waits.
+const WAITING: u32 = 32 * FORGIVEN;
 /// The pace of a thread whose next call is to show whether it makes long ones.
 const ON_TRIAL: u32 = FORGIVEN + 1;
 /// That of a child of a process whose children made long calls, and the most at which a call goes before those that are known to be long.
@@ -113,6 +118,9 @@ impl Pace {
 
     pub(crate) fn begin(&self, timers: &dyn Timers) -> Watch {
         let level = self.level.load(Ordering::Relaxed);
+        if level > 0 {
+            WAITED.set(false);
+        }
         Watch { level, start: if level == 0 { timers.coarse() } else { timers.thread_time() } }
     }
 
@@ -121,7 +129,8 @@ impl Pace {
         let (long, next) = if watch.level == 0 {
             (timers.coarse().saturating_sub(watch.start) >= SUSPICIOUS, ON_TRIAL)
         } else {
-            (timers.thread_time().saturating_sub(watch.start) >= LONG, 2 * FORGIVEN)
+            let (worked, waits) = (timers.thread_time().saturating_sub(watch.start), WAITED.take());
+            (waits || worked >= LONG, if waits { WAITING } else { 2 * FORGIVEN })
         };
         if long {
             self.level.store(next, Ordering::Relaxed);
@@ -138,6 +147,15 @@ impl Pace {
 
 thread_local! {
     static SERVING: Cell<bool> = const { Cell::new(false) };
+    /// Whether the present call had to wait for a lock that somebody held for long.
+    static WAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The present call had to wait for a lock.
+pub(crate) fn waited(time: Duration) {
+    if time >= LONG_WAIT {
+        WAITED.set(true);
+    }
 }
 
 /// Whether the thread serves a long call right now.
@@ -309,5 +327,25 @@ mod tests {
             assert!(call(&long, &alarm, &timers, 20_000_000));
             assert!(!call(&short, &alarm, &timers, 1000));
         }
+    }
+
+    #[test]
+    fn waiting_for_those_who_work_long_is_work() {
+        let (pace, alarm, timers) = (Pace::default(), Alarm::default(), TestTimers::default());
+        // The clock is that of the thread's work, which stands still while it waits.
+        let call = |wait| {
+            let queues = pace.is_long(&alarm);
+            let watch = pace.begin(&timers);
+            waited(wait);
+            pace.end(&watch, &alarm, &timers);
+            queues
+        };
+        pace.level.store(ON_TRIAL, Ordering::Relaxed);
+        assert!(call(LONG_WAIT) && call(LONG_WAIT));
+        assert!((0..WAITING - FORGIVEN).all(|_| call(Duration::ZERO)) && !call(Duration::ZERO), "for long");
+        // A short wait is nothing special.
+        pace.level.store(1, Ordering::Relaxed);
+        assert!(!call(LONG_WAIT / 2) && !call(Duration::ZERO));
+        assert_eq!(pace.level.load(Ordering::Relaxed), 0);
     }
 }

@@ -173,6 +173,33 @@ static void maps(void)
     }
 }
 
+/* A description whose text takes long to make, and a hundred threads that ask for no more than its position. */
+static int described;
+
+static void *seeker(void *arg)
+{
+    for (;;) {
+        lseek(described, 0, SEEK_CUR);
+        step();
+    }
+}
+
+static void seekers(void)
+{
+    char *at = mmap(NULL, 2l * 30000 * 4096, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), text[256];
+    pthread_t thread;
+    for (int i = 0; i < 30000; i++)
+        mprotect(at + 8192l * i, 4096, 1);
+    described = open("/proc/self/maps", O_RDONLY);
+    for (int i = 0; i < 100; i++)
+        if (pthread_create(&thread, NULL, seeker, NULL))
+            fail("pthread_create", i, 0);
+    for (;;) {
+        lseek(described, 0, SEEK_SET);
+        read(described, text, sizeof text);
+    }
+}
+
 /* Locks of every other byte, then locks over all of them. */
 static void locks(void)
 {
@@ -288,7 +315,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"polls", polls}, {"crowd", crowd}, {"brood", brood}, {"nests", nests}, {"timers", timers}, {"ignored", ignored}, {"maps", maps}, {"locks", locks}, {"vectors", vectors},
+    } all[] = {{"polls", polls}, {"crowd", crowd}, {"brood", brood}, {"nests", nests}, {"timers", timers}, {"ignored", ignored}, {"maps", maps}, {"seekers", seekers}, {"locks", locks}, {"vectors", vectors},
                {"names", names}, {"signals", signals}, {"vast", vast}};
     counts = mmap(NULL, 4096, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {

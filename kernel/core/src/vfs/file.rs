@@ -16,6 +16,7 @@ use super::mount::Path;
 use crate::context::SyscallContext;
 use crate::error::SyscallResult;
 use crate::io::{DataSink, DataSource};
+use crate::lock::lock_as_work;
 use crate::memory::{Kind, MemoryBudget, ObjectCharge, Owner};
 use crate::num::to_u64;
 use crate::socket::Socket;
@@ -281,7 +282,7 @@ impl File {
 
     /// The position, locked: read, write and lseek on one description are serialised.
     pub fn position(&self) -> Position<'_> {
-        Position { at: self.position.lock(), last: &self.last_position }
+        Position { at: lock_as_work(&self.position), last: &self.last_position }
     }
 
     /// The position for those who only show it: never waits, for whoever has it may be who asks (a file of /proc/PID/fdinfo is read, and

@@ -6,6 +6,7 @@ use bevor_abi::Errno;
 use bevor_abi::fs::o;
 use bevor_core::creds::Credentials;
 use bevor_core::io::{SliceSource, VecSink};
+use bevor_core::lock::lock_as_work;
 use bevor_core::num::to_u64;
 use bevor_core::vfs::{Attr, Caller, Dentry, File, FileKind, FileOps, Inode, NewNode, Path, SetAttr};
 
@@ -46,7 +47,7 @@ impl Node {
             Some((dir, name)) => Some((Node::of(dir)?.upper.get().ok_or(Errno::EIO)?, name.as_slice())),
             None => None,
         };
-        let _guard = self.copying.lock();
+        let _guard = lock_as_work(&self.copying);
         if let Some(upper) = self.upper.get() {
             return Ok(upper);
         }
