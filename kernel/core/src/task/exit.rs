@@ -109,10 +109,12 @@ impl Task {
         fs.ns.vfs.flight().let_go();
         self.kill_children_on_death();
         self.release_memory();
-        let last = {
+        // What is pending counts for its user, and others hold the group longer; dropped without the lock.
+        let (last, _pending) = {
             let mut group = self.group.signals.lock();
             group.threads.retain(|t| !Arc::ptr_eq(t, self));
-            group.threads.is_empty()
+            let last = group.threads.is_empty();
+            (last, last.then(|| std::mem::take(&mut group.shared)))
         };
         if last {
             self.group.keep_cpu_time(self.thread());
