@@ -18,9 +18,10 @@ fn timeval(value: &[u8]) -> Result<u64, Errno> {
         .ok()
         .filter(|u| *u < bevor_abi::mutant!("unix/timeout-range", 1_000_000, u64::MAX / 1000))
         .ok_or(Errno::EDOM)?;
+    // A limit in the past is one that has passed already; it shows as zero, and zero itself is none.
+    let Ok(sec) = u64::try_from(sec) else { return Ok(1) };
     // What is too long for a clock is no limit, as on Linux.
-    Ok(u64::try_from(sec)
-        .unwrap_or(0)
+    Ok(sec
         .checked_mul(1_000_000_000)
         .and_then(|ns| ns.checked_add(usec.saturating_mul(1000)))
         .filter(|ns| *ns <= i64::MAX.cast_unsigned())
@@ -107,5 +108,7 @@ mod tests {
         assert_eq!(timeval(&value(i64::MAX, 999_999)), Ok(0));
         assert_eq!(timeval(&value(18_446_744_073, 999_999)), Ok(0));
         assert_eq!(timeval(&value(1, 1_000_000)), Err(Errno::EDOM));
+        assert_eq!(timeval(&value(-1, 999_999)).map(to_timeval), Ok(vec![0; 16]));
+        assert_ne!(timeval(&value(i64::MIN, 0)), Ok(0));
     }
 }

@@ -18,7 +18,7 @@ static long size_of(long fd, int option, int set)
 	return got;
 }
 
-PROBE("unix/limits", "queue", "queue_after_read", "queue_writable", "pair_queue", "backlog_none", "backlog_two", "after_accept", "negative_backlog", "listen_again", "default_sizes", "doubled", "least", "too_long", "just_fits", "sequenced_too_long", "timeouts")
+PROBE("unix/limits", "queue", "queue_after_read", "queue_writable", "pair_queue", "backlog_none", "backlog_two", "after_accept", "negative_backlog", "listen_again", "default_sizes", "doubled", "least", "too_long", "just_fits", "sequenced_too_long", "timeouts", "past_timeout")
 {
 	struct sockaddr_un a;
 	socklen_t len = named(&a, "d");
@@ -80,4 +80,10 @@ PROBE("unix/limits", "queue", "queue_after_read", "queue_writable", "pair_queue"
 	must(sys(getsockopt, client, SOL_SOCKET, SO_SNDTIMEO, &other, &len));
 	t.tv_usec = 1000000;
 	observe("timeouts", "setsockopt", ret_int(r), ARGS(), STATE(f_int("sec", got.tv_sec), f_int("usec", got.tv_usec), f_int("send", other.tv_sec), f_int("bad", sys(setsockopt, client, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t)), f_int("short", sys(setsockopt, client, SOL_SOCKET, SO_SNDTIMEO, &t, 8))));
+	/* A limit in the past has passed: nobody waits. */
+	must(sys(socketpair, AF_UNIX, SOCK_STREAM, 0, pair));
+	struct timeval past = {-5, 10};
+	r = sys(setsockopt, pair[0], SOL_SOCKET, SO_RCVTIMEO, &past, sizeof past);
+	must(sys(getsockopt, pair[0], SOL_SOCKET, SO_RCVTIMEO, &got, &len));
+	observe("past_timeout", "setsockopt", ret_int(r), ARGS(f_int("sec", -5)), STATE(f_int("sec", got.tv_sec), f_int("usec", got.tv_usec), f_int("read", sys(read, pair[0], data, 1))));
 }
