@@ -225,21 +225,30 @@ pub fn run(suite: &Suite, probes: &[Probe], reader: &Reader, jobs: usize, progre
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Attempts at a trace that ends in an error of strace's own: one that is told to listen to what is killed meanwhile gives up.
+const ATTEMPTS: usize = 5;
+
 fn trace(suite: &Suite, command: &[String], probe: &Probe) -> Result<String> {
     let program = suite.program(probe.lang);
     // It is started from another folder.
     let program = program.canonicalize().unwrap_or(program);
-    let out = Command::new(&command[0])
-        .args(&command[1..])
-        .arg(program)
-        .args([probe.id.as_str(), SECONDS])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output()
-        .map_err(|e| Error::infra(format!("can't run {}: {e}", command[0])))?;
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    if text.contains("\"{\\\"end\\\":true}\\n\"") {
-        return Ok(text);
+    let mut text = String::new();
+    for _ in 0..ATTEMPTS {
+        let out = Command::new(&command[0])
+            .args(&command[1..])
+            .arg(&program)
+            .args([probe.id.as_str(), SECONDS])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()
+            .map_err(|e| Error::infra(format!("can't run {}: {e}", command[0])))?;
+        text = String::from_utf8_lossy(&out.stderr).into_owned();
+        if text.contains("\"{\\\"end\\\":true}\\n\"") {
+            return Ok(text);
+        }
+        if !text.contains("strace: ptrace(") {
+            break;
+        }
     }
     let last = text.lines().last().unwrap_or("nothing");
     Err(Error::infra(format!("{}: no end under strace (install strace if it is missing): {last}", probe.id)))

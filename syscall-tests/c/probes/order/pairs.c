@@ -10,6 +10,7 @@
 #define BAD ((long)8)
 static long rd, wr, dir, path, pipes[2], sock, ep, tfd, efd, sfd, app;
 static char buffer[4096], long_name[300];
+static long no_files; /* 1025 of standard input, no event, and nothing behind them */
 static struct stat before_file;
 
 /* What a failed call must leave: positions, sizes, times, descriptors, mask, folder. */
@@ -175,7 +176,7 @@ static void descriptors(void)
 	T(epoll_wait, epoll_wait, G(ep, L(buffer), 1, 0), {0, 999}, {0, rd}, {1, BAD}, {2, 0}, {2, -1}, {2, INT_MAX});
 	T(epoll_pwait, epoll_pwait, G(ep, L(buffer), 1, 0, 0, 8), {0, 999}, {0, rd}, {1, BAD}, {2, 0}, {4, BAD}, {5, 4});
 	T(epoll_pwait2, epoll_pwait2, G(ep, L(buffer), 1, L(&zero), 0, 8), {0, 999}, {0, rd}, {2, 0}, {3, BAD}, {3, L(&odd)}, {4, BAD});
-	T(poll, poll, G(L(buffer), 0, 0), {0, BAD}, {1, 1 << 20}, {1, 1025});
+	T(poll, poll, G(no_files, 0, 0), {0, BAD}, {1, 1 << 20}, {1, 1025});
 	T(ppoll, ppoll, G(BAD, 0, L(&zero), 0, 8), {1, 1}, {1, 1 << 20}, {2, BAD}, {2, L(&odd)}, {2, L(&minus)}, {3, BAD}, {3, L(&set8)}, {4, 4});
 	T(pselect6, pselect6, G(0, 0, 0, 0, L(&zero), 0), {0, -1}, {0, 1}, {1, BAD}, {4, BAD}, {4, L(&odd)});
 	T(select, select, G(1, 0, 0, 0, L(&none_timer)), {0, -1}, {1, BAD}, {2, BAD}, {4, BAD}, {4, L(&minus)});
@@ -320,6 +321,9 @@ PROBE("order/pairs", "read", "write", "pread64", "pwrite64", "readv", "writev", 
 	make_pipe(fds, O_NONBLOCK);
 	pipes[0] = fds[0], pipes[1] = fds[1];
 	sock = must(sys(socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	no_files = must(sys(mmap, NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	must(sys(munmap, no_files + 3 * 4096, 4096));
+	no_files += 3 * 4096 - 1025 * (long)sizeof(struct pollfd);
 	ep = must(sys(epoll_create1, 0));
 	tfd = must(sys(timerfd_create, CLOCK_MONOTONIC, O_NONBLOCK));
 	efd = must(sys(eventfd2, 0, O_NONBLOCK));
