@@ -11,6 +11,7 @@ use bevor_core::io::{DataSink, DataSource};
 use bevor_core::num::{to_u64, to_usize};
 use bevor_hostcall::{FileWindow, HostFd, SharedSlice, file};
 use bevor_platform::Thread;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 /// The most that one read or write moves (MAX_RW_COUNT).
@@ -92,13 +93,19 @@ fn parts(iov: &[IoVec], mut skip: u64, mut len: usize, mut f: impl FnMut(u64, us
     }
 }
 
-/// The largest buffer that a worker keeps for its next transfer.
-const KEEP: usize = CHUNK;
+/// The largest buffer that each worker keeps for its next transfer.
+const KEEP: usize = 64 << 10;
+/// The largest that is kept for whoever needs one next, and how many of them.
+const KEEP_SHARED: usize = CHUNK;
+const SHARED: usize = 2;
 
 thread_local! {
     /// A transfer's buffer between two transfers: it spares the allocation and the zeros. Nothing in it is ever read again.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
+
+/// Large buffers between two transfers: there are many workers, and few transfers of this size at once.
+static LARGE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// A worker's transfer buffer. Its bytes are whatever earlier transfers left, except those that this one has stored.
 struct Buffer(Vec<u8>);
@@ -110,17 +117,32 @@ impl Buffer {
 
     /// Room for `len` bytes from `at` on.
     fn room(&mut self, at: usize, len: usize) -> &mut [u8] {
-        if self.0.len() < at + len {
-            self.0.resize((at + len).next_power_of_two().max(4096), 0);
+        let end = at + len;
+        if end > KEEP
+            && self.0.len() <= KEEP
+            && let Some(large) = LARGE.lock().pop()
+        {
+            let small = std::mem::replace(&mut self.0, large);
+            self.0[..at].copy_from_slice(&small[..at]);
+            SPARE.set(small);
         }
-        &mut self.0[at..at + len]
+        if self.0.len() < end {
+            self.0.resize(end.next_power_of_two().max(4096), 0);
+        }
+        &mut self.0[at..end]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.0.len() <= KEEP {
-            SPARE.set(std::mem::take(&mut self.0));
+        let buffer = std::mem::take(&mut self.0);
+        if buffer.len() <= KEEP {
+            SPARE.set(buffer);
+        } else if buffer.len() <= KEEP_SHARED {
+            let mut large = LARGE.lock();
+            if large.len() < SHARED {
+                large.push(buffer);
+            }
         }
     }
 }
@@ -340,5 +362,29 @@ impl DataSource for UserSource {
         dst.write(offset, &self.buffer.0[self.at..self.at + n]);
         self.at += n;
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_keep_small_buffers_and_share_large_ones() {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut buffer = Buffer::take();
+                    buffer.room(0, 5000).fill(7);
+                    assert_eq!(buffer.room(5000, CHUNK - 5000).len(), CHUNK - 5000);
+                    assert!(buffer.0[..5000].iter().all(|byte| *byte == 7), "what was stored stays");
+                    drop(buffer);
+                    assert!(SPARE.take().capacity() <= KEEP);
+                    let large = LARGE.lock();
+                    assert!(large.len() <= SHARED && large.iter().all(|buffer| buffer.capacity() <= KEEP_SHARED));
+                });
+            }
+        });
+        assert!(!LARGE.lock().is_empty());
     }
 }
