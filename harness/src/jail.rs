@@ -18,6 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, chdir, getgid, getuid, pivot_root, sethostname};
 
+use crate::container::bind_for;
 use crate::error::{Error, Result};
 
 /// Host name inside of the jail; `bevor do` shows the same.
@@ -70,7 +71,9 @@ pub fn enter(command: &[std::ffi::OsString], binds: &[String]) -> Result<ExitCod
     }
     let mut init = Command::new("/proc/self/exe");
     init.arg("jail").arg("--init");
-    for bind in binds {
+    // This program can be executed inside as well, wherever it was built.
+    let own = std::env::current_exe().ok().and_then(|exe| bind_for(&exe)).filter(|own| !binds.contains(own));
+    for bind in binds.iter().chain(own.as_ref()) {
         init.arg("--bind").arg(bind);
     }
     init.arg("--").args(command);
