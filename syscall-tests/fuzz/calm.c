@@ -129,16 +129,28 @@ int end_all(const struct bystander *b)
 
 static int remove_it(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
-    (void)st, (void)kind;
+    char name[NAME_MAX + 4];
+    (void)st;
+    /* A folder is told of while one is still in it. */
+    snprintf(name, sizeof name, "%s%s", kind == FTW_DP ? "../" : "", path + at->base);
     if (at->level > 0)
-        remove(path);
+        remove(name);
     return 0;
 }
 
+/* By names in the folder that each is in: whole paths may be longer than PATH_MAX. */
 static void empty(const char *dir)
 {
     chmod(dir, 01777);
-    nftw(dir, remove_it, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    nftw(dir, remove_it, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT | FTW_CHDIR);
+}
+
+static int name_it(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    static int named;
+    if (at->level > 0 && named++ < 100)
+        printf("there is %.200s: kind %d, mode %o, %ld links, %ld bytes\n", path, kind, (unsigned)st->st_mode, (long)st->st_nlink, (long)st->st_size);
+    return 0;
 }
 
 static void device(const char *path, int minor)
@@ -235,6 +247,13 @@ void clean_files(void)
         printf("FAIL no /tmp/fuzz\n");
 }
 
+/* Bytes of files that may be more than at the start (FUZZ_SLACK, in KiB). */
+static unsigned long file_slack(void)
+{
+    const char *kib = getenv("FUZZ_SLACK");
+    return (kib ? strtoul(kib, NULL, 10) : 64) << 10;
+}
+
 /*
  * What the kernel keeps, as /proc/slabinfo says, written as NAME=OBJECTS,... Judged against the first report: objects are back within ten
  * seconds (the last of a process goes after its parent has heard of its end), and bytes of files but for some (a name of the host's that
@@ -266,7 +285,7 @@ int slab_report(char *to, size_t size)
             unsigned long used;
             if (*line == '#' || sscanf(line, "%31s %lu", name, &used) != 2)
                 continue;
-            unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : 64 << 10;
+            unsigned long slack = strcmp(name, "FileMemory") ? strcmp(name, "FdTable") ? 0 : 4096 : file_slack();
             if (based && used > base[i] + slack)
                 snprintf(over + strlen(over), sizeof over - strlen(over), " %s=%lu (%lu at the start)", name, used, base[i]);
             if (!based)
@@ -279,6 +298,9 @@ int slab_report(char *to, size_t size)
         if (!*over)
             return 1;
         if (now_ms() > end) {
+            static const char *const places[] = {"/tmp", "/rw", "/dev", "/dev/shm", "/by"};
+            for (unsigned k = 0; k < sizeof places / sizeof *places; k++)
+                nftw(places[k], name_it, 16, FTW_PHYS | FTW_MOUNT);
             printf("FAIL kept after all processes ended:%s\n", over);
             return 0;
         }

@@ -6,9 +6,12 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
@@ -204,6 +207,17 @@ static void gather(void)
     for (int i = 0; i < 20; i++)
         if (sendmsg(s[0], &m, MSG_DONTWAIT) != -1 || errno != EMSGSIZE)
             fail("a datagram of 256 MiB", i, errno);
+    /* What else can be written to takes what it takes, or nothing, of a buffer of 512 MiB. */
+    char *whole = mmap(NULL, 512 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int p[2], stream[2];
+    if (whole == MAP_FAILED || pipe2(p, O_NONBLOCK) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, stream))
+        fail("no buffer or pipe", 0, errno);
+    int others[] = {eventfd(0, EFD_NONBLOCK), p[1], stream[0], open("/dev/null", O_WRONLY), open("/dev/full", O_WRONLY), timerfd_create(CLOCK_MONOTONIC, 0), epoll_create1(0)};
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        write(others[i], whole, 512 << 20);
+        writev(others[i], iov, 512);
+        pwrite(others[i], whole, 512 << 20, 1);
+    }
 }
 
 int main(int argc, char **argv)

@@ -206,7 +206,8 @@ fn do_write(ctx: &mut SyscallContext<'_>, file: &Arc<File>, iov: &[IoVec], place
     }
     let mut done = ctx.progress.done.min(want);
     loop {
-        let step = if kind == FileKind::Anonymous { segment(iov, done) } else { CHUNK.min(want - done) };
+        let most = if kind == FileKind::Anonymous { segment(iov, done) } else { want - done };
+        let step = CHUNK.min(most);
         let write = |source: &mut dyn DataSource| match place.offset {
             None => file.write_as(source, append),
             Some(offset) => file.pwrite_as(offset + to_u64(done), source, append),
