@@ -42,6 +42,8 @@ fn status(done: Result<(), Failure>) -> i32 {
 pub(crate) fn execute(orders: &Orders, socket: &OwnedFd) -> i32 {
     let failed = || -> Result<Errno, Failure> {
         let bytes = orders.encode().map_err(cannot("write its orders"))?;
+        #[cfg(feature = "mutants")]
+        let bytes = [bytes, bevor_abi::mutants::chosen().to_le_bytes().to_vec()].concat();
         // The clone is above the standard descriptors, which are closed and would be taken first.
         let memory = bevor_hostcall::fd::memfd(c"orders")
             .and_then(|memory| memory.as_fd().try_clone_to_owned().map_err(|_| Errno::EMFILE))
@@ -68,6 +70,11 @@ fn obey() -> Result<(), Failure> {
     File::from(std::io::stdout().as_fd().try_clone_to_owned().map_err(cannot("take its orders"))?)
         .read_to_end(&mut bytes)
         .map_err(cannot("read its orders"))?;
+    #[cfg(feature = "mutants")]
+    if let Some((_, number)) = bytes.split_last_chunk() {
+        bevor_abi::mutants::choose_number(u16::from_le_bytes(*number));
+        bytes.truncate(bytes.len() - 2);
+    }
     close_all_but(&[2, socket.as_raw_fd()]).map_err(cannot("close descriptors"))?;
     let orders = Orders::decode(&bytes).map_err(cannot("read its orders"))?;
     run(&orders, socket).map_err(Failure::new)

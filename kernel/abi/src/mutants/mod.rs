@@ -78,8 +78,21 @@ static CHOSEN: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(
 #[must_use]
 pub fn choose(id: &str) -> bool {
     let at = all().position(|m| m.id == id).and_then(|at| u16::try_from(at + 1).ok());
-    CHOSEN.store(at.unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+    choose_number(at.unwrap_or(0));
     at.is_some()
+}
+
+/// The mutant that is on, 0 for none.
+#[cfg(feature = "mutants")]
+#[must_use]
+pub fn chosen() -> u16 {
+    CHOSEN.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// As [`choose`] by what [`chosen`] was in another process.
+#[cfg(feature = "mutants")]
+pub fn choose_number(number: u16) {
+    CHOSEN.store(number, std::sync::atomic::Ordering::Relaxed);
 }
 
 /// Whether mutant `number` is on.
@@ -87,7 +100,7 @@ pub fn choose(id: &str) -> bool {
 #[inline]
 #[must_use]
 pub fn is_chosen(number: u16) -> bool {
-    CHOSEN.load(std::sync::atomic::Ordering::Relaxed) == number
+    chosen() == number
 }
 
 /// Whether the mutant is on: constantly false without the feature `mutants`.
