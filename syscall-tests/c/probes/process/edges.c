@@ -71,8 +71,8 @@ PROBE("process/edges", "wait_first", "wait_second", "wait_third", "waitid_first"
 	must(sys(timer_create, CLOCK_MONOTONIC, &e, &first));
 	e.sigev_signo = SIGUSR2;
 	must(sys(timer_create, CLOCK_MONOTONIC, &e, &second));
-	timer(first, 5, 0);
-	timer(second, 15, 0);
+	timer(first, 150, 0);
+	timer(second, 170, 0);
 	long deleted = sys(timer_delete, first);
 	uint64_t wanted = SIGBIT(SIGUSR2);
 	must(sys(rt_sigtimedwait, &wanted, &info, NULL, 8));
