@@ -5,16 +5,18 @@ have musl-gcc musl-tools
 have python3 python3
 have perl perl
 bevor=${BEVOR:-$PWD/target/release/bevor}
-# Not below /tmp: the sandbox has one of its own.
+# Not below /tmp, where the sandbox has one of its own; where the whole source is there, the folder is shown to it.
 work=$(mktemp -d "$PWD/target/e2e.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+binds=()
+case $work in /tmp/*) binds=(--bind "$work:$work") ;; esac
 failed=0
 
 # check NAME SCRIPT: the script (for bash) natively and in the sandbox.
 check() {
     native=0 inside=0
     timeout 60 bash -c "$2" >"$work/native.out" 2>"$work/native.err" </dev/null || native=$?
-    timeout 60 "$bevor" do -- bash -c "$2" >"$work/inside.out" 2>"$work/inside.err" </dev/null || inside=$?
+    timeout 60 "$bevor" do "${binds[@]}" -- bash -c "$2" >"$work/inside.out" 2>"$work/inside.err" </dev/null || inside=$?
     if [ $native = $inside ] && cmp -s "$work/native.out" "$work/inside.out" && cmp -s "$work/native.err" "$work/inside.err"; then
         echo "same  $1"
         return
