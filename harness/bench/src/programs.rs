@@ -29,10 +29,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Writes the programs beside the running executable or, if that is impossible, to `/var/tmp`.
-    /// Not to `/tmp`, in place of which sandboxes like to mount something of their own.
+    /// Writes the programs beside the running executable or, if that is impossible or below `/tmp`, to `/var/tmp`: in place of `/tmp`
+    /// sandboxes like to mount something of their own.
     pub(crate) fn install() -> Result<Self> {
         let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+        let beside = beside.filter(|dir| !dir.starts_with("/tmp"));
         let builder = || tempfile::Builder::new().prefix("bevor-bench-").to_owned();
         let dir = beside
             .and_then(|dir| builder().tempdir_in(dir).ok())
