@@ -1,11 +1,11 @@
-/* What the probes of wake/ends_* and wake/stays_* sleep on. */
+/* What the probes of wake/ sleep on. */
 #ifndef BEVOR_WAKE_EVENTS_H
 #define BEVOR_WAKE_EVENTS_H
 #include "wake.h"
 
 static int a[2], b[2], s[2];
 static long fd, ep, listener, helper;
-static char data[1 << 17];
+static char data[1 << 20];
 static struct sockaddr_un name;
 static int name_len;
 
@@ -19,7 +19,21 @@ static inline void fill(int *p)
 	make_pipe(p, O_NONBLOCK);
 	while (sys(write, p[1], data, 4096) > 0)
 		;
+	must(sys(fcntl, p[0], F_SETFL, O_RDONLY));
 	must(sys(fcntl, p[1], F_SETFL, O_WRONLY));
+}
+/* A full pipe, and another pipe or a file that has what is to go into it. */
+static inline void spliced(void)
+{
+	make_pipe(b, 0);
+	must(sys(write, b[1], "abcdef", 6));
+	fill(a);
+}
+static inline void sourced(void)
+{
+	put_file("f", "0123456789", 10);
+	fd = must(sys(openat, AT_FDCWD, "f", O_RDONLY));
+	fill(a);
 }
 static inline void close_all(int *p)
 {

@@ -2,18 +2,6 @@
 #include "probe.h"
 #include "wake_events.h"
 
-static void spliced(void)
-{
-	make_pipe(b, 0);
-	must(sys(write, b[1], "abcdef", 6));
-	fill(a);
-}
-static void sourced(void)
-{
-	put_file("f", "0123456789", 10);
-	fd = must(sys(openat, AT_FDCWD, "f", O_RDONLY));
-	fill(a);
-}
 static void unread(void)
 {
 	pair(SOCK_STREAM);

@@ -1,6 +1,6 @@
 /* What ends, interrupts or leaves alone whoever sleeps on a pipe, a FIFO or a lock. */
 #include "probe.h"
-#include "wake.h"
+#include "wake_events.h"
 #include <sys/file.h>
 
 CHILD("wake")
@@ -9,18 +9,8 @@ CHILD("wake")
 	return 7;
 }
 
-static int a[2], b[2];
-static long fd, other;
-static char data[1 << 17];
+static long other;
 
-static void fill(int *p)
-{
-	make_pipe(p, O_NONBLOCK);
-	while (sys(write, p[1], data, 4096) > 0)
-		;
-	must(sys(fcntl, p[1], F_SETFL, O_WRONLY));
-	must(sys(fcntl, p[0], F_SETFL, O_RDONLY));
-}
 /* Reads until the sleeper has ended. */
 static void drain(int from)
 {
@@ -28,11 +18,6 @@ static void drain(int from)
 	while (wake_state(sleeping) != 'Z')
 		if (sys(read, from, data, sizeof data) < 0)
 			sys(sched_yield);
-}
-static void fifo(void)
-{
-	sys(unlink, "fifo");
-	must(sys(mknod, "fifo", S_IFIFO | 0600, 0));
 }
 static void opens(int flags) { must(sys(openat, AT_FDCWD, "fifo", flags | O_NONBLOCK)); }
 static void locked(void)
@@ -64,18 +49,6 @@ static long scatters(void)
 {
 	struct iovec v[2] = {{data, 3}, {data, 3}};
 	return sys(readv, a[0], v, 2);
-}
-static void spliced(void)
-{
-	make_pipe(b, 0);
-	must(sys(write, b[1], "abcdef", 6));
-	fill(a);
-}
-static void sourced(void)
-{
-	put_file("f", "0123456789", 10);
-	fd = must(sys(openat, AT_FDCWD, "f", O_RDONLY));
-	fill(a);
 }
 
 #define LIST(X)                                                                                                       \

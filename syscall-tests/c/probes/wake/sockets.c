@@ -1,24 +1,11 @@
 /* What ends, interrupts or leaves alone whoever sleeps on a socket, with and without a time limit of the socket's own. */
 #include "probe.h"
-#include "wake.h"
+#include "wake_events.h"
 
-static int s[2];
-static long listener;
-static struct sockaddr_un name;
-static int name_len;
-static char data[1 << 20];
-
-static void pair(int type) { must(sys(socketpair, AF_UNIX, type, 0, s)); }
-static void limit(long fd, int option)
+static void limit(long f, int option)
 {
 	struct timeval t = {3600, 0};
-	must(sys(setsockopt, fd, SOL_SOCKET, option, &t, sizeof t));
-}
-static void full(int type)
-{
-	pair(type);
-	while (sys(sendto, s[0], data, type == SOCK_STREAM ? 4096 : 10, MSG_DONTWAIT, NULL, 0) > 0)
-		;
+	must(sys(setsockopt, f, SOL_SOCKET, option, &t, sizeof t));
 }
 static void drain(void)
 {
@@ -26,23 +13,13 @@ static void drain(void)
 		if (sys(recvfrom, s[1], data, sizeof data, MSG_DONTWAIT, NULL, NULL) < 0)
 			sys(sched_yield);
 }
-static void listens(void)
-{
-	name = (struct sockaddr_un){.sun_family = AF_UNIX};
-	name_len = sizeof name;
-	listener = must(sys(socket, AF_UNIX, SOCK_STREAM, 0));
-	must(sys(bind, listener, &name, 2));
-	must(sys(getsockname, listener, &name, &name_len));
-	must(sys(listen, listener, 0));
-}
-static long client(int flags) { return must(sys(socket, AF_UNIX, SOCK_STREAM | flags, 0)); }
-static void crowded(void)
+static void without_room(void)
 {
 	listens();
 	while (sys(connect, client(SOCK_NONBLOCK), &name, name_len) == 0)
 		;
 }
-static void connects(void) { must(sys(connect, client(0), &name, name_len)); }
+static void connected(void) { must(connects()); }
 static void accepts(void) { must(sys(accept, listener, NULL, NULL)); }
 static long limited_connect(void)
 {
@@ -95,10 +72,10 @@ static void say_ten(void) { must(sys(write, s[0], "0123456789", 10)); }
 	X(sendmmsg, "sendmmsg", full(SOCK_DGRAM), sends(), drain())                                                   \
 	X(packet_recv, "read", pair(SOCK_SEQPACKET), sys(read, s[1], data, 10), say())                                \
 	X(packet_send, "sendto", full(SOCK_SEQPACKET), sys(sendto, s[0], data, 10, 0, NULL, 0), drain())              \
-	X(accept, "accept", listens(), made_fd(sys(accept, listener, NULL, NULL)), connects())                         \
-	X(accept4, "accept4", listens(), made_fd(sys(accept4, listener, NULL, NULL, SOCK_CLOEXEC)), connects())        \
-	X(accept_limit, "accept", listens(); limit(listener, SO_RCVTIMEO), made_fd(sys(accept, listener, NULL, NULL)), connects()) \
-	X(connect, "connect", crowded(), sys(connect, client(0), &name, name_len), accepts())                         \
-	X(connect_limit, "connect", crowded(), limited_connect(), accepts())
+	X(accept, "accept", listens(), made_fd(sys(accept, listener, NULL, NULL)), connected())                         \
+	X(accept4, "accept4", listens(), made_fd(sys(accept4, listener, NULL, NULL, SOCK_CLOEXEC)), connected())        \
+	X(accept_limit, "accept", listens(); limit(listener, SO_RCVTIMEO), made_fd(sys(accept, listener, NULL, NULL)), connected()) \
+	X(connect, "connect", without_room(), sys(connect, client(0), &name, name_len), accepts())                         \
+	X(connect_limit, "connect", without_room(), limited_connect(), accepts())
 
 WAKE_PROBE("wake/sockets", LIST)
