@@ -33,13 +33,16 @@ const FREE_SLOTS: usize = 64;
 const FEW_FILES: usize = 64;
 
 impl Slots {
-    /// The lowest free number from `min` on, with the vector long enough to hold it.
-    fn lowest(&mut self, memory: &Arc<MemoryBudget>, min: usize, limit: usize) -> Result<usize, Errno> {
+    /// The lowest free number from `min` on, which must be below `limit`.
+    fn lowest(&self, min: usize, limit: usize) -> Result<usize, Errno> {
         let from = min.max(self.first_free);
         let at = (from..self.list.len()).find(|i| self.list[*i].is_none()).unwrap_or_else(|| self.list.len().max(from));
-        if at >= limit {
-            return Err(Errno::EMFILE);
-        }
+        if at < limit { Ok(at) } else { Err(Errno::EMFILE) }
+    }
+
+    /// As [`Slots::lowest`], with the vector long enough to hold it.
+    fn reserve(&mut self, memory: &Arc<MemoryBudget>, min: usize, limit: usize) -> Result<usize, Errno> {
+        let at = self.lowest(min, limit)?;
         self.grow(memory, at)?;
         if min <= self.first_free {
             self.first_free = at + 1;
@@ -175,7 +178,7 @@ impl FdTable {
         let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
         let mut slots = self.slots.write();
         // The number first, for its error goes before the others.
-        let at = slots.lowest(&self.memory, min, limit)?;
+        let at = slots.reserve(&self.memory, min, limit)?;
         let owner = Owner { hoards: slots.hoards(), ..Owner::default() };
         if let Err(e) = file.admit(&self.memory, owner) {
             slots.first_free = slots.first_free.min(at);
@@ -190,11 +193,8 @@ impl FdTable {
     /// # Errors
     /// EMFILE.
     pub fn has_room(&self, limit: u64) -> Result<(), Errno> {
-        let slots = self.slots.read();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let free = slots.list.iter().skip(slots.first_free).position(Option::is_none);
-        let lowest = free.map_or(slots.list.len().max(slots.first_free), |at| at + slots.first_free);
-        if lowest < limit { Ok(()) } else { Err(Errno::EMFILE) }
+        self.slots.read().lowest(0, limit).map(drop)
     }
 
     /// Two descriptors or none (pipe(2), socketpair(2)).
